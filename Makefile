@@ -1,0 +1,38 @@
+# What a newcomer types. Everything else is `cargo`.
+#
+#   make demo    a private PostgreSQL, a demo tenant, a demo model and the proxy; prints commands to paste
+#   make test    every test
+#   make check   formatting, lints and documentation, as strict as CI
+#   make bench   micro-benchmarks and the load benchmark, on an optimised build
+#   make build   the optimised binary: target/release/bulkhead
+#   make setup   only looks for what the others need, and installs it where it can
+
+# rustup's installer puts cargo there, but only new login shells find it.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+.PHONY: setup demo test check bench build
+
+setup:
+	@scripts/setup
+
+# The unoptimised build is several times quicker to make, and quick enough to look at.
+demo: setup
+	@echo "building bulkhead (unoptimised; the first build takes a few minutes)" >&2
+	cargo build --locked -p bulkhead
+	@exec target/debug/bulkhead dev
+
+# The tests in tests/ run the binary itself, so it has to exist first.
+test: setup
+	cargo build --locked --workspace --bins
+	cargo test --locked --workspace
+
+check: setup
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
+
+bench: setup
+	cargo bench --locked -p bulkhead-benches
+
+build: setup
+	cargo build --locked --release -p bulkhead

@@ -1,0 +1,86 @@
+//! The command line: one module per noun.
+
+mod agent;
+mod check;
+mod credential;
+mod dev;
+mod key;
+mod migrate;
+mod policy;
+mod proxy;
+mod tenant;
+mod trace;
+
+use clap::{Parser, Subcommand};
+
+use crate::failure::Failure;
+use crate::output::Format;
+
+/// Bulkhead: a reverse proxy between your agents and their LLM providers, for many tenants.
+#[derive(Debug, Parser)]
+#[command(name = "bulkhead", version, propagate_version = true, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    /// Print JSON instead of tables and sentences
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Try it: a private PostgreSQL, a demo tenant, a demo model and the proxy
+    Dev(dev::DevArgs),
+    /// Run the proxy
+    Proxy(proxy::ProxyArgs),
+    /// Bring the database to this version's schema
+    Migrate(migrate::MigrateArgs),
+    /// Validate configuration and policy files, without a database
+    Check(check::CheckArgs),
+    /// Tenants
+    #[command(subcommand)]
+    Tenant(tenant::TenantCommand),
+    /// Agents: the programs of a tenant
+    #[command(subcommand)]
+    Agent(agent::AgentCommand),
+    /// API keys of an agent
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    /// Policies: what agents may do, send and spend
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
+    /// Credentials for the providers
+    #[command(subcommand)]
+    Credential(credential::CredentialCommand),
+    /// Traces: what was asked, decided and paid
+    #[command(subcommand)]
+    Trace(trace::TraceCommand),
+}
+
+/// Does what the command line says.
+pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
+    let format = if arguments.json { Format::Machines } else { Format::People };
+    match arguments.command {
+        Command::Dev(args) => dev::run(&args, format),
+        Command::Proxy(args) => proxy::run(&args),
+        Command::Migrate(args) => migrate::run(&args, format),
+        Command::Check(args) => check::run(&args, format),
+        Command::Tenant(command) => tenant::run(command, format),
+        Command::Agent(command) => agent::run(command, format),
+        Command::Key(command) => key::run(command, format),
+        Command::Policy(command) => policy::run(command, format),
+        Command::Credential(command) => credential::run(command, format),
+        Command::Trace(command) => trace::run(command, format),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Arguments;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,53 @@
+//! `bulkhead proxy`: a node in production.
+
+use std::path::PathBuf;
+
+use bulkhead_policy::crypto::MasterKey;
+use clap::Args;
+
+use crate::config::{self, Config};
+use crate::context::read_master_key;
+use crate::failure::Failure;
+use crate::logs::{self, LogFormat};
+use crate::node::{Node, NodeSettings};
+use crate::signals::StopSignal;
+
+#[derive(Debug, Args)]
+pub(crate) struct ProxyArgs {
+    /// The configuration file; see bulkhead.example.toml
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+pub(crate) fn run(args: &ProxyArgs) -> Result<(), Failure> {
+    let config = config::load(&args.config)?;
+    let master_key = master_key(&config)?;
+    logs::install(LogFormat::Json, "info")?;
+    let stop = StopSignal::install()?;
+    let node = Node::start(NodeSettings {
+        proxy: config.proxy,
+        sync_url: config.database.sync_url,
+        writer_url: config.database.writer_url,
+        master_key,
+        snapshot_file: config.snapshot_file,
+        name: config.node,
+    })?;
+    let addresses = node.addresses();
+    tracing::info!(proxy = %addresses.proxy, metrics = %addresses.metrics, "listening");
+    node.serve(&stop)
+}
+
+fn master_key(config: &Config) -> Result<MasterKey, Failure> {
+    if let Ok(text) = std::env::var("BULKHEAD_MASTER_KEY") {
+        return MasterKey::parse(&text)
+            .map_err(|error| Failure::Usage(format!("BULKHEAD_MASTER_KEY: {error}")));
+    }
+    match &config.master_key_file {
+        Some(path) => read_master_key(path),
+        None => Err(Failure::Usage(
+            "master_key.file: missing: expected a file with 32 random bytes in hexadecimal (openssl rand -hex 32), \
+             or the variable BULKHEAD_MASTER_KEY"
+                .to_owned(),
+        )),
+    }
+}

@@ -1,0 +1,65 @@
+//! `bulkhead tenant`: the units of isolation.
+
+use bulkhead_store::Role;
+use bulkhead_store::system::{self, Tenant};
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use crate::context::{DatabaseArgs, actor, block_on, named};
+use crate::failure::Failure;
+use crate::output::{Format, Table, moment, print_list, print_one};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TenantCommand {
+    /// Create a tenant
+    Create {
+        /// Its name: a-z, 0-9 and -
+        name: String,
+        #[command(flatten)]
+        database: DatabaseArgs,
+    },
+    /// List all tenants
+    List {
+        #[command(flatten)]
+        database: DatabaseArgs,
+    },
+}
+
+pub(crate) fn run(command: TenantCommand, format: Format) -> Result<(), Failure> {
+    block_on(async {
+        match command {
+            TenantCommand::Create { name, database } => create(&name, &database, format).await,
+            TenantCommand::List { database } => list(&database, format).await,
+        }
+    })
+}
+
+async fn create(name: &str, database: &DatabaseArgs, format: Format) -> Result<(), Failure> {
+    let store = database.connect(Role::Migrator).await?;
+    let tenant = system::create_tenant(&store, &actor(), name).await.map_err(|error| named(error, name))?;
+    print_one(format, &format!("created tenant {} ({})", tenant.name, tenant.id), &to_json(&tenant))
+}
+
+async fn list(database: &DatabaseArgs, format: Format) -> Result<(), Failure> {
+    let store = database.connect(Role::Migrator).await?;
+    let tenants = system::tenants(&store).await?;
+    let mut table = Table::new(&["NAME", "ID", "STATE", "REVISION", "CREATED"]);
+    for tenant in &tenants {
+        let state = if tenant.suspended { "suspended" } else { "active" };
+        table.row([
+            tenant.name.clone(),
+            tenant.id.to_string(),
+            state.to_owned(),
+            tenant.revision.to_string(),
+            moment(tenant.created_at),
+        ]);
+    }
+    print_list(format, &table, &tenants.iter().map(to_json).collect::<Vec<_>>())
+}
+
+fn to_json(tenant: &Tenant) -> Value {
+    json!({
+        "id": tenant.id, "name": tenant.name, "suspended": tenant.suspended, "revision": tenant.revision,
+        "created_at": tenant.created_at,
+    })
+}

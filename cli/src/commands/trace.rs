@@ -1,0 +1,202 @@
+//! `bulkhead trace`: what happened to requests.
+
+use bulkhead_policy::ids::TraceId;
+use bulkhead_policy::trace::{Outcome, TraceRecord};
+use bulkhead_store::tenant::{TraceFilter, TraceSummary};
+use chrono::{TimeDelta, Utc};
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use crate::context::{TenantArgs, block_on, named};
+use crate::duration;
+use crate::failure::Failure;
+use crate::output::{Format, Table, moment, or_dash, print, print_json, print_list, printable};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TraceCommand {
+    /// List requests, newest first
+    List {
+        /// At most this many
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+        /// Only of the last 15m, 24h, 7d
+        #[arg(long, value_name = "SPAN", value_parser = duration::parse)]
+        since: Option<TimeDelta>,
+        /// Only this agent's
+        #[arg(long, value_name = "NAME")]
+        agent: Option<String>,
+        /// Only with this outcome
+        #[arg(long, value_parser = outcome)]
+        outcome: Option<Outcome>,
+        #[command(flatten)]
+        tenant: TenantArgs,
+    },
+    /// Show one request in full
+    Show {
+        /// Its id: what the answer's `x-request-id` says
+        id: TraceId,
+        #[command(flatten)]
+        tenant: TenantArgs,
+    },
+}
+
+pub(crate) fn run(command: TraceCommand, format: Format) -> Result<(), Failure> {
+    block_on(async {
+        match command {
+            TraceCommand::List { limit, since, agent, outcome, tenant } => {
+                let since = since.map(|span| Utc::now() - span);
+                let filter = TraceFilter { since, outcome, limit, ..TraceFilter::default() };
+                list(filter, agent.as_deref(), &tenant, format).await
+            }
+            TraceCommand::Show { id, tenant } => show(id, &tenant, format).await,
+        }
+    })
+}
+
+async fn list(
+    mut filter: TraceFilter,
+    agent: Option<&str>,
+    tenant: &TenantArgs,
+    format: Format,
+) -> Result<(), Failure> {
+    let mut tx = tenant.begin().await?;
+    if let Some(name) = agent {
+        filter.agent = Some(tx.agent_by_name(name).await.map_err(|error| named(error, name))?.id);
+    }
+    let page = tx.traces(&filter).await?;
+    let mut table = Table::new(&[
+        "TIME",
+        "ID",
+        "OPERATION",
+        "MODEL",
+        "STATUS",
+        "OUTCOME",
+        "REASON",
+        "IN",
+        "OUT",
+        "COST",
+        "MS",
+        "FINDINGS",
+    ]);
+    for trace in &page.traces {
+        table.row([
+            moment(trace.at),
+            trace.id.to_string(),
+            trace.operation.clone(),
+            or_dash(trace.model_asked.as_deref()),
+            trace.status.to_string(),
+            trace.outcome.to_string(),
+            or_dash(trace.reason.as_deref()),
+            trace.input_tokens.to_string(),
+            trace.output_tokens.to_string(),
+            trace.cost.to_string(),
+            milliseconds(trace.total_micros),
+            trace.findings_total.to_string(),
+        ]);
+    }
+    print_list(format, &table, &page.traces.iter().map(summary_json).collect::<Vec<_>>())
+}
+
+async fn show(id: TraceId, tenant: &TenantArgs, format: Format) -> Result<(), Failure> {
+    let record = tenant.begin().await?.trace(id).await.map_err(|error| named(error, &id.to_string()))?;
+    match format {
+        Format::Machines => print_json(&record),
+        Format::People => print(&describe(&record)),
+    }
+}
+
+fn describe(record: &TraceRecord) -> String {
+    let tokens = &record.tokens;
+    let estimated = if tokens.estimated { " (counted here, not by the provider)" } else { "" };
+    let lines = [
+        ("id", record.id.to_string()),
+        ("time", moment(record.at)),
+        ("agent", or_dash(record.agent)),
+        ("key", or_dash(record.key)),
+        ("policy revision", record.policy_revision.to_string()),
+        (
+            "call",
+            format!(
+                "{} {}{}",
+                record.dialect,
+                record.operation,
+                if record.streamed { ", streamed" } else { "" }
+            ),
+        ),
+        ("model asked", or_dash(record.model_asked.as_deref())),
+        ("model served", or_dash(record.model_served.as_deref())),
+        ("upstream", format!("{} ({} attempts)", or_dash(record.upstream.as_deref()), record.attempts)),
+        ("status", record.status.to_string()),
+        ("outcome", format!("{} {}", record.outcome, record.reason.as_deref().unwrap_or_default())),
+        (
+            "tokens",
+            format!(
+                "{} in ({} cached), {} out ({} reasoning){estimated}",
+                tokens.input, tokens.cached_input, tokens.output, tokens.reasoning
+            ),
+        ),
+        ("cost", record.cost.to_string()),
+        (
+            "milliseconds",
+            format!(
+                "{} total, {} to the first byte, {} of them ours",
+                milliseconds(record.timings.total_micros),
+                or_dash(record.timings.first_byte_micros.map(milliseconds)),
+                milliseconds(record.timings.overhead_micros)
+            ),
+        ),
+        ("bytes", format!("{} in, {} out", record.request_bytes, record.response_bytes)),
+        ("inspected", if record.uninspected { "not everything" } else { "everything" }.to_owned()),
+        ("findings", record.findings_total.to_string()),
+    ];
+    let mut text = String::new();
+    for (name, value) in lines {
+        text.push_str(&format!("{name:16} {}\n", printable(value.trim_end())));
+    }
+    for finding in &record.findings {
+        text.push_str(&format!(
+            "  {} {} in the {} ({}), bytes {}..{}\n",
+            finding.action,
+            finding.detector,
+            finding.direction.as_str(),
+            printable(&finding.channel),
+            finding.start,
+            finding.end
+        ));
+    }
+    if let Some(bodies) = &record.bodies {
+        for (name, body) in [("request", &bodies.request), ("answer", &bodies.response)] {
+            if let Some(body) = body {
+                let cut = if bodies.truncated { ", perhaps cut" } else { "" };
+                text.push_str(&format!("\n{name} as it left{cut}:\n{}\n", printable_lines(body)));
+            }
+        }
+    }
+    text
+}
+
+fn printable_lines(text: &str) -> String {
+    text.lines().map(printable).collect::<Vec<_>>().join("\n")
+}
+
+fn milliseconds(micros: u64) -> String {
+    format!("{}.{}", micros / 1000, micros % 1000 / 100)
+}
+
+fn summary_json(trace: &TraceSummary) -> Value {
+    json!({
+        "id": trace.id, "at": trace.at, "agent": trace.agent, "operation": trace.operation,
+        "model_asked": trace.model_asked, "upstream": trace.upstream, "status": trace.status,
+        "outcome": trace.outcome, "reason": trace.reason, "input_tokens": trace.input_tokens,
+        "output_tokens": trace.output_tokens, "cost_usd": trace.cost.to_string(),
+        "overhead_micros": trace.overhead_micros, "total_micros": trace.total_micros,
+        "findings_total": trace.findings_total,
+    })
+}
+
+fn outcome(text: &str) -> Result<Outcome, String> {
+    text.parse().map_err(|_| {
+        let allowed: Vec<&str> = Outcome::ALL.iter().map(|outcome| outcome.as_str()).collect();
+        format!("expected one of {}", allowed.join(", "))
+    })
+}

@@ -1,0 +1,159 @@
+//! The configuration of `bulkhead proxy`: a file, and variables that override it.
+//!
+//! Strict: an unknown section or key, a wrong type or a value out of range is an error that names the key, the value and
+//! what is allowed. `section.key` is overridden by the variable `BULKHEAD_SECTION_KEY`. Nothing is read but the file and
+//! the environment, so that a configuration can be checked anywhere.
+
+mod raw;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use crate::failure::Failure;
+use raw::{Config as RawConfig, number, span};
+
+/// A configuration that was checked.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) proxy: bulkhead_proxy::Config,
+    pub(crate) database: Database,
+    /// Where the master key is, unless `BULKHEAD_MASTER_KEY` holds it.
+    pub(crate) master_key_file: Option<PathBuf>,
+    /// Where the last good snapshot is kept for a start without a database.
+    pub(crate) snapshot_file: Option<PathBuf>,
+    /// What this node calls itself when it acknowledges policies.
+    pub(crate) node: String,
+}
+
+/// One database; roles may log in separately.
+#[derive(Debug)]
+pub(crate) struct Database {
+    pub(crate) sync_url: String,
+    pub(crate) writer_url: String,
+    pub(crate) migrator_url: String,
+}
+
+/// Reads and checks a configuration file, with the process's environment over it.
+pub(crate) fn load(path: &Path) -> Result<Config, Failure> {
+    let wrong = |reason: String| Failure::Usage(format!("{}: {reason}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    let config = parse(&text, &|name| std::env::var(name).ok()).map_err(wrong)?;
+    Ok(config.beside(path.parent().unwrap_or(Path::new("."))))
+}
+
+/// Reads and checks a configuration.
+///
+/// # Errors
+/// One line: which key, which value, what is allowed.
+fn parse(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Config, String> {
+    let raw = raw::read(text, variable)?;
+    let proxy = proxy(&raw)?;
+    let url = raw.database.url;
+    let role_url = |own: Option<String>, key: &str| {
+        own.or_else(|| url.clone()).ok_or_else(|| {
+            format!("database.url: missing: expected postgres://user@host:port/name (or database.{key})")
+        })
+    };
+    let database = Database {
+        sync_url: role_url(raw.database.sync_url, "sync_url")?,
+        writer_url: role_url(raw.database.writer_url, "writer_url")?,
+        migrator_url: role_url(raw.database.migrator_url, "migrator_url")?,
+    };
+    let node = raw.node.name.unwrap_or_else(|| default_node_name(proxy.listen));
+    if node.is_empty() || node.chars().count() > 128 || node.chars().any(char::is_control) {
+        return Err(format!("node.name: {node:?}: expected 1 to 128 visible characters"));
+    }
+    Ok(Config {
+        proxy,
+        database,
+        master_key_file: raw.master_key.file,
+        snapshot_file: raw.snapshot.file,
+        node,
+    })
+}
+
+impl Config {
+    /// Takes relative paths as relative to the configuration file.
+    fn beside(mut self, folder: &Path) -> Self {
+        self.master_key_file = self.master_key_file.map(|path| folder.join(path));
+        self.snapshot_file = self.snapshot_file.map(|path| folder.join(path));
+        self
+    }
+}
+
+/// Two nodes on one machine listen on different ports.
+pub(crate) fn default_node_name(listen: SocketAddr) -> String {
+    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    format!("{}:{}", host.unwrap_or_else(|| "node".to_owned()), listen.port())
+}
+
+fn proxy(raw: &RawConfig) -> Result<bulkhead_proxy::Config, String> {
+    let default = bulkhead_proxy::Config::default();
+    Ok(bulkhead_proxy::Config {
+        listen: raw::address("proxy.listen", raw.proxy.listen.as_deref(), default.listen)?,
+        metrics_listen: raw::address(
+            "proxy.metrics_listen",
+            raw.proxy.metrics_listen.as_deref(),
+            default.metrics_listen,
+        )?,
+        threads: number("proxy.threads", raw.proxy.threads, 1..=1024, default.threads)?,
+        limits: limits(&raw.limits, &default.limits)?,
+        timeouts: timeouts(&raw.timeouts, &default.timeouts)?,
+        ..default
+    })
+}
+
+fn limits(raw: &raw::Limits, default: &bulkhead_proxy::Limits) -> Result<bulkhead_proxy::Limits, String> {
+    const KIB: usize = 1024;
+    const GIB: usize = 1024 * 1024 * KIB;
+    Ok(bulkhead_proxy::Limits {
+        connections: number("limits.connections", raw.connections, 1..=1_000_000, default.connections)?,
+        head_bytes: number("limits.head_bytes", raw.head_bytes, 4 * KIB..=1024 * KIB, default.head_bytes)?,
+        request_body_bytes: number(
+            "limits.request_body_bytes",
+            raw.request_body_bytes,
+            KIB..=GIB,
+            default.request_body_bytes,
+        )?,
+        answer_bytes: number("limits.answer_bytes", raw.answer_bytes, KIB..=GIB, default.answer_bytes)?,
+        event_bytes: number("limits.event_bytes", raw.event_bytes, KIB..=GIB, default.event_bytes)?,
+        held_bytes: number("limits.held_bytes", raw.held_bytes, KIB..=GIB, default.held_bytes)?,
+        captured_body_bytes: number(
+            "limits.captured_body_bytes",
+            raw.captured_body_bytes,
+            0..=64 * 1024 * KIB,
+            default.captured_body_bytes,
+        )?,
+        idle_upstream_connections: number(
+            "limits.idle_upstream_connections",
+            raw.idle_upstream_connections,
+            1..=100_000,
+            default.idle_upstream_connections,
+        )?,
+    })
+}
+
+fn timeouts(
+    raw: &raw::Timeouts,
+    default: &bulkhead_proxy::Timeouts,
+) -> Result<bulkhead_proxy::Timeouts, String> {
+    Ok(bulkhead_proxy::Timeouts {
+        head: span("timeouts.head_ms", raw.head_ms, 1, default.head)?,
+        body: span("timeouts.body_ms", raw.body_ms, 1, default.body)?,
+        client_write: span("timeouts.client_write_ms", raw.client_write_ms, 1, default.client_write)?,
+        upstream_connect: span(
+            "timeouts.upstream_connect_ms",
+            raw.upstream_connect_ms,
+            1,
+            default.upstream_connect,
+        )?,
+        upstream_head: span("timeouts.upstream_head_ms", raw.upstream_head_ms, 1, default.upstream_head)?,
+        upstream_idle: span("timeouts.upstream_idle_ms", raw.upstream_idle_ms, 1, default.upstream_idle)?,
+        stream_ping: span("timeouts.stream_ping_ms", raw.stream_ping_ms, 1, default.stream_ping)?,
+        drain_delay: span("timeouts.drain_delay_ms", raw.drain_delay_ms, 0, default.drain_delay)?,
+        drain: span("timeouts.drain_ms", raw.drain_ms, 0, default.drain)?,
+    })
+}
+
+#[cfg(test)]
+mod tests;

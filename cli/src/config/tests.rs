@@ -1,0 +1,106 @@
+use super::raw::KEYS;
+use super::{Config, parse};
+
+const MINIMAL: &str = "[database]\nurl = \"postgres://bulkhead@db/bulkhead\"\n";
+
+fn none(_: &str) -> Option<String> {
+    None
+}
+
+fn parse_file(text: &str) -> Result<Config, String> {
+    parse(text, &none)
+}
+
+#[test]
+fn a_database_is_enough() {
+    let config = parse_file(MINIMAL).expect("is valid");
+    let default = bulkhead_proxy::Config::default();
+    assert_eq!(config.proxy.listen, default.listen);
+    assert_eq!(config.proxy.limits.connections, default.limits.connections);
+    assert_eq!(config.database.sync_url, "postgres://bulkhead@db/bulkhead");
+    assert!(!config.proxy.allow_private_upstreams, "production never reaches into the network by default");
+}
+
+#[test]
+fn values_are_taken() {
+    let config = parse_file(
+        "[proxy]\nlisten = \"0.0.0.0:1\"\nthreads = 3\n[database]\nurl = \"a\"\nwriter_url = \"w\"\n\
+         [limits]\nheld_bytes = 2048\n[timeouts]\ndrain_ms = 1500\n[node]\nname = \"eu-1\"\n",
+    )
+    .expect("is valid");
+    assert_eq!(config.proxy.listen.to_string(), "0.0.0.0:1");
+    assert_eq!(config.proxy.threads, 3);
+    assert_eq!((config.database.sync_url.as_str(), config.database.writer_url.as_str()), ("a", "w"));
+    assert_eq!(config.proxy.limits.held_bytes, 2048);
+    assert_eq!(config.proxy.timeouts.drain.as_millis(), 1500);
+    assert_eq!(config.node, "eu-1");
+}
+
+#[test]
+fn variables_override_the_file() {
+    let variable = |name: &str| {
+        let value = match name {
+            "BULKHEAD_PROXY_LISTEN" => "127.0.0.1:7",
+            "BULKHEAD_DATABASE_URL" => "postgres://other/db",
+            "BULKHEAD_LIMITS_CONNECTIONS" => "9",
+            "BULKHEAD_MASTER_KEY_FILE" => "/run/key",
+            _ => return None,
+        };
+        Some(value.to_owned())
+    };
+    let config = parse("[proxy]\nlisten = \"0.0.0.0:1\"\n", &variable).expect("is valid");
+    assert_eq!(config.proxy.listen.to_string(), "127.0.0.1:7");
+    assert_eq!(config.database.writer_url, "postgres://other/db");
+    assert_eq!(config.proxy.limits.connections, 9);
+    assert_eq!(config.master_key_file, Some("/run/key".into()));
+}
+
+#[test]
+fn errors_name_the_key_the_value_and_what_is_allowed() {
+    for (text, parts) in [
+        ("", &["database.url", "missing"][..]),
+        ("[proxy]\nlisen = \"x\"\n", &["proxy", "lisen", "`listen`"]),
+        ("[porxy]\n", &["porxy", "`proxy`"]),
+        ("[proxy]\nlisten = \"x\"\n", &["proxy.listen", "\"x\"", "0.0.0.0:8080"]),
+        ("[proxy]\nlisten = 8080\n", &["proxy.listen", "8080", "string"]),
+        ("[proxy]\nthreads = 0\n", &["proxy.threads", "0", "from 1 to 1024"]),
+        ("[proxy]\nthreads = -1\n", &["proxy.threads", "-1"]),
+        ("[limits]\nheld_bytes = 1\n", &["limits.held_bytes", "1", "from 1024"]),
+        ("[timeouts]\nhead_ms = 0\n", &["timeouts.head_ms", "0", "from 1"]),
+        ("[timeouts]\ndrain_ms = 999999999999\n", &["timeouts.drain_ms", "86400000"]),
+        ("[database]\nurl = \"a\"\n[node]\nname = \"\"\n", &["node.name", "1 to 128"]),
+        ("proxy = 1\n", &["proxy", "1"]),
+        ("[proxy]\nlisten = \"a\"\nlisten = \"b\"\n", &["line 3", "duplicate"]),
+        ("[proxy\n", &["line 1"]),
+    ] {
+        let error = parse_file(text).expect_err(text);
+        for part in parts {
+            assert!(error.contains(part), "{text:?}: {error:?} lacks {part:?}");
+        }
+        assert!(!error.contains('\n'), "one line: {error:?}");
+    }
+}
+
+#[test]
+fn wrong_variables_are_named() {
+    let variable = |name: &str| (name == "BULKHEAD_LIMITS_CONNECTIONS").then(|| "many".to_owned());
+    let error = parse(MINIMAL, &variable).expect_err("is no number");
+    assert_eq!(error, "BULKHEAD_LIMITS_CONNECTIONS: \"many\": expected a whole number");
+}
+
+#[test]
+fn the_example_is_valid_and_names_every_key() {
+    let text = include_str!("../../../bulkhead.example.toml");
+    parse_file(text).expect("the example is valid");
+    // Keys that are commented out show their default: valid too.
+    let all: String =
+        text.lines().map(|line| line.strip_prefix("#:").unwrap_or(line).to_owned() + "\n").collect();
+    parse_file(&all).expect("the example's defaults are valid");
+    let table: toml::Table = all.parse().expect("is TOML");
+    for (section, keys, _) in KEYS {
+        for key in keys {
+            let there = table.get(section).and_then(|section| section.get(key)).is_some();
+            assert!(there, "the example lacks {section}.{key}");
+        }
+    }
+}

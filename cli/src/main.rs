@@ -1,0 +1,35 @@
+//! The `bulkhead` command: runs the proxy, and manages what it enforces.
+
+mod commands;
+mod config;
+mod context;
+mod demo_model;
+mod dev_state;
+mod duration;
+mod failure;
+mod logs;
+mod node;
+mod output;
+mod policy_file;
+mod postgres;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+/// Bodies come and go by the megabyte on every worker; the system's allocator fragments under that.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    // Exits with 2 by itself when the command line is wrong.
+    let arguments = commands::Arguments::parse();
+    match commands::run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("bulkhead: {failure}");
+            failure.exit_code()
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! One node: the data plane, and beside it, on a runtime of their own, what feeds it policies and carries its traces away.
+//!
+//! Stopping goes in the order of dependence: the data plane drains, then its traces and spend are shipped, then the policy
+//! feed ends.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bulkhead_policy::crypto::MasterKey;
+use bulkhead_policy::ids::{Revision, TenantId};
+use bulkhead_policy::ledger::LedgerBook;
+use bulkhead_policy::snapshot::SnapshotHandle;
+use bulkhead_policy_sync::{Observer, PolicySync, SyncConfig};
+use bulkhead_proxy::{Addresses, Metrics, Parts, Service, Shipper};
+use bulkhead_store::writer::ensure_partitions;
+use bulkhead_store::{Role, Store};
+use chrono::Utc;
+use tokio::sync::watch;
+
+use crate::failure::Failure;
+use crate::policy_file::Upstreams;
+use crate::signals::StopSignal;
+
+const WRITER_CONNECTIONS_MAX: u32 = 4;
+const BACKGROUND_THREADS: usize = 2;
+const PARTITIONS_EVERY: Duration = Duration::from_secs(6 * 3600);
+const RETRY_AFTER: Duration = Duration::from_secs(30);
+
+/// What a node is made of.
+pub(crate) struct NodeSettings {
+    pub(crate) proxy: bulkhead_proxy::Config,
+    pub(crate) sync_url: String,
+    pub(crate) writer_url: String,
+    pub(crate) master_key: MasterKey,
+    pub(crate) snapshot_file: Option<PathBuf>,
+    pub(crate) name: String,
+}
+
+/// A node whose listeners are bound and whose background work runs; requests are answered once [`Node::serve`] runs.
+pub(crate) struct Node {
+    runtime: tokio::runtime::Runtime,
+    service: Service,
+    snapshot: SnapshotHandle,
+    shipper: JoinHandle<()>,
+    feed: tokio::task::JoinHandle<()>,
+    partitions: tokio::task::JoinHandle<()>,
+    stop_feed: watch::Sender<bool>,
+}
+
+impl Node {
+    /// Binds the listeners and starts what runs beside the data plane. The database may be away.
+    pub(crate) fn start(settings: NodeSettings) -> Result<Self, Failure> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(BACKGROUND_THREADS)
+            .thread_name("bulkhead-background")
+            .enable_all()
+            .build()?;
+        let metrics = Arc::new(Metrics::new()?);
+        let ledgers = Arc::new(LedgerBook::default());
+        let snapshot = SnapshotHandle::default();
+        let (traces, queue) = bulkhead_proxy::queue(Arc::clone(&metrics));
+        let writer = {
+            let _entered = runtime.enter();
+            Store::lazy(&settings.writer_url, Role::Writer, WRITER_CONNECTIONS_MAX)?
+        };
+        let parts = Parts { snapshot: snapshot.clone(), traces, metrics: Arc::clone(&metrics) };
+        let allow_private = settings.proxy.allow_private_upstreams;
+        let service = Service::bind(settings.proxy, parts)?;
+
+        let mut shipper = Shipper::new(writer.clone(), queue, Arc::clone(&ledgers));
+        if let Err(error) = runtime.block_on(shipper.load_usage()) {
+            // Tried again while it runs. Waiting here would keep a node down with the database.
+            tracing::warn!(%error, "budgets count from zero until the database is back");
+        }
+        let (stop_feed, stopped) = watch::channel(false);
+        let upstreams = if allow_private { Upstreams::Anywhere } else { Upstreams::Public };
+        let sync = {
+            let _entered = runtime.enter();
+            PolicySync::new(
+                SyncConfig {
+                    node: settings.name,
+                    poll: SyncConfig::POLL_DEFAULT,
+                    snapshot_file: settings.snapshot_file,
+                    compile: upstreams.compile_options(),
+                },
+                &settings.sync_url,
+                &settings.master_key,
+                snapshot.clone(),
+                ledgers,
+                Arc::new(FeedMetrics(metrics)),
+            )?
+        };
+        let feed = runtime.spawn(sync.run(stopped));
+        // A thread of its own: compiling policies on the runtime's threads must not hold up traces.
+        let handle = runtime.handle().clone();
+        let shipper = std::thread::Builder::new()
+            .name("bulkhead-shipper".to_owned())
+            .spawn(move || handle.block_on(shipper.run()))?;
+        let partitions = runtime.spawn(keep_partitions(writer));
+        Ok(Self { runtime, service, snapshot, shipper, feed, partitions, stop_feed })
+    }
+
+    /// Where the listeners are.
+    pub(crate) fn addresses(&self) -> Addresses {
+        self.service.addresses()
+    }
+
+    /// The policies in force.
+    pub(crate) fn snapshot(&self) -> &SnapshotHandle {
+        &self.snapshot
+    }
+
+    /// Runs something on the background runtime and waits for it.
+    pub(crate) fn wait_for<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
+    /// Serves until the signal, then drains, ships what is left and returns.
+    pub(crate) fn serve(self, stop: &StopSignal) -> Result<(), Failure> {
+        let served = self.service.run(stop.receiver());
+        self.partitions.abort();
+        // The data plane is gone and with it every sender of traces: the shipper ends when its queue is empty.
+        let shipped = self.shipper.join();
+        self.stop_feed.send_replace(true);
+        let fed = self.runtime.block_on(self.feed);
+        self.runtime.shutdown_timeout(Duration::from_secs(1));
+        served?;
+        shipped.map_err(|_| Failure::failed("the shipper of traces panicked"))?;
+        fed?;
+        Ok(())
+    }
+}
+
+/// What the policy feed tells, as metrics.
+struct FeedMetrics(Arc<Metrics>);
+
+impl Observer for FeedMetrics {
+    fn connected(&self, up: bool) {
+        self.0.policy_feed_connected.set(i64::from(up));
+    }
+
+    fn applied(&self, _: TenantId, revision: Revision, propagation: Duration) {
+        let revision = i64::try_from(revision.get()).unwrap_or(i64::MAX);
+        // One task calls this, so nothing comes between reading and setting.
+        self.0.policy_revision.set(revision.max(self.0.policy_revision.get()));
+        self.0.policy_propagation_seconds.observe(propagation.as_secs_f64());
+    }
+
+    fn rejected(&self, _: Option<TenantId>, _: Revision, _: &str) {
+        self.0.policy_rejected.inc();
+    }
+}
+
+/// Makes the partitions for the days to come, for as long as it is not aborted.
+async fn keep_partitions(writer: Store) {
+    loop {
+        let pause = match ensure_partitions(&writer, Utc::now().date_naive()).await {
+            Ok(_) => PARTITIONS_EVERY,
+            Err(error) => {
+                tracing::warn!(%error, "partitions for traces could not be made or checked");
+                RETRY_AFTER
+            }
+        };
+        tokio::time::sleep(pause).await;
+    }
+}

@@ -1,0 +1,172 @@
+//! Policy documents in files: read, checked as far as a file alone allows, and completed for `bulkhead dev`.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+
+use bulkhead_policy::compile::{CompileInput, CompileOptions, Credential, DetectorCache, Layer, compile};
+use bulkhead_policy::document::{
+    CheckOptions, PolicyDocument, RouteDocument, UpstreamDialect, UpstreamDocument,
+};
+use bulkhead_policy::ids::{CredentialId, Revision};
+use chrono::Utc;
+use secrecy::SecretString;
+
+use crate::failure::Failure;
+
+/// Name of the credential that dev's own upstreams use.
+pub(crate) const DEV_CREDENTIAL: &str = "demo";
+
+/// Where upstreams may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Upstreams {
+    /// On the internet, with TLS.
+    Public,
+    /// Anywhere, loopback and plain http too: in `bulkhead dev` only.
+    Anywhere,
+}
+
+impl Upstreams {
+    fn check_options(self) -> CheckOptions {
+        CheckOptions { allow_private_upstreams: self == Self::Anywhere }
+    }
+
+    /// What policies may be compiled to.
+    pub(crate) fn compile_options(self) -> CompileOptions {
+        CompileOptions { allow_private_upstreams: self == Self::Anywhere, ..CompileOptions::default() }
+    }
+}
+
+/// Reads a document from a file, or from standard input for `-`.
+pub(crate) fn read(path: &Path, upstreams: Upstreams) -> Result<PolicyDocument, Failure> {
+    let text = if path == Path::new("-") {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        std::fs::read_to_string(path)
+    };
+    let text = text.map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?;
+    parse(&text, upstreams, &path.display().to_string())
+}
+
+/// Reads a document; `source` is named in errors.
+pub(crate) fn parse(text: &str, upstreams: Upstreams, source: &str) -> Result<PolicyDocument, Failure> {
+    PolicyDocument::parse(text, &upstreams.check_options())
+        .map_err(|error| Failure::Usage(format!("{source}: {}", one_line(&error.to_string()))))
+}
+
+/// Compiles documents laid over each other, as a node will. `credentials` are the names that exist; none: all do.
+pub(crate) fn check_layers(
+    layers: &[(Layer, &PolicyDocument)],
+    credentials: Option<&[String]>,
+    upstreams: Upstreams,
+    source: &str,
+) -> Result<(), Failure> {
+    let named = layers
+        .iter()
+        .flat_map(|(_, document)| document.upstreams.values())
+        .filter_map(|u| u.credential.clone());
+    let names: Vec<String> = credentials.map_or_else(|| named.collect(), <[String]>::to_vec);
+    // Only whether a credential exists matters here, not what it is.
+    let stand_in = Credential {
+        id: CredentialId::fresh(Utc::now()),
+        version: 1,
+        secret: Arc::new(SecretString::from("stand-in".to_owned())),
+    };
+    let credentials: HashMap<String, Credential> =
+        names.into_iter().map(|name| (name, stand_in.clone())).collect();
+    let input = CompileInput {
+        revision: Revision::default(),
+        layers,
+        credentials: &credentials,
+        options: &upstreams.compile_options(),
+        detectors: &DetectorCache::default(),
+    };
+    match compile(&input) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Failure::Usage(format!("{source}: {}", one_line(&error.to_string())))),
+    }
+}
+
+/// Adds dev's upstreams and routes where the document names none: both dialects at one base URL.
+pub(crate) fn complete_for_dev(mut document: PolicyDocument, base_url: &str) -> PolicyDocument {
+    if !document.upstreams.is_empty() {
+        return document;
+    }
+    let upstream = |dialect| UpstreamDocument {
+        base_url: base_url.to_owned(),
+        dialect,
+        credential: Some(DEV_CREDENTIAL.to_owned()),
+    };
+    document.upstreams = BTreeMap::from([
+        ("anthropic".to_owned(), upstream(UpstreamDialect::Anthropic)),
+        ("openai".to_owned(), upstream(UpstreamDialect::OpenAi)),
+    ]);
+    let route =
+        |models: &str, to: &str| RouteDocument { models: vec![models.to_owned()], to: vec![to.to_owned()] };
+    document.routes.get_or_insert_with(|| vec![route("claude-*", "anthropic"), route("*", "openai")]);
+    document
+}
+
+fn one_line(message: &str) -> String {
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Upstreams, check_layers, complete_for_dev, parse};
+    use bulkhead_policy::compile::Layer;
+    use bulkhead_policy::document::PolicyDocument;
+
+    const DEMO: &str = include_str!("../demo-policy.yaml");
+
+    fn document(text: &str) -> PolicyDocument {
+        parse(text, Upstreams::Anywhere, "test").expect("is valid")
+    }
+
+    #[test]
+    fn the_demo_policy_compiles_with_devs_upstreams() {
+        let completed = complete_for_dev(document(DEMO), "http://127.0.0.1:4000");
+        check_layers(&[(Layer::Tenant, &completed)], None, Upstreams::Anywhere, "demo").expect("compiles");
+        assert_eq!(completed.upstreams.len(), 2);
+        assert_eq!(completed.routes.as_ref().map(Vec::len), Some(2));
+    }
+
+    #[test]
+    fn own_upstreams_and_routes_are_left_alone() {
+        let own = "upstreams: { x: { base_url: 'http://127.0.0.1:1', dialect: openai } }";
+        assert_eq!(complete_for_dev(document(own), "http://127.0.0.1:2"), document(own));
+        let routed =
+            complete_for_dev(document("routes: [{ models: ['*'], to: [openai] }]"), "http://127.0.0.1:2");
+        assert_eq!(routed.routes.map(|routes| routes.len()), Some(1));
+        assert_eq!(routed.upstreams.len(), 2);
+    }
+
+    #[test]
+    fn mistakes_are_told_in_one_line_with_their_place() {
+        for (text, part) in [
+            ("dlp: { rules: [{ detect: [x], on: never, action: mask }] }", "dlp.rules"),
+            ("dpl: {}", "dpl"),
+            ("limits: { requests_per_minute: 0 }", "limits.requests_per_minute"),
+        ] {
+            let error = parse(text, Upstreams::Public, "a.yaml").expect_err(text).to_string();
+            assert!(
+                error.starts_with("a.yaml: ") && error.contains(part) && !error.contains('\n'),
+                "{error}"
+            );
+        }
+        let loopback = "upstreams: { x: { base_url: 'http://127.0.0.1:1', dialect: openai } }";
+        assert!(parse(loopback, Upstreams::Public, "a.yaml").is_err());
+    }
+
+    #[test]
+    fn a_credential_that_does_not_exist_is_found_before_publishing() {
+        let text =
+            "upstreams: { x: { base_url: 'https://api.openai.com', dialect: openai, credential: prod } }";
+        let document = document(text);
+        let layers = [(Layer::Tenant, &document)];
+        assert!(check_layers(&layers, None, Upstreams::Public, "a.yaml").is_ok());
+        assert!(check_layers(&layers, Some(&["prod".to_owned()]), Upstreams::Public, "a.yaml").is_ok());
+        let error = check_layers(&layers, Some(&[]), Upstreams::Public, "a.yaml").expect_err("no credential");
+        assert!(error.to_string().contains("prod"), "{error}");
+    }
+}

@@ -1,0 +1,115 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::classify;
+
+const ALL: [ErrorKind; 11] = [
+    ErrorKind::Authentication,
+    ErrorKind::InvalidRequest,
+    ErrorKind::Permission,
+    ErrorKind::NotFound,
+    ErrorKind::TooLarge,
+    ErrorKind::RateLimit,
+    ErrorKind::Quota,
+    ErrorKind::DlpBlocked,
+    ErrorKind::Upstream,
+    ErrorKind::UpstreamTimeout,
+    ErrorKind::Unavailable,
+];
+
+fn info(kind: ErrorKind) -> ErrorInfo<'static> {
+    ErrorInfo {
+        kind,
+        code: "some_code",
+        message: "say \"no\"\n\u{1}\u{2028}\u{e9}\\",
+        param: Some("model\""),
+        request_id: "018f-7\"",
+        detectors: &[],
+    }
+}
+
+fn read(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).unwrap()
+}
+
+#[test]
+fn every_kind_has_its_type() {
+    let types = ALL.map(|kind| {
+        let openai = read(&body(Dialect::OpenAi, &info(kind)))["error"]["type"].clone();
+        let anthropic = read(&body(Dialect::Anthropic, &info(kind)))["error"]["type"].clone();
+        (openai.as_str().unwrap().to_owned(), anthropic.as_str().unwrap().to_owned())
+    });
+    let expected = [
+        ("invalid_request_error", "authentication_error"),
+        ("invalid_request_error", "invalid_request_error"),
+        ("permission_error", "permission_error"),
+        ("invalid_request_error", "not_found_error"),
+        ("invalid_request_error", "request_too_large"),
+        ("rate_limit_error", "rate_limit_error"),
+        ("insufficient_quota", "billing_error"),
+        ("invalid_request_error", "invalid_request_error"),
+        ("server_error", "api_error"),
+        ("server_error", "timeout_error"),
+        ("server_error", "overloaded_error"),
+    ];
+    assert_eq!(types, expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
+}
+
+#[test]
+fn everything_is_escaped() {
+    let info = ErrorInfo { detectors: &["A\"", "B"], ..info(ErrorKind::DlpBlocked) };
+    let message = format!("{} (A\", B)", info.message);
+    assert_eq!(
+        read(&body(Dialect::OpenAi, &info)),
+        json!({"error": {"message": message, "type": "invalid_request_error",
+            "param": "model\"", "code": "some_code", "detectors": ["A\"", "B"]}}),
+    );
+    assert_eq!(
+        read(&body(Dialect::Anthropic, &info)),
+        json!({"type": "error", "error": {"type": "invalid_request_error", "message": message,
+            "code": "some_code", "detectors": ["A\"", "B"]}, "request_id": "018f-7\""}),
+    );
+}
+
+/// The event's name and data, after the framing was checked.
+fn event(path: &str, kind: ErrorKind) -> (String, Value) {
+    let endpoint = classify("POST", path, false).unwrap();
+    let bytes = stream_event(endpoint, &info(kind));
+    let text = String::from_utf8(bytes).unwrap();
+    let (name, data) = text.strip_suffix("\n\n").unwrap().split_once("data: ").unwrap();
+    assert!(!data.contains('\n'));
+    (name.to_owned(), read(data.as_bytes()))
+}
+
+#[test]
+fn stream_events_are_what_the_sdks_raise_on() {
+    for path in ["/v1/chat/completions", "/v1/completions"] {
+        let (name, data) = event(path, ErrorKind::DlpBlocked);
+        assert_eq!((name.as_str(), &data["error"]["code"]), ("", &json!("some_code")));
+    }
+    let (name, data) = event("/v1/messages", ErrorKind::Quota);
+    assert_eq!(name, "event: error\n");
+    assert_eq!((&data["type"], &data["error"]["type"]), (&json!("error"), &json!("billing_error")));
+}
+
+#[test]
+fn a_failed_response_is_a_whole_response() {
+    for (kind, code) in [
+        (ErrorKind::DlpBlocked, "invalid_prompt"),
+        (ErrorKind::Quota, "insufficient_quota"),
+        (ErrorKind::Upstream, "server_error"),
+        (ErrorKind::RateLimit, "server_error"),
+    ] {
+        let (name, data) = event("/v1/responses", kind);
+        assert_eq!(name, "event: response.failed\n");
+        assert_eq!(data["type"], "response.failed");
+        assert_eq!(data["sequence_number"], 0);
+        let response = &data["response"];
+        assert_eq!((&response["status"], &response["error"]["code"]), (&json!("failed"), &json!(code)));
+        assert_eq!(response["error"]["message"], info(kind).message);
+        assert_eq!(response["id"], "resp_018f7\"");
+        for list in ["output", "tools"] {
+            assert_eq!(response[list], json!([]));
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! Reads the events of a streamed reply: which text goes on, which ends, what was used.
+//!
+//! - A **channel** is one text that a client puts together from the strings of several events. Its
+//!   scanner lives as long as the channel.
+//! - **Every** string of every event is reported, keys too. One that belongs to no channel is a
+//!   whole text of its own: identifiers, repeated final texts, error messages, unknown events.
+//! - A channel ends when the dialect says so, and when its choice goes on to another channel:
+//!   ordinary models write reasoning, then content, then tool calls, and the held tail of the
+//!   first would stall the rest. A choice seen to go back and forth between channels is left
+//!   alone from then on ([`StreamEvent::reopened`]).
+
+use std::ops::Range;
+
+use smallvec::SmallVec;
+
+use crate::error::{ErrorInfo, ResponseSoFar, plain_event, responses_event};
+use crate::json::{Document, Limits, Splice, Tape, Value};
+use crate::response::blank_logprobs;
+use crate::sse::Frame;
+use crate::usage::AnthropicUsage;
+use crate::{Dialect, Endpoint, Operation, Usage};
+
+mod anthropic;
+mod chat;
+mod open;
+mod responses;
+
+use open::OpenChannels;
+
+/// One text that several events carry in pieces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Channel {
+    /// The choice (Chat, Completions), output item (Responses) or content block (Messages).
+    pub choice: u32,
+    /// The tool call (Chat), content or summary part (Responses); otherwise 0.
+    pub item: u32,
+    /// Which of the texts of this choice and item.
+    pub kind: ChannelKind,
+}
+
+/// What a channel's text is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ChannelKind {
+    /// The answer.
+    Content,
+    /// Reasoning or thinking.
+    Reasoning,
+    /// Chat's `reasoning_content`; some providers send it beside `reasoning`.
+    ReasoningContent,
+    /// Chat's `reasoning_details`, which repeat the reasoning in another form.
+    ReasoningDetail,
+    /// The summary of reasoning.
+    ReasoningSummary,
+    /// A refusal.
+    Refusal,
+    /// The arguments or input of a tool call.
+    ToolArguments,
+    /// The arguments of Chat's older `function_call`.
+    FunctionArguments,
+    /// The transcript of spoken output.
+    Transcript,
+    /// Code the provider's own interpreter runs.
+    Code,
+}
+
+/// One text in an event's data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextSpan {
+    /// The channel it goes on with; `None`: a whole text of its own.
+    pub channel: Option<Channel>,
+    /// Where its raw bytes stand in [`Frame::data`], between the quotes.
+    pub raw: Range<usize>,
+    /// Whether it contains JSON escapes.
+    pub escaped: bool,
+    /// Whether it names an object's member.
+    pub is_key: bool,
+}
+
+/// Which channels have no more text after this event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closes {
+    /// This one.
+    Channel(Channel),
+    /// All with this `choice`.
+    Choice(u32),
+    /// All.
+    All,
+}
+
+/// What one frame says.
+#[derive(Clone, Debug, Default)]
+pub struct StreamEvent {
+    /// Every text, in the order of the bytes.
+    pub texts: Vec<TextSpan>,
+    /// What ends with this event, its own texts included.
+    pub closes: SmallVec<[Closes; 2]>,
+    /// What was used so far, where this event says something about it.
+    pub usage: Option<Usage>,
+    /// The model that answers, where this event names it first or names another one.
+    pub model: Option<String>,
+    /// Whether this is the chunk that `stream_options.include_usage` adds.
+    pub is_usage_only_chunk: bool,
+    /// Whether the reply is complete: the end of the stream behind this event is a clean one.
+    pub terminal: bool,
+    /// Whether the provider reports an error.
+    pub error: bool,
+    /// Whether the data is JSON. Other data is one whole text; edits of it are not escaped.
+    pub json: bool,
+    /// Whether a channel goes on that had ended: the text before and after was scanned apart.
+    pub reopened: bool,
+    /// Edits that empty the `logprobs`, for when the text may be masked or blocked. Texts inside
+    /// their ranges are reported all the same; leave those out when these edits are made.
+    pub logprobs: Vec<Splice<'static>>,
+}
+
+/// Reads the frames of one reply, in order.
+///
+/// ```
+/// use bulkhead_dialect::sse::Decoder;
+/// use bulkhead_dialect::stream::{ChannelKind, Closes, StreamReader};
+/// use bulkhead_dialect::classify;
+/// use bytes::Bytes;
+///
+/// let mut decoder = Decoder::new(1024);
+/// decoder.push(Bytes::from_static(
+///     b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hi\"},\"finish_reason\":\"stop\"}]}\n\n",
+/// ))?;
+/// let frame = decoder.next().unwrap();
+/// let mut reader = StreamReader::new(classify("POST", "/v1/chat/completions", false).unwrap());
+/// let event = reader.read(&frame);
+///
+/// let text = event.texts.iter().find(|text| text.channel.is_some()).unwrap();
+/// assert_eq!(text.channel.unwrap().kind, ChannelKind::Content);
+/// assert_eq!(&frame.data().unwrap()[text.raw.clone()], b"Hi");
+/// assert_eq!(event.closes.as_slice(), [Closes::Choice(0)]);
+/// # Ok::<(), bulkhead_dialect::sse::EventTooLarge>(())
+/// ```
+#[derive(Debug)]
+pub struct StreamReader {
+    endpoint: Endpoint,
+    channels: OpenChannels,
+    anthropic_usage: AnthropicUsage,
+    response: ResponseSoFar,
+    model: Option<String>,
+    tape: Tape,
+}
+
+/// What a dialect's reader finds in an event, beside the facts that it notes directly.
+#[derive(Default)]
+struct Found<'d, 'a> {
+    /// The spans that belong to channels, by where they start.
+    spans: SmallVec<[(usize, Channel); 4]>,
+    model: Option<Value<'d, 'a>>,
+    event: StreamEvent,
+}
+
+impl StreamReader {
+    /// A reader for the reply of one request.
+    #[must_use]
+    pub fn new(endpoint: Endpoint) -> Self {
+        Self {
+            endpoint,
+            channels: OpenChannels::default(),
+            anthropic_usage: AnthropicUsage::default(),
+            response: ResponseSoFar::default(),
+            model: None,
+            tape: Tape::default(),
+        }
+    }
+
+    /// Reads the next frame. A frame without data says nothing.
+    ///
+    /// Cost: one pass over the data; one allocation for the texts.
+    pub fn read(&mut self, frame: &Frame) -> StreamEvent {
+        let Some(data) = frame.data() else { return StreamEvent::default() };
+        if self.endpoint.dialect == Dialect::OpenAi && data.trim_ascii() == b"[DONE]" {
+            return self.done();
+        }
+        let tape = std::mem::take(&mut self.tape);
+        let Ok(document) = Document::parse_onto(data, &Limits::RESPONSE, tape) else {
+            return whole(data);
+        };
+        let mut found = Found::default();
+        found.event.json = true;
+        let root = document.root();
+        match self.endpoint.operation {
+            Operation::Responses => responses::read(root, &mut self.response, &mut found),
+            _ => match self.endpoint.dialect {
+                Dialect::OpenAi => chat::read(root, &mut found),
+                Dialect::Anthropic => anthropic::read(root, &mut self.anthropic_usage, &mut found),
+            },
+        }
+        let Found { mut spans, model, mut event } = found;
+        // Most dialects repeat the model in every event.
+        if let Some(model) = model
+            && !self.model.as_deref().is_some_and(|known| model.is(known))
+        {
+            event.model = model.as_str().map(String::from);
+            self.model.clone_from(&event.model);
+        }
+        spans.sort_unstable_by_key(|(start, _)| *start);
+        let grouped = matches!(self.endpoint.operation, Operation::Chat | Operation::Completions);
+        self.channels.note(&spans, grouped, &mut event);
+        event.texts = texts(&document, &spans);
+        event.logprobs = blank_logprobs(&document);
+        self.tape = document.into_tape();
+        event
+    }
+
+    /// The dialect's error event for this stream, all bytes of the frame. The stream ends with it.
+    ///
+    /// For Responses it is `response.failed`, with the id, model and sequence number the stream
+    /// has come to.
+    #[must_use]
+    pub fn error_event(&self, info: &ErrorInfo<'_>) -> Vec<u8> {
+        match self.endpoint.operation {
+            Operation::Responses => responses_event(info, &self.response),
+            _ => plain_event(self.endpoint.dialect, info),
+        }
+    }
+
+    fn done(&mut self) -> StreamEvent {
+        let mut event = StreamEvent { terminal: true, ..StreamEvent::default() };
+        event.closes.push(Closes::All);
+        self.channels.note(&[], false, &mut event);
+        event
+    }
+}
+
+impl<'d, 'a> Found<'d, 'a> {
+    /// Notes that `value`, if it is a string with anything in it, goes on with a channel.
+    ///
+    /// An empty string goes on with nothing: many providers send `"content":""` beside other text.
+    fn text(&mut self, value: Option<Value<'_, '_>>, channel: Channel) {
+        if let Some(span) = value.and_then(|value| value.span()).filter(|span| !span.raw.is_empty()) {
+            self.spans.push((span.raw.start, channel));
+        }
+    }
+
+    fn model(&mut self, of: Value<'d, 'a>) {
+        self.model = of.get("model");
+    }
+
+    /// The provider reports an error: clients stop here, so this is the end of the reply.
+    fn failed(&mut self) {
+        self.event.error = true;
+        self.complete();
+    }
+
+    fn complete(&mut self) {
+        self.event.terminal = true;
+        self.event.closes.push(Closes::All);
+    }
+}
+
+/// Data that is not JSON.
+fn whole(data: &[u8]) -> StreamEvent {
+    let text = TextSpan { channel: None, raw: 0..data.len(), escaped: false, is_key: false };
+    StreamEvent { texts: vec![text], ..StreamEvent::default() }
+}
+
+/// Every string of the document, with the channels of those that have one.
+fn texts(document: &Document<'_>, spans: &[(usize, Channel)]) -> Vec<TextSpan> {
+    let mut spans = spans.iter().peekable();
+    let mut texts = Vec::with_capacity(32);
+    texts.extend(document.strings().map(|string| {
+        let channel = spans.next_if(|(start, _)| *start == string.raw.start).map(|span| span.1);
+        TextSpan { channel, raw: string.raw, escaped: string.escaped, is_key: string.is_key }
+    }));
+    texts
+}
+
+/// The member `name` as an index; 0 if it is missing.
+fn index(of: Value<'_, '_>, name: &str) -> u32 {
+    let index = of.get(name).and_then(|index| index.as_u64()).unwrap_or(0);
+    u32::try_from(index).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests;

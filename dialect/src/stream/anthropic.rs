@@ -1,0 +1,47 @@
+//! Events of Anthropic Messages.
+
+use super::{Channel, ChannelKind, Closes, Found, index};
+use crate::json::Value;
+use crate::usage::AnthropicUsage;
+
+pub(super) fn read<'d, 'a>(root: Value<'d, 'a>, usage: &mut AnthropicUsage, found: &mut Found<'d, 'a>) {
+    // The JSON's own type, not the `event` field: not every client reads the latter.
+    let kind = root.get("type").and_then(|kind| kind.as_str()).unwrap_or_default();
+    let message = root.get("message");
+    if let Some(message) = message {
+        found.model(message);
+    }
+    let counts = root.get("usage").or_else(|| message.and_then(|message| message.get("usage")));
+    if let Some(counts) = counts {
+        usage.merge(counts);
+        found.event.usage = usage.usage();
+    }
+    let number = index(root, "index");
+    let channel = |kind| Channel { choice: number, item: 0, kind };
+    match kind.as_ref() {
+        "content_block_start" => {
+            // Usually empty; a provider may begin the text right here.
+            if let Some(block) = root.get("content_block") {
+                found.text(block.get("text"), channel(ChannelKind::Content));
+                found.text(block.get("thinking"), channel(ChannelKind::Reasoning));
+            }
+        }
+        "content_block_delta" => {
+            if let Some(delta) = root.get("delta") {
+                found.text(delta.get("text"), channel(ChannelKind::Content));
+                found.text(delta.get("thinking"), channel(ChannelKind::Reasoning));
+                found.text(delta.get("partial_json"), channel(ChannelKind::ToolArguments));
+            }
+        }
+        "content_block_stop" => found.event.closes.push(Closes::Choice(number)),
+        "message_delta" => {
+            let reason = root.get("delta").and_then(|delta| delta.get("stop_reason"));
+            if reason.is_some_and(|reason| !reason.is_null()) {
+                found.event.closes.push(Closes::All);
+            }
+        }
+        "message_stop" => found.complete(),
+        "error" => found.failed(),
+        _ => {}
+    }
+}

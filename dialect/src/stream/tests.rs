@@ -1,0 +1,214 @@
+use bytes::Bytes;
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::classify;
+use crate::error::ErrorKind;
+use crate::sse::Decoder;
+
+const PATHS: [&str; 4] = ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages"];
+
+fn reader(path: &str) -> StreamReader {
+    StreamReader::new(classify("POST", path, false).unwrap())
+}
+
+fn frame(data: &[u8]) -> Frame {
+    let mut decoder = Decoder::new(1 << 24);
+    decoder.push(Bytes::from([b"data: ", data, b"\n\n"].concat())).unwrap();
+    decoder.next().unwrap()
+}
+
+fn failed(reader: &StreamReader, kind: ErrorKind) -> serde_json::Value {
+    let info = ErrorInfo {
+        kind,
+        code: "dlp_blocked",
+        message: "blocked",
+        param: None,
+        request_id: "0190-1",
+        detectors: &["AWS_ACCESS_KEY"],
+    };
+    let event = String::from_utf8(reader.error_event(&info)).unwrap();
+    let data = event.strip_prefix("event: response.failed\ndata: ").unwrap();
+    serde_json::from_str(data).unwrap()
+}
+
+#[test]
+fn a_failed_response_goes_on_with_the_stream() {
+    let mut reader = reader("/v1/responses");
+    let event = failed(&reader, ErrorKind::DlpBlocked);
+    assert_eq!((&event["sequence_number"], &event["response"]["id"]), (&json!(0), &json!("resp_01901")));
+
+    reader.read(&frame(br#"{"type":"response.created","sequence_number":0,"response":{"id":"resp_7","created_at":1780000000,"model":"gpt-5.4"}}"#));
+    reader.read(&frame(br#"{"type":"response.output_text.delta","sequence_number":41,"delta":"a"}"#));
+    let event = failed(&reader, ErrorKind::DlpBlocked);
+    assert_eq!(event["sequence_number"], 42);
+    let response = &event["response"];
+    assert_eq!((&response["id"], &response["model"]), (&json!("resp_7"), &json!("gpt-5.4")));
+    assert_eq!(response["created_at"], 1_780_000_000);
+    assert_eq!(response["error"]["code"], "invalid_prompt");
+    assert_eq!(response["error"]["message"], "blocked (AWS_ACCESS_KEY)");
+}
+
+#[test]
+fn names_from_the_stream_that_are_no_names_are_not_repeated() {
+    let mut reader = reader("/v1/responses");
+    reader.read(&frame(br#"{"type":"response.created","response":{"id":"a b","model":"x\ny"}}"#));
+    let response = &failed(&reader, ErrorKind::Quota)["response"];
+    assert_eq!((&response["id"], &response["model"]), (&json!("resp_01901"), &json!("")));
+    assert_eq!(response["error"]["code"], "insufficient_quota");
+}
+
+#[test]
+fn the_model_is_named_when_it_changes() {
+    let mut reader = reader("/v1/chat/completions");
+    let mut named = |model: &str| {
+        reader.read(&frame(format!("{{\"model\":\"{model}\",\"choices\":[]}}").as_bytes())).model
+    };
+    assert_eq!(named("a").as_deref(), Some("a"));
+    assert_eq!(named("a"), None);
+    assert_eq!(named("b").as_deref(), Some("b"));
+}
+
+#[test]
+fn frames_without_data_say_nothing() {
+    let mut decoder = Decoder::new(100);
+    decoder.push(Bytes::from_static(b": ping\n\n\n")).unwrap();
+    for frame in std::iter::from_fn(|| decoder.next()) {
+        let event = reader("/v1/chat/completions").read(&frame);
+        assert!(event.texts.is_empty() && event.closes.is_empty() && !event.terminal);
+    }
+}
+
+#[test]
+fn the_end_mark_is_openais_alone() {
+    for (path, terminal) in PATHS.into_iter().zip([true, true, true, false]) {
+        let event = reader(path).read(&frame(b" [DONE] "));
+        assert_eq!((event.terminal, event.texts.is_empty()), (terminal, terminal), "{path}");
+    }
+}
+
+#[test]
+fn an_event_of_very_many_channels_stays_cheap() {
+    let call = |index: u32| json!({"index": index, "function": {"arguments": "x"}});
+    let choice = |index: u32| json!({"index": index, "delta": {"content": "x"}});
+    let calls: Vec<_> = (0..20_000).map(call).collect();
+    let choices: Vec<_> = (0..20_000).map(choice).collect();
+    for event in [json!({"choices": [{"delta": {"tool_calls": calls}}]}), json!({"choices": choices})] {
+        let mut reader = reader("/v1/chat/completions");
+        let data = serde_json::to_vec(&event).unwrap();
+        for _ in 0..2 {
+            let event = reader.read(&frame(&data));
+            let channels = event.texts.iter().filter(|text| text.channel.is_some()).count();
+            assert_eq!((channels, event.closes.len()), (20_000, 0));
+        }
+    }
+}
+
+#[test]
+fn a_channel_that_goes_on_after_its_end_is_told() {
+    let delta = br#"{"type":"response.output_text.delta","output_index":1,"delta":"a"}"#;
+    let done = br#"{"type":"response.output_text.done","output_index":1,"text":"a"}"#;
+    let mut reader = reader("/v1/responses");
+    let told = [delta.as_slice(), done, delta].map(|data| reader.read(&frame(data)).reopened);
+    assert_eq!(told, [false, false, true]);
+}
+
+/// Events that look like those of a provider, with members where they belong and elsewhere.
+fn event() -> impl Strategy<Value = serde_json::Value> {
+    let kind = prop::sample::select(vec![
+        "content_block_start",
+        "content_block_delta",
+        "content_block_stop",
+        "message_start",
+        "message_delta",
+        "message_stop",
+        "error",
+        "response.output_text.delta",
+        "response.output_text.done",
+        "response.output_item.done",
+        "response.completed",
+        "other",
+    ]);
+    let name = prop::sample::select(vec![
+        "type",
+        "index",
+        "delta",
+        "content",
+        "text",
+        "choices",
+        "tool_calls",
+        "function",
+        "arguments",
+        "usage",
+        "message",
+        "response",
+        "error",
+        "logprobs",
+        "output_index",
+        "finish_reason",
+        "thinking",
+        "reasoning_details",
+        "partial_json",
+        "model",
+    ]);
+    let leaf = prop_oneof![
+        Just(serde_json::Value::Null),
+        any::<u64>().prop_map(Into::into),
+        kind.clone().prop_map(Into::into),
+        "[a\u{e9}\"\\\\]{0,3}".prop_map(Into::into),
+    ];
+    let value = leaf.prop_recursive(6, 40, 5, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Into::into),
+            prop::collection::vec((name.clone(), inner), 0..6).prop_map(|members| {
+                members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+            }),
+        ]
+    });
+    (kind, value).prop_map(|(kind, mut value)| {
+        if let Some(object) = value.as_object_mut() {
+            object.entry("type").or_insert_with(|| kind.into());
+        }
+        value
+    })
+}
+
+proptest! {
+    #[test]
+    fn every_string_is_told_once(
+        path in prop::sample::select(PATHS.to_vec()),
+        events in prop::collection::vec(event(), 1..6),
+    ) {
+        let mut reader = reader(path);
+        for event in events {
+            let data = serde_json::to_vec(&event).unwrap();
+            let told = reader.read(&frame(&data));
+            let document = Document::parse(&data, &Limits::RESPONSE).unwrap();
+            let strings: Vec<_> = document.strings().map(|string| string.raw).collect();
+            let texts: Vec<_> = told.texts.iter().map(|text| text.raw.clone()).collect();
+            assert!(told.json);
+            assert_eq!(texts, strings);
+            assert!(told.texts.iter().all(|text| text.channel.is_none() || !text.is_key));
+            assert!(told.terminal || !told.error);
+            let blank = crate::json::splice(&data, &told.logprobs);
+            assert!(Document::parse(&blank, &Limits::RESPONSE).is_ok());
+        }
+    }
+
+    #[test]
+    fn arbitrary_streams_never_panic(
+        path in prop::sample::select(PATHS.to_vec()),
+        chunks: Vec<Vec<u8>>,
+    ) {
+        let (mut reader, mut decoder) = (reader(path), Decoder::new(64));
+        for chunk in chunks {
+            let _ = decoder.push(Bytes::from(chunk));
+            while let Some(frame) = decoder.next() {
+                let event = reader.read(&frame);
+                let len = frame.data().map_or(0, <[u8]>::len);
+                assert!(event.texts.iter().all(|text| text.raw.end <= len));
+            }
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! The compiled form of a pattern: an anchored DFA over bytes that reports every end of a match.
+//!
+//! A match is reported one byte late, on the byte after it or at the end of the text, because only then
+//! a word boundary at its end is decided.
+
+use regex_automata::dfa::{Automaton as _, dense};
+use regex_automata::nfa::thompson::{self, WhichCaptures};
+use regex_automata::util::primitives::StateID;
+use regex_automata::util::start;
+use regex_automata::{Anchored, MatchKind};
+use regex_syntax::ParserBuilder;
+use regex_syntax::hir::Hir;
+
+/// How deep groups may nest in a pattern; bounds the recursion of everything that walks it.
+const NEST_MAX: u32 = 64;
+
+/// What the byte before a candidate was, as far as a pattern's first look-around can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Before {
+    Text,
+    LineFeed,
+    CarriageReturn,
+    Word,
+    NonWord,
+}
+
+impl Before {
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Text, Self::LineFeed, Self::CarriageReturn, Self::Word, Self::NonWord];
+
+    pub(crate) fn from_byte(byte: u8) -> Self {
+        match byte {
+            b'\n' => Self::LineFeed,
+            b'\r' => Self::CarriageReturn,
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'_' => Self::Word,
+            _ => Self::NonWord,
+        }
+    }
+
+    /// A byte of this class, for the automaton's own classification.
+    fn sample(self) -> Option<u8> {
+        match self {
+            Self::Text => None,
+            Self::LineFeed => Some(b'\n'),
+            Self::CarriageReturn => Some(b'\r'),
+            Self::Word => Some(b'a'),
+            Self::NonWord => Some(b' '),
+        }
+    }
+}
+
+/// Why a pattern has no automaton.
+#[derive(Debug)]
+pub(crate) enum BuildError {
+    /// The syntax tree is too large for the limit.
+    Nfa(Box<thompson::BuildError>),
+    /// The automaton is too large for the limit, or needs a feature it does not have.
+    Dfa(Box<dense::BuildError>),
+}
+
+pub(crate) struct Automaton {
+    dfa: dense::DFA<Vec<u32>>,
+    /// The start states, in the order of [`Before::ALL`].
+    starts: [Option<StateID>; Before::ALL.len()],
+    /// One byte of every class of bytes that the automaton tells apart.
+    alphabet: Box<[u8]>,
+    len_min: usize,
+    len_max: Option<usize>,
+}
+
+/// Reads a pattern the way this crate means it: bytes, ASCII classes, ASCII word boundaries.
+pub(crate) fn parse(pattern: &str) -> Result<Hir, Box<regex_syntax::Error>> {
+    ParserBuilder::new()
+        .unicode(false)
+        .utf8(false)
+        .nest_limit(NEST_MAX)
+        .build()
+        .parse(pattern)
+        .map_err(Box::new)
+}
+
+impl Automaton {
+    /// Compiles a pattern into at most `bytes_max` bytes of automaton.
+    pub(crate) fn compile(hir: &Hir, bytes_max: usize) -> Result<Self, BuildError> {
+        let config = thompson::Config::new()
+            .utf8(false)
+            .which_captures(WhichCaptures::None)
+            .nfa_size_limit(Some(bytes_max));
+        let nfa = thompson::Compiler::new()
+            .configure(config)
+            .build_from_hir(hir)
+            .map_err(|error| BuildError::Nfa(Box::new(error)))?;
+        let config = dense::Config::new()
+            .match_kind(MatchKind::All)
+            .start_kind(regex_automata::dfa::StartKind::Anchored)
+            .accelerate(false)
+            .dfa_size_limit(Some(bytes_max))
+            .determinize_size_limit(Some(bytes_max.saturating_mul(4)));
+        let dfa = dense::Builder::new()
+            .configure(config)
+            .build_from_nfa(&nfa)
+            .map_err(|error| BuildError::Dfa(Box::new(error)))?;
+        let properties = hir.properties();
+        let starts = Before::ALL.map(|before| {
+            let config = start::Config::new().anchored(Anchored::Yes).look_behind(before.sample());
+            // Only a quit byte fails here, and ASCII word boundaries have none.
+            dfa.start_state(&config).ok()
+        });
+        Ok(Self {
+            alphabet: dfa.byte_classes().representatives(..).filter_map(|unit| unit.as_u8()).collect(),
+            dfa,
+            starts,
+            len_min: properties.minimum_len().unwrap_or(0),
+            len_max: properties.maximum_len(),
+        })
+    }
+
+    pub(crate) fn len_min(&self) -> usize {
+        self.len_min
+    }
+
+    pub(crate) fn len_max(&self) -> Option<usize> {
+        self.len_max
+    }
+
+    /// The state after the first byte of a candidate, unless that byte cannot start one.
+    pub(crate) fn enter(&self, before: Before, byte: u8) -> Option<StateID> {
+        let start = *self.starts.get(before as usize)?;
+        let state = self.dfa.next_state(start?, byte);
+        (!self.is_dead(state)).then_some(state)
+    }
+
+    #[inline]
+    pub(crate) fn step(&self, state: StateID, byte: u8) -> StateID {
+        self.dfa.next_state(state, byte)
+    }
+
+    #[inline]
+    pub(crate) fn finish(&self, state: StateID) -> StateID {
+        self.dfa.next_eoi_state(state)
+    }
+
+    /// Whether the state is worth a closer look: a match or the end of a candidate.
+    #[inline]
+    pub(crate) fn is_special(&self, state: StateID) -> bool {
+        self.dfa.is_special_state(state)
+    }
+
+    #[inline]
+    pub(crate) fn is_match(&self, state: StateID) -> bool {
+        self.dfa.is_match_state(state)
+    }
+
+    /// Whether no longer match can follow.
+    ///
+    /// A match shows one byte late, and without this its head would live one byte longer still.
+    pub(crate) fn is_final(&self, state: StateID) -> bool {
+        self.alphabet.iter().all(|&byte| self.is_dead(self.step(state, byte)))
+            && !self.is_match(self.finish(state))
+    }
+
+    #[inline]
+    pub(crate) fn is_dead(&self, state: StateID) -> bool {
+        self.dfa.is_dead_state(state) || self.dfa.is_quit_state(state)
+    }
+}

@@ -1,0 +1,119 @@
+//! Every built-in detector finds its sample and leaves the near miss alone; selectors.
+
+use std::collections::HashSet;
+
+use super::samples::{SAMPLES, expand};
+use super::*;
+use crate::{Action, Rule, RuleSet};
+
+fn found(id: &str, text: &str) -> Vec<String> {
+    let detector = Arc::clone(catalogue().iter().find(|detector| detector.id().as_str() == id).expect(id));
+    let rules = RuleSet::new(vec![Rule { detector, action: Action::Mask }], Vec::new());
+    let scan = rules.scan(text.as_bytes());
+    let value = |found: &crate::Match| {
+        let range = usize::try_from(found.start).unwrap()..usize::try_from(found.end).unwrap();
+        text[range].to_owned()
+    };
+    scan.matches.iter().map(value).collect()
+}
+
+#[test]
+fn every_detector_finds_its_sample_and_not_the_near_miss() {
+    for sample in SAMPLES {
+        let value = expand(sample.matches);
+        for (before, after) in [("", ""), ("x ", " y"), ("(", ")"), ("\"", "\""), ("=", "\n"), (": ", ", ")] {
+            let text = format!("{before}{value}{after}");
+            // A block takes the line ends and separators after it too; then only its start is compared.
+            let matches = found(sample.id, &text);
+            assert_eq!(matches.len(), 1, "{}: {text:?} gives {matches:?}", sample.id);
+            assert!(matches[0].starts_with(&value), "{}: {text:?} gives {matches:?}", sample.id);
+        }
+        let near_miss = expand(sample.near_miss);
+        assert_eq!(found(sample.id, &format!("x {near_miss} y")), [""; 0], "{}", sample.id);
+    }
+}
+
+#[test]
+fn every_detector_has_a_sample() {
+    let samples: Vec<&str> = SAMPLES.iter().map(|sample| sample.id).collect();
+    for detector in catalogue().iter() {
+        assert!(samples.contains(&detector.id().as_str()), "{detector:?} has no sample");
+    }
+    assert_eq!(catalogue().iter().count(), SAMPLES.len());
+    assert_eq!(samples.iter().collect::<HashSet<_>>().len(), samples.len());
+}
+
+#[test]
+fn documented_sample_values_are_found() {
+    let cases = [
+        ("CREDIT_CARD", "4111 1111 1111 1111"),
+        ("CREDIT_CARD", "4111-1111-1111-1111"),
+        ("CREDIT_CARD", "378282246310005"),
+        ("CREDIT_CARD", "5555555555554444"),
+        ("CREDIT_CARD", "6011111111111117"),
+        ("CREDIT_CARD", "3530111333300000"),
+        ("CREDIT_CARD", "30569309025904"),
+        ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
+        ("US_SSN", "078-05-1120"),
+        ("US_SSN", "219-09-9999"),
+        ("US_SSN", "123-45-6789"),
+        ("US_SSN", "123 45 6789"),
+        ("EMAIL_ADDRESS", "jane@example.com"),
+        ("IP_ADDRESS_V4", "192.0.2.1"),
+        ("IP_ADDRESS_V6", "fe80::1"),
+        ("PHONE_NATIONAL_NANP", "415-555-0132"),
+        ("PHONE_E164", "+14155550132"),
+        ("IBAN_CODE", "DE89370400440532013000"),
+    ];
+    for (id, text) in cases {
+        assert_eq!(found(id, &format!("see {text}.")), [text], "{id}");
+    }
+}
+
+#[test]
+fn harmless_texts_are_left_alone() {
+    let cases = [
+        ("CREDIT_CARD", "4111 1111-1111 1111"),
+        ("CREDIT_CARD", "1732152888123456"),
+        ("US_SSN", "000-12-3456"),
+        ("US_SSN", "912-12-3456"),
+        ("US_SSN", "123-00-3456"),
+        ("US_SSN", "123-45-0000"),
+        ("US_SSN", "123456789"),
+        ("US_SSN", "123-45 6789"),
+        ("EMAIL_ADDRESS", "@decorator user@localhost"),
+        ("IP_ADDRESS_V4", "1.2.3 and 1.2.3.999"),
+        ("IP_ADDRESS_V6", "12:30:45 aa:bb:cc:dd:ee:ff std::fmt"),
+        ("PHONE_E164", "1+2 a+12345678"),
+        ("IBAN_CODE", "SHA256 UTF80 XX82 WEST 1234 5698 7654 32"),
+        ("JWT", "eyJ"),
+        ("OPENAI_API_KEY_LEGACY", "task-aaaaaaaaaaaaaaaaaaaaT3BlbkFJaaaaaaaaaaaaaaaaaaaa"),
+    ];
+    for (id, text) in cases {
+        assert_eq!(found(id, text), [""; 0], "{id}: {text}");
+    }
+}
+
+#[test]
+fn selectors_name_ids_aliases_and_categories() {
+    let ids = |selector: &str| -> Vec<String> {
+        catalogue().select(selector).iter().map(|detector| detector.id().to_string()).collect()
+    };
+    assert_eq!(ids("JWT"), ["JWT"]);
+    assert_eq!(ids("CREDIT_CARD_NUMBER"), ["CREDIT_CARD"]);
+    assert_eq!(ids("IBAN"), ["IBAN_CODE"]);
+    assert_eq!(ids("IP_ADDRESS"), ["IP_ADDRESS_V4", "IP_ADDRESS_V6"]);
+    assert_eq!(ids("PHONE_NUMBER"), ["PHONE_E164", "PHONE_NATIONAL_NANP"]);
+    assert_eq!(ids("network.*"), ids("IP_ADDRESS"));
+    assert_eq!(ids("*").len(), catalogue().iter().count());
+    assert!(
+        ids("secret.*").contains(&"JWT".to_owned()) && ids("secret.*").contains(&"GROQ_API_KEY".to_owned())
+    );
+    assert!(ids("pii.*").contains(&"EMAIL_ADDRESS".to_owned()));
+    assert_eq!(ids("national_id.*"), ["US_SSN"]);
+    assert_eq!(ids("financial"), ["CREDIT_CARD", "IBAN_CODE"]);
+    assert!(!ids("secret.llm.*").contains(&"JWT".to_owned()));
+    for unknown in ["", "secr", "sec.*", "jwt", ".*", "secret.*.*", "HOLD_LIMIT"] {
+        assert_eq!(ids(unknown), [""; 0], "{unknown:?}");
+    }
+}

@@ -1,0 +1,368 @@
+//! The one engine under streams and whole texts: candidates stepped byte by byte.
+//!
+//! - A head is a candidate that may still match or match longer: a start, a detector and its automaton's state.
+//! - A head that dies leaves its longest valid end, if any, as a pending candidate.
+//! - A pending candidate is decided when no live head could still win against it (see `resolve`).
+//! - Every step depends on the bytes so far and on nothing else. In particular nothing here knows where the
+//!   text was cut, and nothing depends on when a caller takes results.
+
+mod resolve;
+
+use std::sync::Arc;
+
+use regex_automata::util::primitives::StateID;
+
+use crate::action::Action;
+use crate::automaton::Before;
+use crate::catalogue::catalogue;
+use crate::finding::{Edit, Match, Scan};
+use crate::rules::{Rule, RuleSet};
+
+/// The most candidates that may be undecided at once; one more blocks the text.
+///
+/// Ordinary text has one or two. Every open candidate costs a few nanoseconds per byte, so this bounds
+/// what a hostile text can cost.
+pub const HEADS_MAX: usize = 256;
+
+/// The id of the detector that stands for a text blocked because it exceeded [`HEADS_MAX`].
+pub const HOLD_LIMIT: &str = "HOLD_LIMIT";
+
+/// How many heads a scan with skipping may have before it starts again without skipping.
+///
+/// Skipping leaves out heads that cannot match, so it sees fewer than a stream would, and the two must
+/// agree on `HEADS_MAX`. The heads left out are those in front of an '@', in a run of digits, of hex groups
+/// or of an IBAN's first characters, and those inside a literal prefix: below 100 at any time, because a
+/// start needs a word boundary and each of these is short. With 32 seen, a stream has fewer than `HEADS_MAX`.
+const SKIPPING_HEADS_MAX: usize = 32;
+
+/// A part of the text and where it stands in the channel.
+#[derive(Clone, Copy)]
+pub(crate) struct Window<'a> {
+    pub(crate) base: u64,
+    pub(crate) text: &'a [u8],
+}
+
+impl<'a> Window<'a> {
+    fn get(self, start: u64, end: u64) -> Option<&'a [u8]> {
+        let start = usize::try_from(start.checked_sub(self.base)?).ok()?;
+        let end = usize::try_from(end.checked_sub(self.base)?).ok()?;
+        self.text.get(start..end)
+    }
+}
+
+/// A candidate that is still open.
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    start: u64,
+    /// The longest valid end so far; 0 while there is none.
+    end: u64,
+    state: StateID,
+    rule: u32,
+    dead: bool,
+    /// An open-ended match that has won already and is masked as it goes on; see `resolve`.
+    open: bool,
+}
+
+impl Head {
+    /// The first byte whose fate this head can still change.
+    fn floor(&self) -> u64 {
+        if self.open { self.end } else { self.start }
+    }
+}
+
+/// A closed candidate or a decided match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Candidate {
+    start: u64,
+    end: u64,
+    rule: u32,
+}
+
+/// A decided masked range.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    start: u64,
+    end: u64,
+    rule: u32,
+    /// Whether the placeholder stands in an earlier piece.
+    continued: bool,
+    /// Whether it may be handed out in parts.
+    divisible: bool,
+}
+
+/// What stays as it was when the block happened.
+#[derive(Clone, Copy, Debug)]
+struct Frozen {
+    released: u64,
+    decided: u64,
+}
+
+pub(crate) struct Engine {
+    position: u64,
+    before: Before,
+    /// Live heads by start, then rule.
+    heads: Vec<Head>,
+    /// Closed candidates that are not decided.
+    pending: Vec<Candidate>,
+    /// Closed candidates that are allowed values and shield what lies inside them.
+    allowed: Vec<Candidate>,
+    /// Per layer: the end of the last decided match.
+    taken_until: [u64; Layer::COUNT],
+    /// Decided and not handed out, by start, then rule.
+    matches: Vec<Candidate>,
+    edits: Vec<Piece>,
+    blocked: Option<Match>,
+    block_reported: bool,
+    frozen: Option<Frozen>,
+    /// The most heads and pending candidates there were at once.
+    open_peak: usize,
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self {
+            position: 0,
+            before: Before::Text,
+            heads: Vec::new(),
+            pending: Vec::new(),
+            allowed: Vec::new(),
+            taken_until: [0; Layer::COUNT],
+            matches: Vec::new(),
+            edits: Vec::new(),
+            blocked: None,
+            block_reported: false,
+            frozen: None,
+            open_peak: 0,
+        }
+    }
+}
+
+/// The matches that compete for the same bytes. Block rules compete with nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Layer {
+    Mask,
+    Alert,
+}
+
+impl Layer {
+    const COUNT: usize = 2;
+    const ALL: [Self; Self::COUNT] = [Self::Mask, Self::Alert];
+
+    fn of(rules: &RuleSet, rule: u32) -> Option<Self> {
+        match rules.rule(rule)?.action {
+            Action::Mask => Some(Self::Mask),
+            Action::Alert => Some(Self::Alert),
+            Action::Block => None,
+        }
+    }
+}
+
+impl Engine {
+    /// Takes one byte. `window` must hold it and everything live heads cover.
+    #[inline]
+    pub(crate) fn step(&mut self, rules: &RuleSet, window: Window<'_>, byte: u8) {
+        if !self.heads.is_empty() {
+            self.step_heads(rules, window, Some(byte));
+        }
+        if self.blocked.is_none() {
+            self.start_heads(rules, byte);
+        }
+        self.before = Before::from_byte(byte);
+        self.position += 1;
+    }
+
+    /// Ends the text: every head gets its last chance.
+    pub(crate) fn finish(&mut self, rules: &RuleSet, window: Window<'_>) {
+        if self.blocked.is_some() {
+            return;
+        }
+        self.step_heads(rules, window, None);
+        for head in &mut self.heads {
+            head.dead = true;
+        }
+        if !self.heads.is_empty() {
+            self.settle(rules, window);
+        }
+    }
+
+    /// Moves on over text in which nothing can start; only while idle.
+    pub(crate) fn skip_to(&mut self, position: usize, before: Before) {
+        debug_assert!(self.is_idle() || self.position == position as u64, "skipped over open candidates");
+        self.position = position as u64;
+        self.before = before;
+    }
+
+    /// Counts text that came after a block and is not looked at.
+    pub(crate) fn count_unread(&mut self, len: usize) {
+        self.position += len as u64;
+    }
+
+    /// Whether no candidate is open.
+    #[inline]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.heads.is_empty()
+    }
+
+    /// Whether the result could differ from that of a scan of every byte.
+    pub(crate) fn needs_every_byte(&self) -> bool {
+        // After a block, what had been decided before it depends on the heads that were left out.
+        self.blocked.is_some() || self.open_peak > SKIPPING_HEADS_MAX
+    }
+
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    pub(crate) fn blocked(&self) -> Option<&Match> {
+        self.blocked.as_ref()
+    }
+
+    /// The offset below which every byte is final.
+    pub(crate) fn released(&self) -> u64 {
+        if let Some(frozen) = self.frozen {
+            return frozen.released;
+        }
+        let heads = self.heads.iter().map(Head::floor);
+        let pending = self.pending.iter().map(|candidate| candidate.start);
+        let hold = heads.chain(pending).fold(self.position, u64::min);
+        // Only heads that no longer compete, such as those of block rules, can hold inside a decided match.
+        let around = self.edits.get(self.edits.partition_point(|piece| piece.end <= hold));
+        around.filter(|piece| !piece.divisible && piece.start < hold).map_or(hold, |piece| piece.start)
+    }
+
+    /// The offset below which no further match can start.
+    fn decided(&self) -> u64 {
+        if let Some(frozen) = self.frozen {
+            return frozen.decided;
+        }
+        let heads = self.heads.iter().map(|head| head.start);
+        let pending = self.pending.iter().map(|candidate| candidate.start);
+        heads.chain(pending).fold(self.position, u64::min)
+    }
+
+    /// The offset of the first byte that a later step may still read.
+    pub(crate) fn text_needed_from(&self) -> u64 {
+        self.heads.iter().filter(|head| !head.open).map(|head| head.start).fold(self.position, u64::min)
+    }
+
+    pub(crate) fn take_matches(&mut self, rules: &RuleSet, into: &mut Vec<Match>) {
+        let decided = self.decided();
+        let ended = self.heads.is_empty() && self.pending.is_empty() && self.frozen.is_none();
+        let count = if ended {
+            self.matches.len()
+        } else {
+            self.matches.partition_point(|candidate| candidate.start < decided)
+        };
+        into.extend(self.matches.drain(..count).filter_map(|candidate| to_match(rules, candidate)));
+        if !self.block_reported
+            && let Some(blocked) = &self.blocked
+        {
+            into.push(blocked.clone());
+            self.block_reported = true;
+        }
+    }
+
+    pub(crate) fn take_edits(&mut self, rules: &RuleSet, into: &mut Vec<Edit>) {
+        let released = self.released();
+        let count = self.edits.partition_point(|piece| piece.end <= released);
+        into.extend(self.edits.drain(..count).filter_map(|piece| to_edit(rules, piece)));
+        if let Some(rest) = self.edits.first_mut()
+            && rest.divisible
+            && rest.start < released
+        {
+            into.extend(to_edit(rules, Piece { end: released, ..*rest }));
+            rest.start = released;
+            rest.continued = true;
+        }
+    }
+
+    pub(crate) fn into_scan(mut self, rules: &RuleSet) -> Scan {
+        let mut scan = Scan::default();
+        self.take_matches(rules, &mut scan.matches);
+        self.take_edits(rules, &mut scan.edits);
+        scan.blocked = self.blocked;
+        scan
+    }
+
+    /// Steps every head by one byte, or by the end of the text.
+    fn step_heads(&mut self, rules: &RuleSet, window: Window<'_>, byte: Option<u8>) {
+        let mut any_dead = false;
+        let mut settle = false;
+        for head in &mut self.heads {
+            let Some(rule) = rules.rule(head.rule) else { continue };
+            let automaton = &rule.detector.automaton;
+            head.state = match byte {
+                Some(byte) => automaton.step(head.state, byte),
+                None => automaton.finish(head.state),
+            };
+            if !automaton.is_special(head.state) {
+                continue;
+            }
+            let is_match = automaton.is_match(head.state);
+            if is_match && is_valid(rule, window, head.start, self.position) {
+                head.end = self.position;
+                settle |= rule.detector.is_open_ended();
+            }
+            if !is_match || automaton.is_final(head.state) {
+                head.dead = true;
+                any_dead = true;
+                settle |= head.end != 0;
+            }
+        }
+        if settle || any_dead && !self.pending.is_empty() {
+            self.settle(rules, window);
+        } else if any_dead {
+            self.heads.retain(|head| !head.dead);
+        }
+    }
+
+    #[inline]
+    fn start_heads(&mut self, rules: &RuleSet, byte: u8) {
+        let starts = rules.starts(self.before, byte);
+        if starts.is_empty() {
+            return;
+        }
+        let start = self.position;
+        self.heads.extend(starts.iter().map(|&candidate| Head {
+            start,
+            end: 0,
+            state: candidate.state,
+            rule: candidate.rule,
+            dead: false,
+            open: false,
+        }));
+        let open = self.heads.len() + self.pending.len();
+        self.open_peak = self.open_peak.max(open);
+        if open > HEADS_MAX {
+            let start = self.released();
+            let detector = Arc::clone(catalogue().hold_limit());
+            self.block(Match { start, end: self.position, detector, action: Action::Block });
+        }
+    }
+
+    /// Freezes what has been decided; nothing after it is looked at.
+    fn block(&mut self, cause: Match) {
+        self.frozen = Some(Frozen { released: self.released(), decided: self.decided() });
+        self.blocked = Some(cause);
+        self.heads.clear();
+        self.pending.clear();
+    }
+}
+
+fn is_valid(rule: &Rule, window: Window<'_>, start: u64, end: u64) -> bool {
+    let Some(validator) = rule.detector.validator else { return true };
+    // Text of a live head is always in the window; were it not, the shape alone decides.
+    window.get(start, end).is_none_or(validator)
+}
+
+fn to_match(rules: &RuleSet, candidate: Candidate) -> Option<Match> {
+    let rule = rules.rule(candidate.rule)?;
+    let detector = Arc::clone(&rule.detector);
+    Some(Match { start: candidate.start, end: candidate.end, detector, action: rule.action })
+}
+
+fn to_edit(rules: &RuleSet, piece: Piece) -> Option<Edit> {
+    let placeholder = rules.rule(piece.rule)?.detector.placeholder();
+    let replacement = (!piece.continued).then(|| placeholder.clone());
+    Some(Edit { start: piece.start, end: piece.end, replacement })
+}

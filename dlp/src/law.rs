@@ -1,0 +1,263 @@
+//! The law of this crate, tested: the result is a function of the bytes, whatever the cuts, and it is the
+//! result that the definition gives.
+
+mod reference;
+mod samples;
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use crate::{
+    Action, CompileLimits, CustomDetector, CustomPattern, Detector, Edit, Match, Rule, RuleSet, apply_edits,
+    catalogue,
+};
+
+/// What the custom detectors of these tests look for, as the reference reads it.
+const CUSTOM_PATTERNS: [(&str, &str); 2] = [
+    ("PROJECT", r"(?i)blue falcon|falcon crest|-----BEGIN"),
+    ("EMPLOYEE", r"EMP-[0-9]{3,6}(?:-[A-Z]{2}\b)?"),
+];
+
+/// What a channel's reader sees, and what was reported.
+#[derive(Debug, PartialEq)]
+struct Outcome {
+    output: Vec<u8>,
+    /// The edits, with the parts of one block joined: how many parts it has depends on the cuts.
+    edits: Vec<Edit>,
+    matches: Vec<Match>,
+    blocked: Option<Match>,
+}
+
+/// Rules over the whole catalogue; `choose` picks an action, or none, by the detector's place in it.
+fn rules(choose: impl Fn(usize) -> Option<Action>, allow_values: &[&str]) -> Arc<RuleSet> {
+    let built_in = catalogue().iter().map(Arc::clone);
+    let rules = built_in.chain(custom_detectors()).enumerate();
+    let rules =
+        rules.filter_map(|(index, detector)| Some(Rule { detector, action: choose(index)? })).collect();
+    Arc::new(RuleSet::new(rules, allow_values.iter().map(ToString::to_string).collect()))
+}
+
+fn custom_detectors() -> impl Iterator<Item = Arc<Detector>> {
+    let regex = |id: &str, pattern: &str| CustomDetector {
+        id: id.into(),
+        pattern: CustomPattern::Regex(pattern.into()),
+    };
+    let terms = |id: &str, terms: &[&str], ignore_case| CustomDetector {
+        id: id.into(),
+        pattern: CustomPattern::Terms { terms: terms.iter().map(ToString::to_string).collect(), ignore_case },
+    };
+    let specs = [
+        terms("PROJECT", &["blue falcon", "falcon crest", "-----BEGIN"], true),
+        regex("EMPLOYEE", r"EMP-[0-9]{3,6}(?:-[A-Z]{2}\b)?"),
+    ];
+    let limits = CompileLimits::default();
+    specs.into_iter().map(move |spec| Arc::new(Detector::custom(&spec, &limits).unwrap()))
+}
+
+/// Feeds the parts one after the other and checks what must hold after each.
+fn stream<'a>(rules: &Arc<RuleSet>, text: &[u8], parts: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
+    let mut scanner = rules.scanner();
+    let (mut edits, mut matches) = (Vec::new(), Vec::new());
+    // Where matches found later must not reach into: what had left before they were known.
+    let mut left = 0;
+    let open_ended = text.windows(16).any(|window| window == b"PRIVATE KEY-----");
+    for part in parts {
+        scanner.push(part);
+        check_step(&mut scanner, &mut edits, &mut matches, &mut left, open_ended);
+    }
+    scanner.finish();
+    check_step(&mut scanner, &mut edits, &mut matches, &mut left, open_ended);
+    assert_eq!(scanner.pushed(), text.len() as u64);
+    let blocked = scanner.blocked().cloned();
+    if blocked.is_none() {
+        assert_eq!(scanner.released(), text.len() as u64);
+    }
+    outcome(text, scanner.released(), edits, matches, blocked)
+}
+
+fn check_step(
+    scanner: &mut crate::StreamScanner,
+    edits: &mut Vec<Edit>,
+    matches: &mut Vec<Match>,
+    left: &mut u64,
+    open_ended: bool,
+) {
+    let (known_edits, known_matches) = (edits.len(), matches.len());
+    scanner.take_edits(edits);
+    scanner.take_matches(matches);
+    let released = scanner.released();
+    assert!(released >= *left && released <= scanner.pushed());
+    for edit in &edits[known_edits..] {
+        assert!(edit.start >= *left, "a byte of {edit:?} had left: {left}");
+        assert!(edit.end <= released, "{edit:?} reaches beyond {released}");
+    }
+    for found in &matches[known_matches..] {
+        // Masks were checked by their edits. Other matches may be reported late only where a match without
+        // an upper length keeps the order; what it lets go is final all the same.
+        let late = open_ended || found.action == Action::Mask || covered(edits, found, *left);
+        assert!(found.start >= *left || late, "a byte of {found:?} had left: {left}");
+    }
+    *left = released;
+}
+
+/// Whether the part of a match that has left was masked.
+fn covered(edits: &[Edit], found: &Match, left: u64) -> bool {
+    (found.start..left.min(found.end)).all(|at| edits.iter().any(|edit| edit.start <= at && at < edit.end))
+}
+
+fn whole(rules: &Arc<RuleSet>, text: &[u8]) -> Outcome {
+    let scan = rules.scan(text);
+    let released = if scan.blocked.is_some() { None } else { Some(text.len() as u64) };
+    let mut scanner = rules.scanner();
+    let released = released.unwrap_or_else(|| {
+        scanner.push(text);
+        scanner.finish();
+        scanner.released()
+    });
+    outcome(text, released, scan.edits, scan.matches, scan.blocked)
+}
+
+fn outcome(
+    text: &[u8],
+    released: u64,
+    edits: Vec<Edit>,
+    matches: Vec<Match>,
+    blocked: Option<Match>,
+) -> Outcome {
+    let mut joined: Vec<Edit> = Vec::new();
+    for edit in edits {
+        match joined.last_mut() {
+            Some(last) if edit.replacement.is_none() => {
+                assert_eq!(last.end, edit.start, "a block goes on where it stopped");
+                last.end = edit.end;
+            }
+            _ => joined.push(edit),
+        }
+    }
+    assert!(joined.windows(2).all(|pair| pair[0].end <= pair[1].start), "edits are ordered and disjoint");
+    let output = apply_edits(&text[..usize::try_from(released).unwrap()], &joined);
+    Outcome { output, edits: joined, matches, blocked }
+}
+
+/// Compares one text with the definition and over `cuts` ways of cutting it.
+fn check(rules: &Arc<RuleSet>, text: &[u8], cuts: &[usize]) {
+    let expected = stream(rules, text, [text]);
+    let shown = String::from_utf8_lossy(text);
+    assert_eq!(whole(rules, text), expected, "whole: {shown:?}");
+    assert_eq!(stream(rules, text, text.chunks(1)), expected, "byte by byte: {shown:?}");
+    for &cut in cuts {
+        let (head, tail) = text.split_at(cut.min(text.len()));
+        assert_eq!(stream(rules, text, [head, tail]), expected, "cut at {cut}: {shown:?}");
+    }
+    let by_definition = reference::judge(rules, text);
+    assert_eq!(expected.blocked.is_some(), by_definition.blocks, "verdict: {shown:?}");
+    if let Some(blocked) = &expected.blocked {
+        assert!(by_definition.is_blocking(blocked), "{blocked:?} is no match of a block rule: {shown:?}");
+        // What left before the block is a part of what the definition gives without the block rules.
+        assert!(by_definition.output.starts_with(&expected.output), "output before block: {shown:?}");
+    } else {
+        assert!(
+            std::str::from_utf8(text).is_err() || std::str::from_utf8(&expected.output).is_ok(),
+            "{shown:?}"
+        );
+        assert_eq!(
+            String::from_utf8_lossy(&expected.output),
+            String::from_utf8_lossy(&by_definition.output),
+            "output: {shown:?}"
+        );
+        assert_eq!(by_definition.spans(), reference::spans_of(&expected.matches), "matches: {shown:?}");
+    }
+}
+
+fn every_cut(text: &[u8]) -> Vec<usize> {
+    (0..=text.len()).collect()
+}
+
+fn action(number: usize) -> Option<Action> {
+    match number % 8 {
+        0 => None,
+        1 => Some(Action::Block),
+        2 => Some(Action::Alert),
+        _ => Some(Action::Mask),
+    }
+}
+
+/// The rule sets every fixed text is tried with.
+fn rule_sets() -> Vec<Arc<RuleSet>> {
+    let mask_only = rules(|_| Some(Action::Mask), &[]);
+    let alternating = rules(|index| Some([Action::Mask, Action::Alert][index % 2]), &[]);
+    let with_block = |remainder| {
+        rules(move |index| Some(if index % 5 == remainder { Action::Block } else { Action::Mask }), &[])
+    };
+    let allowing =
+        rules(|_| Some(Action::Mask), &["first.last@acme.example", "078-05-1120", "blue falcon crest"]);
+    let mut sets = vec![mask_only, alternating, allowing];
+    sets.extend((0..5).map(with_block));
+    sets
+}
+
+#[test]
+fn fixed_texts_cut_everywhere() {
+    let sets = rule_sets();
+    for text in samples::ADVERSARIAL {
+        for rules in &sets {
+            check(rules, text.as_bytes(), &every_cut(text.as_bytes()));
+        }
+    }
+}
+
+#[test]
+fn two_samples_glued_together_cut_everywhere() {
+    let sets = [rules(|_| Some(Action::Mask), &[]), rules(|index| action(index + 1), &[])];
+    for (index, left) in samples::samples().iter().enumerate() {
+        let right = samples::samples()[(index * 7 + 3) % samples::samples().len()].clone();
+        for glue in ["", " ", ".", "@", "-"] {
+            let text = format!("{left}{glue}{right}");
+            let cuts: Vec<usize> =
+                every_cut(text.as_bytes()).into_iter().filter(|cut| cut % 3 == index % 3).collect();
+            for rules in &sets {
+                check(rules, text.as_bytes(), &cuts);
+            }
+        }
+    }
+}
+
+/// The exact answer for the text that made others release the middle of a match.
+#[test]
+fn a_later_candidate_that_lives_on_does_not_cut_a_finished_key() {
+    let text = "here AKIAHT5RMGN3GNRY9452 to river a of fox customer bank";
+    let rules = rules(|_| Some(Action::Mask), &[]);
+    for cut in 0..text.len() {
+        let (head, tail) = text.as_bytes().split_at(cut);
+        let outcome = stream(&rules, text.as_bytes(), [head, tail]);
+        let expected = reference::judge(&rules, text.as_bytes());
+        assert_eq!(outcome.output, expected.output);
+    }
+}
+
+fn actions() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(any::<u8>(), 64)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn random_mixes_of_candidates(
+        text in samples::adversarial_text(),
+        actions in prop_oneof![actions(), Just(vec![3; 64])],
+        allow in any::<bool>(),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
+    ) {
+        let allow_values: &[&str] = if allow { &["a.b@c.example", "jane@example.com", "4111 1111 1111 1111"] } else { &[] };
+        let rules = rules(|index| action(actions[index % actions.len()].into()), allow_values);
+        let single: Vec<usize> = cuts.iter().map(|cut| cut.index(text.len() + 1)).collect();
+        check(&rules, &text, &single);
+        let mut bounds = single;
+        bounds.extend([0, text.len()]);
+        bounds.sort_unstable();
+        let parts = bounds.windows(2).map(|pair| &text[pair[0]..pair[1]]);
+        prop_assert_eq!(stream(&rules, &text, parts), stream(&rules, &text, [&text[..]]));
+    }
+}

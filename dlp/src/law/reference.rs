@@ -1,0 +1,146 @@
+//! The definition, written down directly: every start, every end, sort, take what does not overlap.
+//!
+//! Uses none of the engine: patterns come from the catalogue's table as text and are run by the regex
+//! library's own overlapping search. It is quadratic, which is fine for texts of a few hundred bytes.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::LazyLock;
+
+use regex_automata::dfa::{Automaton, OverlappingState, StartKind, dense};
+use regex_automata::nfa::thompson;
+use regex_automata::util::syntax;
+use regex_automata::{Anchored, Input, MatchKind};
+
+use crate::catalogue::patterns;
+use crate::{Action, Match, Rule, RuleSet};
+
+/// What the definition says about one text.
+pub(super) struct Judgement {
+    pub(super) blocks: bool,
+    pub(super) output: Vec<u8>,
+    taken: Vec<Found>,
+    blocking: Vec<Found>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Found {
+    start: usize,
+    end: usize,
+    priority: usize,
+    action: Action,
+    id: String,
+    placeholder: String,
+}
+
+type Span = (u64, u64, String);
+
+impl Judgement {
+    pub(super) fn spans(&self) -> BTreeSet<Span> {
+        self.taken.iter().map(|found| (found.start as u64, found.end as u64, found.id.clone())).collect()
+    }
+
+    pub(super) fn is_blocking(&self, found: &Match) -> bool {
+        self.blocking.iter().any(|blocking| {
+            blocking.start as u64 == found.start
+                && blocking.id == found.detector.id().as_str()
+                // A match of any length blocks as soon as it is one.
+                && (blocking.end as u64 == found.end || found.detector.max_len().is_none())
+        })
+    }
+}
+
+pub(super) fn spans_of(matches: &[Match]) -> BTreeSet<Span> {
+    matches.iter().map(|found| (found.start, found.end, found.detector.id().to_string())).collect()
+}
+
+/// Judges a text. The order of `rules.rules()` is the order of priority, which has its own test.
+pub(super) fn judge(rules: &RuleSet, text: &[u8]) -> Judgement {
+    let candidates: Vec<Found> = rules
+        .rules()
+        .iter()
+        .enumerate()
+        .flat_map(|(priority, rule)| candidates(rules, rule, priority, text))
+        .collect();
+    let of = |action| candidates.iter().filter(|found| found.action == action).cloned().collect::<Vec<_>>();
+    let masked = greedy(of(Action::Mask));
+    let mut output = Vec::new();
+    let mut from = 0;
+    for found in &masked {
+        output.extend_from_slice(&text[from..found.start]);
+        output.extend_from_slice(found.placeholder.as_bytes());
+        from = found.end;
+    }
+    output.extend_from_slice(&text[from..]);
+    let blocking = of(Action::Block);
+    let taken = masked.into_iter().chain(greedy(of(Action::Alert))).collect();
+    Judgement { blocks: !blocking.is_empty(), output, taken, blocking }
+}
+
+/// By start, then longer, then priority; each if it overlaps none before it.
+fn greedy(mut candidates: Vec<Found>) -> Vec<Found> {
+    candidates.sort_by(|left, right| {
+        left.start.cmp(&right.start).then(right.end.cmp(&left.end)).then(left.priority.cmp(&right.priority))
+    });
+    let mut taken: Vec<Found> = Vec::new();
+    for candidate in candidates {
+        if taken.last().is_none_or(|last| last.end <= candidate.start) {
+            taken.push(candidate);
+        }
+    }
+    taken
+}
+
+/// The longest valid candidate at every start, without allowed values and what lies in them.
+fn candidates(rules: &RuleSet, rule: &Rule, priority: usize, text: &[u8]) -> Vec<Found> {
+    let found = |(start, end): (usize, usize)| Found {
+        start,
+        end,
+        priority,
+        action: rule.action,
+        id: rule.detector.id().to_string(),
+        placeholder: format!("[{}]", rule.detector.label()),
+    };
+    let longest: Vec<(usize, usize)> =
+        (0..text.len()).filter_map(|start| Some((start, longest(rule, text, start)?))).collect();
+    let can_be_allowed = rule.detector.max_len().is_some();
+    let allowed: Vec<(usize, usize)> = longest
+        .iter()
+        .copied()
+        .filter(|&(start, end)| can_be_allowed && rules.allows(&text[start..end]))
+        .collect();
+    let inside = |span: (usize, usize)| allowed.iter().any(|outer| outer.0 <= span.0 && span.1 <= outer.1);
+    longest.into_iter().filter(|&span| !inside(span)).map(found).collect()
+}
+
+/// The longest end of a valid match at exactly this start.
+fn longest(rule: &Rule, text: &[u8], start: usize) -> Option<usize> {
+    let is_valid = |end: usize| rule.detector.validator.is_none_or(|valid| valid(&text[start..end]));
+    ends(&SEARCHERS[rule.detector.id().as_str()], text, start).into_iter().rev().find(|&end| is_valid(end))
+}
+
+/// All ends of matches at a start, in ascending order.
+fn ends(searcher: &dense::DFA<Vec<u32>>, text: &[u8], start: usize) -> Vec<usize> {
+    let input = Input::new(text).range(start..).anchored(Anchored::Yes);
+    let mut state = OverlappingState::start();
+    let mut ends = Vec::new();
+    loop {
+        searcher.try_search_overlapping_fwd(&input, &mut state).unwrap();
+        match state.get_match() {
+            Some(found) => ends.push(found.offset()),
+            None => return ends,
+        }
+    }
+}
+
+static SEARCHERS: LazyLock<HashMap<String, dense::DFA<Vec<u32>>>> = LazyLock::new(|| {
+    let build = |(id, pattern): (&str, &str)| {
+        let searcher = dense::Builder::new()
+            .syntax(syntax::Config::new().unicode(false).utf8(false))
+            .thompson(thompson::Config::new().utf8(false))
+            .configure(dense::Config::new().match_kind(MatchKind::All).start_kind(StartKind::Anchored))
+            .build(pattern)
+            .unwrap();
+        (id.to_owned(), searcher)
+    };
+    patterns().chain(super::CUSTOM_PATTERNS).map(build).collect()
+});

@@ -1,0 +1,80 @@
+//! Made-up values of every kind, and texts in which they touch.
+
+use proptest::prelude::*;
+
+use crate::catalogue::samples::{SAMPLES, expand};
+
+/// One value of every built-in detector and of the custom ones.
+pub(super) fn samples() -> Vec<String> {
+    let custom = ["Blue Falcon crest", "EMP-123456-AB"].map(str::to_owned);
+    SAMPLES.iter().map(|sample| expand(sample.matches)).chain(custom).collect()
+}
+
+/// Texts that once were, or easily could be, judged wrongly.
+pub(super) const ADVERSARIAL: &[&str] = &[
+    "here AKIAHT5RMGN3GNRY9452 to river a of fox customer bank",
+    "here AKIAHT5RMGN3GNRYABCD to river a of fox customer bank",
+    "",
+    "a",
+    "@",
+    "no match here at all, only words",
+    "card 4111 1111 1111 1111 12 and 2 4111111111111111",
+    "GB82 WEST 1234 5698 7654 32 more words ABC DE",
+    "GB82WEST12345698765432@example.com GB82 4111 1111 1111 1111",
+    "4111-1111-1111-1111@example.com",
+    "first.last@acme.example and other.first.last@acme.example and first.last@acme.example.org",
+    "blue falcon crest, BLUE FALCON, falcon crest, blue blue falconfalcon crest",
+    "EMP-123456-AB EMP-1234 EMP-123456-ABC EMP-12",
+    "078-05-1120 078-05-11201 415-555-0132 (415) 555-0132 +1 (415) 555-0132",
+    "+49 30 1234567890123456789 +1+2+3+4155550132",
+    "192.0.2.1.2.3 2001:db8::1 fe80::1:2:3 1:2:3:4:5:6:7:8:9 12:30:45 std::fmt::a::b",
+    "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQ jane@example.com\n-----END RSA PRIVATE KEY----- after",
+    "-----BEGIN PRIVATE KEY-----\\nMIIE\\nAKIAHT5RMGN3GNRYABCD\\n\\x rest 078-05-1120",
+    "-----BEGIN PRIVATE KEY-----\nabc-def--ghi---jkl----mno-----pqr",
+    "-----BEGIN PRIVATE KEY----------BEGIN PRIVATE KEY-----\nMIIE-----END PRIVATE KEY-----END-----",
+    "x-----BEGIN PRIVATE KEY-----AAAA",
+    "EMP-123-----BEGIN PRIVATE KEY-----jane@example.com\n\"078-05-1120",
+    "postgres://u:p@db.example.com:5432/x https://u:p@example.com/ https://jane@example.com",
+    "a.a.a.a.a.a.a.a.a@a.a.a.a.a.a.a.aa.a@b.cc",
+    "eyJeyJeyJ.eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.x.eyJ-eyJ-eyJ",
+    "1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 4 1 1 1 1 1 1 1",
+    "jane@example.com\u{e9}jane@example.com\u{4e2d}",
+];
+
+fn fragment() -> impl Strategy<Value = Vec<u8>> {
+    let sample = || prop::sample::select(samples()).prop_map(String::into_bytes);
+    let truncated =
+        (sample(), any::<prop::sample::Index>(), any::<bool>()).prop_map(|(bytes, index, front)| {
+            let (head, tail) = bytes.split_at(index.index(bytes.len() + 1));
+            if front { head.to_vec() } else { tail.to_vec() }
+        });
+    let neighbour = prop_oneof![
+        "[A-Z]{2}[0-9]{2}( ?[A-Z0-9]){0,20}",
+        "[a-z0-9._%+-]{1,12}@([a-z0-9-]{1,5}\\.){0,3}[a-z]{0,4}",
+        "[0-9]{1,4}([ .-]?[0-9]{1,4}){0,6}",
+        "[0-9a-f]{1,4}(::?[0-9a-f]{1,4}){0,8}",
+        "\\+?[0-9() -]{1,16}",
+        "eyJ[A-Za-z0-9]{0,9}\\.",
+        "AKIA[A-Z2-7]{12,16}",
+        "-----(BEGIN|END) (RSA )?PRIVATE KEY-----",
+        "[a-z]{1,8}( [a-z]{1,8}){0,4}",
+    ];
+    let allowed = prop::sample::select(vec!["a.b@c.example", "jane@example.com", "4111 1111 1111 1111"]);
+    prop_oneof![
+        3 => sample(),
+        2 => truncated,
+        4 => neighbour.prop_map(String::into_bytes),
+        1 => allowed.prop_map(|text| text.as_bytes().to_vec()),
+        1 => prop::collection::vec(any::<u8>(), 0..4),
+    ]
+}
+
+/// Candidates of many kinds, glued together with little or nothing in between.
+pub(super) fn adversarial_text() -> impl Strategy<Value = Vec<u8>> {
+    let glue = prop::sample::select(vec![
+        "", "", "", " ", ".", "-", "@", ":", "\n", "_", "/", "  ", ", ", "\\n", "(",
+    ]);
+    prop::collection::vec((fragment(), glue), 1..9).prop_map(|parts| {
+        parts.into_iter().flat_map(|(fragment, glue)| [fragment, glue.as_bytes().to_vec()].concat()).collect()
+    })
+}

@@ -1,0 +1,231 @@
+//! Rules compiled together: which detectors may start at a byte, and what a match leads to.
+
+use std::cmp::Ordering;
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+
+use regex_automata::util::primitives::StateID;
+
+use crate::action::Action;
+use crate::automaton::Before;
+use crate::detector::Detector;
+use crate::engine::{Engine, Window};
+use crate::finding::Scan;
+use crate::gate::{RuleGate, Stop};
+use crate::stream::StreamScanner;
+
+/// One detector and what to do with its matches.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// What to look for.
+    pub detector: Arc<Detector>,
+    /// What to do with it.
+    pub action: Action,
+}
+
+/// The rules of one policy for one direction; immutable, shared by all its requests.
+///
+/// Meaning: for every detector and every start where its left context holds, the longest end that its
+/// validator accepts is a candidate. A candidate whose text is an allowed value is none, and neither is
+/// one of the same detector inside it. Then, by start, longer first, then detector priority (confidence,
+/// then id), candidates are taken where they do not overlap one taken before. Masks are chosen among
+/// masks and alerts among alerts, so that an alert cannot shield a value from being masked. Any
+/// candidate of a `block` rule blocks, whatever covers it.
+pub struct RuleSet {
+    rules: Vec<Rule>,
+    starts: StartTable,
+    allow_values: HashSet<Box<[u8]>>,
+    gate: RuleGate,
+    len_min: usize,
+}
+
+impl RuleSet {
+    /// Compiles rules; of two rules for one detector the stricter wins.
+    ///
+    /// Costs about half a millisecond for fifty detectors: not for the request path; the automata are shared, not copied.
+    #[must_use]
+    pub fn new(rules: Vec<Rule>, allow_values: Vec<String>) -> Self {
+        let rules = prioritise(rules);
+        let starts = StartTable::new(&rules);
+        let gate = RuleGate::new(&rules);
+        let len_min = rules.iter().map(|rule| rule.detector.automaton.len_min()).min().unwrap_or(usize::MAX);
+        let allow_values = allow_values.into_iter().map(|value| value.into_bytes().into()).collect();
+        Self { rules, starts, allow_values, gate, len_min }
+    }
+
+    /// Whether there is no rule, so that every text is clean.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// The rules in order of priority.
+    #[must_use]
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// A scanner for one channel of a stream.
+    #[must_use]
+    pub fn scanner(self: &Arc<Self>) -> StreamScanner {
+        StreamScanner::new(Arc::clone(self))
+    }
+
+    /// Scans a whole text; the same result as a [`StreamScanner`] that is given the text and finished.
+    ///
+    /// Cost: about a nanosecond per byte and no allocation where nothing looks like a match.
+    ///
+    /// ```
+    /// use bulkhead_dlp::{Action, Rule, RuleSet, catalogue};
+    ///
+    /// let detector = catalogue().select("US_SSN").remove(0).clone();
+    /// let rules = RuleSet::new(vec![Rule { detector, action: Action::Block }], Vec::new());
+    /// assert!(rules.scan(b"nothing here").clean());
+    /// assert!(rules.scan(b"SSN 078-05-1120").blocked.is_some());
+    /// ```
+    #[must_use]
+    pub fn scan(&self, text: &[u8]) -> Scan {
+        if text.len() < self.len_min {
+            return Scan::default();
+        }
+        if self.gate.is_closed_to_skipping() {
+            return self.scan_every_byte(text);
+        }
+        match self.gate.next(text, 0) {
+            None => Scan::default(),
+            Some(first) => self.scan_from(text, first),
+        }
+    }
+
+    /// The plain scan, which looks at every byte.
+    pub(crate) fn scan_every_byte(&self, text: &[u8]) -> Scan {
+        let mut engine = Engine::default();
+        let window = Window { base: 0, text };
+        for &byte in text {
+            engine.step(self, window, byte);
+        }
+        engine.finish(self, window);
+        engine.into_scan(self)
+    }
+
+    /// Scans only where a match may start.
+    fn scan_from(&self, text: &[u8], first: Stop) -> Scan {
+        let mut engine = Engine::default();
+        let window = Window { base: 0, text };
+        let mut next = Some(first);
+        while let Some(Stop { start, window: reason }) = next {
+            let before = start.checked_sub(1).and_then(|before| text.get(before));
+            engine.skip_to(start, before.map_or(Before::Text, |&byte| Before::from_byte(byte)));
+            let mut at = start;
+            for &byte in text.get(start..).unwrap_or_default() {
+                engine.step(self, window, byte);
+                at += 1;
+                if engine.is_idle() && at > reason {
+                    break;
+                }
+            }
+            if engine.needs_every_byte() {
+                return self.scan_every_byte(text);
+            }
+            next = self.gate.next(text, at);
+        }
+        engine.skip_to(text.len(), Before::Text);
+        engine.finish(self, window);
+        if engine.needs_every_byte() { self.scan_every_byte(text) } else { engine.into_scan(self) }
+    }
+
+    #[inline]
+    pub(crate) fn rule(&self, index: u32) -> Option<&Rule> {
+        self.rules.get(usize::try_from(index).ok()?)
+    }
+
+    #[inline]
+    pub(crate) fn starts(&self, before: Before, byte: u8) -> &[Start] {
+        self.starts.at(before, byte)
+    }
+
+    pub(crate) fn has_allow_values(&self) -> bool {
+        !self.allow_values.is_empty()
+    }
+
+    pub(crate) fn allows(&self, value: &[u8]) -> bool {
+        self.allow_values.contains(value)
+    }
+}
+
+impl fmt::Debug for RuleSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Allowed values are a tenant's data: their number is enough.
+        f.debug_struct("RuleSet")
+            .field("rules", &self.rules)
+            .field("allow_values", &self.allow_values.len())
+            .finish_non_exhaustive()
+    }
+}
+
+fn prioritise(rules: Vec<Rule>) -> Vec<Rule> {
+    let mut rules = rules;
+    let priority = |left: &Rule, right: &Rule| -> Ordering {
+        let confidence = right.detector.confidence().total_cmp(&left.detector.confidence());
+        confidence
+            .then_with(|| left.detector.id().cmp(right.detector.id()))
+            .then_with(|| Arc::as_ptr(&left.detector).cmp(&Arc::as_ptr(&right.detector)))
+            .then_with(|| right.action.cmp(&left.action))
+    };
+    rules.sort_by(priority);
+    // The sort puts the stricter of two rules for one detector first, and this keeps the first.
+    rules.dedup_by(|later, kept| Arc::ptr_eq(&later.detector, &kept.detector));
+    rules
+}
+
+/// A candidate after its first byte.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Start {
+    pub(crate) rule: u32,
+    pub(crate) state: StateID,
+}
+
+/// The candidates that survive their first byte, by that byte and the one before it.
+struct StartTable {
+    ranges: Vec<(usize, usize)>,
+    starts: Vec<Start>,
+}
+
+impl StartTable {
+    fn new(rules: &[Rule]) -> Self {
+        let mut cells = Vec::new();
+        for (rule, index) in rules.iter().zip(0..) {
+            for before in Before::ALL {
+                for byte in 0..=u8::MAX {
+                    if let Some(state) = rule.detector.automaton.enter(before, byte) {
+                        cells.push((Self::cell(before, byte), Start { rule: index, state }));
+                    }
+                }
+            }
+        }
+        // Stable, so that the starts of a cell stay in order of priority.
+        cells.sort_by_key(|(cell, _)| *cell);
+        let mut ranges = vec![(0, 0); Before::ALL.len() * 256];
+        for ((cell, _), index) in cells.iter().zip(0..) {
+            if let Some((from, to)) = ranges.get_mut(*cell) {
+                *from = if *to == 0 { index } else { *from };
+                *to = index + 1;
+            }
+        }
+        Self { ranges, starts: cells.into_iter().map(|(_, start)| start).collect() }
+    }
+
+    fn cell(before: Before, byte: u8) -> usize {
+        before as usize * 256 + usize::from(byte)
+    }
+
+    #[inline]
+    fn at(&self, before: Before, byte: u8) -> &[Start] {
+        let Some(&(from, to)) = self.ranges.get(Self::cell(before, byte)) else { return &[] };
+        self.starts.get(from..to).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,385 @@
+//! From documents to a policy that requests are judged by.
+//!
+//! Three layers lie over each other: **platform** (a floor that no tenant can weaken), **tenant**, **agent**.
+//! - DLP: all rules apply; of two for one detector the stricter wins. A value that a tenant or agent allows
+//!   still counts where a rule of the platform would find it. `uninspectable: block` of any layer wins.
+//! - `allow`: what every layer allows. Budgets: all of them. Limits: the lowest; an agent's own are counted
+//!   for it alone.
+//! - Upstreams are the tenant's. Routes are the agent's where its document has some, else the tenant's.
+//! - Prices: the platform's, then the tenant's, then the built-in table. `unknown_price: refuse` of any layer
+//!   wins.
+//! - `capture`: the least that a layer states.
+
+mod dlp;
+mod pattern;
+mod spend;
+mod upstreams;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::num::{NonZeroU32, NonZeroU64};
+use std::sync::Arc;
+
+use bulkhead_dlp::{CompileLimits, RuleSet};
+use secrecy::SecretString;
+
+pub use dlp::DetectorCache;
+pub use pattern::{InvalidPattern, ModelPattern};
+pub use upstreams::{Upstream, UpstreamIndex};
+
+use crate::document::{
+    AllowDocument, Capture, DocumentError, PolicyDocument, Uninspectable, UpstreamDialect,
+};
+use crate::ids::{CredentialId, Revision};
+use crate::ledger::BudgetSpec;
+use crate::prices::{Price, PriceTable};
+use spend::UnknownModel;
+use upstreams::Route;
+
+/// Largest request body where no document says otherwise.
+pub const BODY_BYTES_DEFAULT: u64 = 32 * 1024 * 1024;
+
+/// Whose document it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Layer {
+    /// The operator of the installation.
+    Platform,
+    /// The tenant.
+    Tenant,
+    /// One agent of the tenant.
+    Agent,
+}
+
+impl fmt::Display for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Platform => "platform",
+            Self::Tenant => "tenant",
+            Self::Agent => "agent",
+        })
+    }
+}
+
+/// A credential for an upstream, opened.
+#[derive(Debug, Clone)]
+pub struct Credential {
+    /// The credential.
+    pub id: CredentialId,
+    /// Its version; connections of different versions are never shared.
+    pub version: u32,
+    /// The secret that goes to the provider.
+    pub secret: Arc<SecretString>,
+}
+
+/// What an installation lets a policy cost and do.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CompileOptions {
+    /// Bounds for one custom detector.
+    pub detector: CompileLimits,
+    /// Lets upstreams use plain http and hosts inside a network; for development.
+    pub allow_private_upstreams: bool,
+}
+
+/// Everything a policy is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct CompileInput<'a> {
+    /// Revision that the result answers to.
+    pub revision: Revision,
+    /// Documents; at most one per layer.
+    pub layers: &'a [(Layer, &'a PolicyDocument)],
+    /// The tenant's credentials by name.
+    pub credentials: &'a HashMap<String, Credential>,
+    /// Bounds and permissions.
+    pub options: &'a CompileOptions,
+    /// Detectors that are already compiled.
+    pub detectors: &'a DetectorCache,
+}
+
+/// Says which layer's document cannot be compiled, where and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{layer} policy: {error}")]
+pub struct CompileError {
+    /// Whose document it is.
+    pub layer: Layer,
+    /// The place and the reason.
+    pub error: DocumentError,
+}
+
+/// Limits that a request is held to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// Requests per minute; `None`: any.
+    pub requests_per_minute: Option<NonZeroU32>,
+    /// Requests at the same time; `None`: any.
+    pub concurrent_requests: Option<NonZeroU32>,
+}
+
+/// What may be called; `None` means everything.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AllowList {
+    operations: Option<Vec<Box<str>>>,
+    models: Option<Vec<ModelPattern>>,
+}
+
+/// Says what is not allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotAllowed {
+    /// The operation.
+    #[error("operation is not allowed")]
+    Operation,
+    /// The model.
+    #[error("model is not allowed")]
+    Model,
+}
+
+impl AllowList {
+    /// Compiles lists of operations and model patterns.
+    ///
+    /// # Errors
+    /// The first pattern that is none.
+    pub fn new(operations: Option<&[String]>, models: Option<&[String]>) -> Result<Self, InvalidPattern> {
+        let patterns = |models: &[String]| models.iter().map(|model| ModelPattern::new(model)).collect();
+        Ok(Self {
+            operations: operations.map(|names| names.iter().map(|name| name.as_str().into()).collect()),
+            models: models.map(patterns).transpose()?,
+        })
+    }
+
+    /// Says whether a call may be made; `model` is `None` where the operation has none.
+    ///
+    /// # Errors
+    /// [`NotAllowed`] with what is missing.
+    pub fn check(&self, operation: &str, model: Option<&str>) -> Result<(), NotAllowed> {
+        if self.operations.as_ref().is_some_and(|allowed| !allowed.iter().any(|name| **name == *operation)) {
+            return Err(NotAllowed::Operation);
+        }
+        match (&self.models, model) {
+            (Some(allowed), Some(model)) if !allowed.iter().any(|pattern| pattern.matches(model)) => {
+                Err(NotAllowed::Model)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A tenant's policy, or an agent's where it has its own document: immutable, shared by all requests it
+/// judges.
+///
+/// ```
+/// use std::collections::HashMap;
+/// use bulkhead_policy::compile::*;
+/// use bulkhead_policy::document::{CheckOptions, PolicyDocument};
+/// use bulkhead_policy::ids::Revision;
+/// let text = "
+/// upstreams: { openai: { base_url: 'https://api.openai.com', dialect: openai } }
+/// allow: { operations: [chat], models: ['gpt-*'] }
+/// ";
+/// let document = PolicyDocument::parse(text, &CheckOptions::default())?;
+/// let policy = compile(&CompileInput {
+///     revision: Revision::new(1),
+///     layers: &[(Layer::Tenant, &document)],
+///     credentials: &HashMap::new(),
+///     options: &CompileOptions::default(),
+///     detectors: &DetectorCache::default(),
+/// })?;
+/// assert_eq!(policy.allows("chat", Some("gpt-5")), Ok(()));
+/// assert_eq!(policy.allows("chat", Some("o3")), Err(NotAllowed::Model));
+/// assert_eq!(policy.route("gpt-5").map(<[_]>::len), Some(1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct TenantPolicy {
+    revision: Revision,
+    upstreams: Vec<Upstream>,
+    routes: Vec<Route>,
+    allow: Vec<AllowList>,
+    request_rules: Arc<RuleSet>,
+    response_rules: Arc<RuleSet>,
+    uninspectable: Uninspectable,
+    prices: HashMap<Box<str>, Price>,
+    unknown_model: UnknownModel,
+    budgets: Vec<BudgetSpec>,
+    limits: Limits,
+    agent_limits: Limits,
+    body_bytes_max: u64,
+    capture: Capture,
+}
+
+/// Lays documents over each other and resolves every name in them.
+///
+/// Costs up to some hundred milliseconds where detectors are new and large: not for the request path.
+///
+/// # Errors
+/// [`CompileError`] with the layer and the place in its document.
+pub fn compile(input: &CompileInput<'_>) -> Result<TenantPolicy, CompileError> {
+    let mut layers = input.layers.to_vec();
+    layers.sort_by_key(|(layer, _)| *layer);
+    let layers = Layers(layers);
+    let (upstreams, routes) = upstreams::compile(&layers, input)?;
+    let rules = dlp::compile(&layers, input)?;
+    Ok(TenantPolicy {
+        revision: input.revision,
+        upstreams,
+        routes,
+        allow: compile_allow(&layers)?,
+        request_rules: rules.request,
+        response_rules: rules.response,
+        uninspectable: strictest_uninspectable(&layers),
+        prices: spend::prices(&layers)?,
+        unknown_model: spend::unknown_model(&layers),
+        budgets: spend::budgets(&layers)?,
+        limits: lowest_limits(&layers, |layer| layer != Layer::Agent),
+        agent_limits: lowest_limits(&layers, |layer| layer == Layer::Agent),
+        body_bytes_max: layers
+            .each(|document| document.limits.body_bytes.map(NonZeroU64::get))
+            .min()
+            .unwrap_or(BODY_BYTES_DEFAULT),
+        capture: layers.each(|document| document.capture).min().unwrap_or(Capture::None),
+    })
+}
+
+/// Documents in the order platform, tenant, agent.
+struct Layers<'a>(Vec<(Layer, &'a PolicyDocument)>);
+
+impl<'a> Layers<'a> {
+    fn get(&self, wanted: Layer) -> Option<&'a PolicyDocument> {
+        self.0.iter().find(|(layer, _)| *layer == wanted).map(|(_, document)| *document)
+    }
+
+    /// Returns what layers state, leaving out those that do not.
+    fn each<T: 'a>(&self, stated: impl Fn(&'a PolicyDocument) -> Option<T>) -> impl Iterator<Item = T> {
+        self.0.iter().filter_map(move |(_, document)| stated(document))
+    }
+}
+
+fn refuse(layer: Layer, error: DocumentError) -> CompileError {
+    CompileError { layer, error }
+}
+
+fn compile_allow(layers: &Layers<'_>) -> Result<Vec<AllowList>, CompileError> {
+    let stated = layers.0.iter().filter(|(_, document)| document.allow != AllowDocument::default());
+    let compiled = stated.map(|(layer, document)| {
+        AllowList::new(document.allow.operations.as_deref(), document.allow.models.as_deref())
+            .map_err(|error| refuse(*layer, DocumentError::new("allow.models", &format!("expected {error}"))))
+    });
+    compiled.collect()
+}
+
+fn strictest_uninspectable(layers: &Layers<'_>) -> Uninspectable {
+    let mut stated = layers.each(|document| document.dlp.uninspectable).peekable();
+    let says_allow = stated.peek().is_some() && stated.all(|what| what == Uninspectable::Allow);
+    if says_allow { Uninspectable::Allow } else { Uninspectable::Block }
+}
+
+fn lowest_limits(layers: &Layers<'_>, counts: impl Fn(Layer) -> bool) -> Limits {
+    let stated = || layers.0.iter().filter(|(layer, _)| counts(*layer)).map(|(_, document)| document.limits);
+    Limits {
+        requests_per_minute: stated().filter_map(|limits| limits.requests_per_minute).min(),
+        concurrent_requests: stated().filter_map(|limits| limits.concurrent_requests).min(),
+    }
+}
+
+impl TenantPolicy {
+    /// Returns the tenant's revision that this policy belongs to.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// Says whether a call may be made; `model` is `None` where the operation has none.
+    ///
+    /// # Errors
+    /// [`NotAllowed`] with what is missing.
+    pub fn allows(&self, operation: &str, model: Option<&str>) -> Result<(), NotAllowed> {
+        self.allow.iter().try_for_each(|list| list.check(operation, model))
+    }
+
+    /// Returns where a model goes: the first upstream and its fallbacks; `None` if no route matches.
+    #[must_use]
+    pub fn route(&self, model: &str) -> Option<&[UpstreamIndex]> {
+        self.routes.iter().find(|route| route.matches(model)).map(Route::upstreams)
+    }
+
+    /// Returns the upstreams of a model's route that speak `dialect`, in order.
+    pub fn upstreams_for(&self, model: &str, dialect: UpstreamDialect) -> impl Iterator<Item = &Upstream> {
+        let route = self.route(model).unwrap_or_default();
+        route
+            .iter()
+            .filter_map(|index| self.upstream(*index))
+            .filter(move |upstream| upstream.dialect == dialect)
+    }
+
+    /// Returns an upstream of a route.
+    #[must_use]
+    pub fn upstream(&self, index: UpstreamIndex) -> Option<&Upstream> {
+        self.upstreams.get(index.position())
+    }
+
+    /// Returns all upstreams, ordered by name.
+    #[must_use]
+    pub fn upstreams(&self) -> &[Upstream] {
+        &self.upstreams
+    }
+
+    /// Returns the rules for what the agent sends.
+    #[must_use]
+    pub fn request_rules(&self) -> &Arc<RuleSet> {
+        &self.request_rules
+    }
+
+    /// Returns the rules for what the provider answers.
+    #[must_use]
+    pub fn response_rules(&self) -> &Arc<RuleSet> {
+        &self.response_rules
+    }
+
+    /// Returns what happens with what cannot be read.
+    #[must_use]
+    pub fn uninspectable(&self) -> Uninspectable {
+        self.uninspectable
+    }
+
+    /// Returns the price to count a model at; `None`: it has none, and under a budget in usd it must be
+    /// refused.
+    #[must_use]
+    pub fn price(&self, model: &str) -> Option<Price> {
+        let own = self.prices.get(model).copied();
+        own.or_else(|| PriceTable::builtin().lookup(model).copied()).or(match self.unknown_model {
+            UnknownModel::Refuse => None,
+            UnknownModel::Assume(price) => Some(price),
+        })
+    }
+
+    /// Returns all budgets, those of every layer.
+    #[must_use]
+    pub fn budgets(&self) -> &[BudgetSpec] {
+        &self.budgets
+    }
+
+    /// Returns the limits that all requests of the tenant share.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Returns the limits that the agent's own document adds for it alone.
+    #[must_use]
+    pub fn agent_limits(&self) -> Limits {
+        self.agent_limits
+    }
+
+    /// Returns the largest request body in bytes, as sent and after decompression.
+    #[must_use]
+    pub fn body_bytes_max(&self) -> u64 {
+        self.body_bytes_max
+    }
+
+    /// Returns which bodies traces keep.
+    #[must_use]
+    pub fn capture(&self) -> Capture {
+        self.capture
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,262 @@
+//! Keys at rest: one master key outside the database, a subkey for every purpose, sealed credentials.
+//!
+//! - Subkeys come from HKDF-SHA-256 (RFC 5869) with the purpose as info, so no two uses share a key.
+//! - Sealed bytes are `version (1) | nonce (12) | ciphertext | tag (16)`: AES-256-GCM under a random nonce.
+//!   With one key per installation the birthday bound allows 2^32 sealings, far beyond the credentials anyone
+//!   stores.
+//! - The associated data binds a sealed value to its place: moved to another row it does not open.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::rand::SecureRandom;
+use ring::{hkdf, hmac};
+use secrecy::{ExposeSecret, SecretBox, SecretString};
+use zeroize::Zeroizing;
+
+use crate::ids::{CredentialId, TenantId};
+
+const KEY_BYTES: usize = 32;
+const SALT: &[u8] = b"bulkhead/v1";
+const VERSION: u8 = 1;
+const TAG_BYTES: usize = 16;
+
+/// The installation's master key; never stored in the database.
+pub struct MasterKey(SecretBox<[u8; KEY_BYTES]>);
+
+/// Says that a text is no master key; holds nothing of the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "master key is not 32 bytes as 64 hexadecimal or 44 base64 characters (found {length}); make one with: openssl rand -hex 32"
+)]
+pub struct InvalidMasterKey {
+    /// Characters found, surrounding white space left out.
+    pub length: usize,
+}
+
+impl MasterKey {
+    /// Reads the key from the text of a file or variable: 64 hexadecimal or 44 base64 characters, white space
+    /// around them ignored.
+    ///
+    /// ```
+    /// use bulkhead_policy::crypto::MasterKey;
+    /// assert!(MasterKey::parse(&"5a".repeat(32)).is_ok());
+    /// assert!(MasterKey::parse("short").unwrap_err().to_string().contains("openssl rand -hex 32"));
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidMasterKey`] if it is neither.
+    pub fn parse(text: &str) -> Result<Self, InvalidMasterKey> {
+        let text = text.trim();
+        let bytes = match text.len() {
+            64 => from_hex(text),
+            44 => STANDARD.decode(text).ok(),
+            _ => None,
+        };
+        let bytes = Zeroizing::new(bytes.unwrap_or_default());
+        <[u8; KEY_BYTES]>::try_from(bytes.as_slice())
+            .map(|key| Self(SecretBox::new(Box::new(key))))
+            .map_err(|_| InvalidMasterKey { length: text.chars().count() })
+    }
+
+    /// Returns the key that API keys are hashed with.
+    #[must_use]
+    pub fn pepper(&self) -> Pepper {
+        Pepper(hmac::Key::new(hmac::HMAC_SHA256, &*self.derive("api key pepper")))
+    }
+
+    /// Returns what seals upstream credentials.
+    ///
+    /// # Errors
+    /// [`CryptoError`] if the cipher refuses its key, which does not happen.
+    pub fn credential_sealer(&self) -> Result<Sealer, CryptoError> {
+        let key =
+            UnboundKey::new(&AES_256_GCM, &*self.derive("credential sealing")).map_err(|_| CryptoError)?;
+        Ok(Sealer(LessSafeKey::new(key)))
+    }
+
+    /// Returns what authenticates the snapshot file.
+    #[must_use]
+    pub fn snapshot_authenticator(&self) -> Authenticator {
+        Authenticator(hmac::Key::new(hmac::HMAC_SHA256, &*self.derive("snapshot authentication")))
+    }
+
+    fn derive(&self, purpose: &str) -> Zeroizing<[u8; KEY_BYTES]> {
+        let pseudorandom = hkdf::Salt::new(hkdf::HKDF_SHA256, SALT).extract(self.0.expose_secret());
+        let mut key = Zeroizing::new([0; KEY_BYTES]);
+        // Expanding fails only beyond 255 blocks; one is asked for.
+        let filled = pseudorandom
+            .expand(&[purpose.as_bytes()], hkdf::HKDF_SHA256)
+            .and_then(|material| material.fill(key.as_mut_slice()));
+        debug_assert!(filled.is_ok(), "one block of key material");
+        key
+    }
+}
+
+impl fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MasterKey(..)")
+    }
+}
+
+/// The key that API keys are hashed with.
+pub struct Pepper(hmac::Key);
+
+impl Pepper {
+    pub(crate) fn key(&self) -> &hmac::Key {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Pepper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pepper(..)")
+    }
+}
+
+/// Says that a cryptographic step failed, without saying more than that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("cryptographic operation failed: wrong key, wrong place or damaged data")]
+pub struct CryptoError;
+
+/// Seals and opens short secrets.
+///
+/// ```
+/// use bulkhead_policy::crypto::MasterKey;
+/// use secrecy::ExposeSecret;
+/// let sealer = MasterKey::parse(&"5a".repeat(32))?.credential_sealer()?;
+/// let sealed = sealer.seal(b"row 1", b"secret", &ring::rand::SystemRandom::new())?;
+/// assert_eq!(sealer.open(b"row 1", &sealed)?.expose_secret(), "secret");
+/// assert!(sealer.open(b"row 2", &sealed).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Sealer(LessSafeKey);
+
+impl Sealer {
+    /// Encrypts `plaintext`, bound to `place`.
+    ///
+    /// # Errors
+    /// [`CryptoError`] if there are no random numbers.
+    pub fn seal(
+        &self,
+        place: &[u8],
+        plaintext: &[u8],
+        random: &dyn SecureRandom,
+    ) -> Result<Vec<u8>, CryptoError> {
+        let mut nonce = [0; NONCE_LEN];
+        random.fill(&mut nonce).map_err(|_| CryptoError)?;
+        let mut body = Vec::with_capacity(plaintext.len() + TAG_BYTES);
+        body.extend_from_slice(plaintext);
+        self.0
+            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(place), &mut body)
+            .map_err(|_| CryptoError)?;
+        Ok([&[VERSION], nonce.as_slice(), &body].concat())
+    }
+
+    /// Decrypts what [`Self::seal`] made for the same place.
+    ///
+    /// # Errors
+    /// [`CryptoError`] for anything else, damaged and foreign bytes included.
+    pub fn open(&self, place: &[u8], sealed: &[u8]) -> Result<SecretString, CryptoError> {
+        let (&version, rest) = sealed.split_first().ok_or(CryptoError)?;
+        let (nonce, body) = rest.split_first_chunk::<NONCE_LEN>().ok_or(CryptoError)?;
+        if version != VERSION {
+            return Err(CryptoError);
+        }
+        let mut body = Zeroizing::new(body.to_vec());
+        let plaintext = self
+            .0
+            .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(place), &mut body)
+            .map_err(|_| CryptoError)?;
+        std::str::from_utf8(plaintext).map(SecretString::from).map_err(|_| CryptoError)
+    }
+}
+
+impl fmt::Debug for Sealer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sealer(..)")
+    }
+}
+
+/// Returns the place that a credential's secret is sealed to.
+#[must_use]
+pub fn credential_aad(tenant: TenantId, credential: CredentialId, version: u32) -> Vec<u8> {
+    format!("credential/{tenant}/{credential}/{version}").into_bytes()
+}
+
+/// Authenticates the snapshot file, so that a changed one is never served from.
+pub struct Authenticator(hmac::Key);
+
+impl Authenticator {
+    /// Bytes in a tag.
+    pub const TAG_LENGTH: usize = 32;
+
+    /// Returns the tag of `bytes`.
+    #[must_use]
+    pub fn tag(&self, bytes: &[u8]) -> Vec<u8> {
+        hmac::sign(&self.0, bytes).as_ref().to_vec()
+    }
+
+    /// Checks a tag in constant time.
+    ///
+    /// # Errors
+    /// [`CryptoError`] if it is not the tag of `bytes`.
+    pub fn verify(&self, bytes: &[u8], tag: &[u8]) -> Result<(), CryptoError> {
+        hmac::verify(&self.0, bytes, tag).map_err(|_| CryptoError)
+    }
+}
+
+impl fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Authenticator(..)")
+    }
+}
+
+fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let nibble = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let pairs = text.as_bytes().chunks(2).map(|pair| match pair {
+        [high, low] => Some(nibble(high)? << 4 | nibble(low)?),
+        _ => None,
+    });
+    pairs.collect()
+}
+
+/// Hashes as hexadecimal text in serialised rows.
+pub(crate) mod hex_text {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(crate) fn serialize<S: Serializer>(bytes: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&super::to_hex(bytes))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
+        let text = String::deserialize(deserializer)?;
+        super::from_hex(&text)
+            .and_then(|bytes| bytes.try_into().ok())
+            .ok_or_else(|| D::Error::custom("expected 64 hexadecimal characters"))
+    }
+}
+
+/// Sealed bytes as base64 text in serialised rows.
+pub(crate) mod base64_text {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(crate) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        STANDARD.decode(String::deserialize(deserializer)?).map_err(|_| D::Error::custom("expected base64"))
+    }
+}
+
+#[cfg(test)]
+mod tests;

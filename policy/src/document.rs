@@ -1,0 +1,334 @@
+//! The policy document: what people write, checked as strictly as it can be alone.
+//!
+//! YAML or JSON, one form. Unknown fields, wrong types and values out of range are errors that name the place
+//! in the document, what was found and what was expected. Names that point to other parts (upstreams,
+//! detectors, credentials) are resolved when documents are laid over each other, in [`crate::compile`].
+
+mod check;
+mod parse;
+mod value;
+
+use std::collections::BTreeMap;
+use std::num::{NonZeroU32, NonZeroU64};
+
+use serde::{Deserialize, Serialize};
+
+pub(crate) use check::budget_limit;
+pub use parse::{DOCUMENT_BYTES_MAX, DocumentError};
+pub use value::{Decimal, Limit};
+
+use crate::ledger::{AtLimit, BudgetScope, BudgetUnit, Window};
+
+/// Operations that `allow.operations` and key scopes may name.
+pub const OPERATIONS: [&str; 7] =
+    ["chat", "completions", "responses", "embeddings", "models", "messages", "count_tokens"];
+
+/// What a document is checked against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CheckOptions {
+    /// Lets upstreams use plain http and hosts inside a network; for development.
+    pub allow_private_upstreams: bool,
+}
+
+/// A policy document; see the fields for its sections, all of which may be absent.
+///
+/// ```
+/// use bulkhead_policy::document::{CheckOptions, PolicyDocument};
+/// let text = "
+/// upstreams:
+///   openai: { base_url: 'https://api.openai.com', dialect: openai, credential: prod }
+/// dlp:
+///   rules: [{ detect: ['secret.*'], on: both, action: block }]
+/// ";
+/// let document = PolicyDocument::parse(text, &CheckOptions::default())?;
+/// let stored = document.to_json();
+/// assert_eq!(PolicyDocument::parse(&stored, &CheckOptions::default())?, document);
+/// # Ok::<(), bulkhead_policy::document::DocumentError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PolicyDocument {
+    /// Providers, by the tenant's own name for them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "value::unique_map")]
+    pub upstreams: BTreeMap<String, UpstreamDocument>,
+    /// Which model goes where; the first match wins. Absent: every model to every upstream, in order of their
+    /// names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub routes: Option<Vec<RouteDocument>>,
+    /// What may be called.
+    #[serde(skip_serializing_if = "AllowDocument::is_empty")]
+    pub allow: AllowDocument,
+    /// What must not leave or enter.
+    #[serde(skip_serializing_if = "DlpDocument::is_empty")]
+    pub dlp: DlpDocument,
+    /// What may be spent.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub budgets: Vec<BudgetDocument>,
+    /// How much at once.
+    #[serde(skip_serializing_if = "LimitsDocument::is_empty")]
+    pub limits: LimitsDocument,
+    /// Which bodies traces keep.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capture: Option<Capture>,
+    /// Prices that replace the built-in table's, by model.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "value::unique_map")]
+    pub prices: BTreeMap<String, PriceDocument>,
+    /// What to do with a model that has no price, under a budget in usd.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown_price: Option<UnknownPrice>,
+}
+
+/// A provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamDocument {
+    /// Where it is; see [`crate::address::BaseUrl`].
+    pub base_url: String,
+    /// What it speaks.
+    pub dialect: UpstreamDialect,
+    /// Name of the tenant's credential for it; absent: it wants none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
+}
+
+/// The dialect of an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UpstreamDialect {
+    /// `OpenAI`'s API.
+    OpenAi,
+    /// Anthropic's API.
+    Anthropic,
+}
+
+impl UpstreamDialect {
+    /// Returns the name used in documents.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OpenAi => "openai",
+            Self::Anthropic => "anthropic",
+        }
+    }
+}
+
+/// One line of the routing table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouteDocument {
+    /// Model patterns; `*` stands for anything.
+    pub models: Vec<String>,
+    /// Upstreams by name; all but the first are fallbacks.
+    pub to: Vec<String>,
+}
+
+/// What may be called; an absent list means everything.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AllowDocument {
+    /// Operations; see [`OPERATIONS`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operations: Option<Vec<String>>,
+    /// Model patterns; `*` stands for anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub models: Option<Vec<String>>,
+}
+
+impl AllowDocument {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Detectors and rules.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DlpDocument {
+    /// Detectors beside the built-in ones.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub detectors: Vec<DetectorDocument>,
+    /// What happens on a match.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<RuleDocument>,
+    /// Values that are never a match.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow_values: Option<Vec<String>>,
+    /// What happens with what cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uninspectable: Option<Uninspectable>,
+}
+
+impl DlpDocument {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A detector of the tenant's own: either `terms` or `regex`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DetectorDocument {
+    /// Its id, also the text of its placeholder.
+    pub id: String,
+    /// Fixed texts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terms: Option<Vec<String>>,
+    /// Whether terms match in any case; absent: exactly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ignore_case: Option<bool>,
+    /// A bounded regular expression.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regex: Option<String>,
+}
+
+/// What happens when a detector matches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleDocument {
+    /// Detector ids, categories as `pii.*`, or `*`.
+    pub detect: Vec<String>,
+    /// Which way.
+    pub on: RuleDirection,
+    /// What to do.
+    pub action: RuleAction,
+}
+
+/// Which texts a rule looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RuleDirection {
+    /// What the agent sends.
+    Request,
+    /// What the provider answers.
+    Response,
+    /// Both.
+    Both,
+}
+
+/// What a rule does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", try_from = "String")]
+pub enum RuleAction {
+    /// Refuses the request or ends the answer.
+    Block,
+    /// Puts a placeholder in place of the match.
+    Mask,
+    /// Lets it pass and records it.
+    Alert,
+}
+
+/// What happens with a body or part that cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Uninspectable {
+    /// Refused.
+    Block,
+    /// Passed, counted and marked on the trace.
+    Allow,
+}
+
+/// A budget.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BudgetDocument {
+    /// Its name; keep it, and the count goes on when other fields change.
+    pub id: String,
+    /// Over whom it counts.
+    pub scope: BudgetScope,
+    /// What it counts.
+    pub unit: BudgetUnit,
+    /// The most per window: dollars (`"500.00"`) or a whole number of tokens or requests.
+    pub limit: Limit,
+    /// How long it counts.
+    pub window: Window,
+    /// IANA name of the calendar's zone; absent: UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+    /// What happens at the limit.
+    pub at_limit: AtLimit,
+    /// Parts of the limit at which to tell someone, above 0 up to 1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alert_at: Vec<f64>,
+}
+
+/// Limits on rate and size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsDocument {
+    /// Requests per minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests_per_minute: Option<NonZeroU32>,
+    /// Requests at the same time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrent_requests: Option<NonZeroU32>,
+    /// Bytes of a request's body, also after decompression.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body_bytes: Option<NonZeroU64>,
+}
+
+impl LimitsDocument {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Which bodies a trace keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", try_from = "String")]
+pub enum Capture {
+    /// None.
+    None,
+    /// Bodies after masking.
+    Masked,
+}
+
+/// A price in dollars per million tokens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PriceDocument {
+    /// Input.
+    pub input_usd_per_mtok: Decimal,
+    /// Output.
+    pub output_usd_per_mtok: Decimal,
+    /// Input read from a cache; absent: as input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached_input_usd_per_mtok: Option<Decimal>,
+    /// Input written to a cache; absent: as input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_write_usd_per_mtok: Option<Decimal>,
+    /// The most output tokens that the model gives; absent: as in the built-in table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_output_tokens: Option<NonZeroU64>,
+}
+
+/// What to do with a model that has no price.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UnknownPrice {
+    /// Refuse the request.
+    Refuse,
+    /// Count it at this price.
+    Assume(PriceDocument),
+}
+
+impl PolicyDocument {
+    /// Reads and checks a document; JSON if it begins with `{` and a quoted key, else YAML.
+    ///
+    /// # Errors
+    /// [`DocumentError`] with the place of the first mistake.
+    pub fn parse(text: &str, options: &CheckOptions) -> Result<Self, DocumentError> {
+        let document = parse::read(text)?;
+        check::check(&document, options)?;
+        Ok(document)
+    }
+
+    /// Writes the document as JSON in one canonical form, for storage.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        // Only maps with keys that are not text can fail to be written, and there are none.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests;

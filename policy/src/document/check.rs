@@ -1,0 +1,250 @@
+//! Checks that one document can pass or fail alone.
+
+use std::collections::HashSet;
+
+use bulkhead_dlp::{HOLD_LIMIT, catalogue};
+use chrono_tz::Tz;
+
+use super::{
+    AllowDocument, BudgetDocument, CheckOptions, Decimal, DetectorDocument, DlpDocument, DocumentError,
+    Limit, OPERATIONS, PolicyDocument, PriceDocument, UnknownPrice,
+};
+use crate::address::BaseUrl;
+use crate::compile::ModelPattern;
+use crate::ids::BudgetId;
+use crate::ledger::BudgetUnit;
+use crate::money::NanoUsd;
+
+const UPSTREAMS_MAX: usize = 64;
+const ROUTES_MAX: usize = 256;
+const LIST_MAX: usize = 256;
+/// Each may take [`bulkhead_dlp::CompileLimits::automaton_bytes_max`] of memory.
+const DETECTORS_MAX: usize = 50;
+const RULES_MAX: usize = 256;
+const ALLOW_VALUES_MAX: usize = 1_000;
+const ALLOW_VALUE_BYTES_MAX: usize = 1_024;
+const BUDGETS_MAX: usize = 32;
+const PRICES_MAX: usize = 1_000;
+/// A thousand times the dearest model there is; more is a slip of the keyboard.
+const PRICE_MAX: NanoUsd = NanoUsd::new(600_000 * 1_000_000_000);
+
+type Checked = Result<(), DocumentError>;
+
+pub(super) fn check(document: &PolicyDocument, options: &CheckOptions) -> Checked {
+    check_upstreams(document, options)?;
+    check_routes(document)?;
+    check_allow(&document.allow)?;
+    check_dlp(&document.dlp)?;
+    check_count("budgets", document.budgets.len(), BUDGETS_MAX)?;
+    let mut ids = HashSet::new();
+    for (index, budget) in document.budgets.iter().enumerate() {
+        let path = format!("budgets[{index}]");
+        if !ids.insert(&budget.id) {
+            return Err(DocumentError::found(
+                format!("{path}.id"),
+                &budget.id,
+                "an id that no other budget has",
+            ));
+        }
+        check_budget(&path, budget)?;
+    }
+    check_count("prices", document.prices.len(), PRICES_MAX)?;
+    for (model, price) in &document.prices {
+        check_price(&format!("prices.{model}"), price)?;
+    }
+    match &document.unknown_price {
+        Some(UnknownPrice::Assume(price)) => check_price("unknown_price.assume", price),
+        _ => Ok(()),
+    }
+}
+
+fn check_upstreams(document: &PolicyDocument, options: &CheckOptions) -> Checked {
+    check_count("upstreams", document.upstreams.len(), UPSTREAMS_MAX)?;
+    for (name, upstream) in &document.upstreams {
+        let path = format!("upstreams.{name}");
+        check_name(&path, name)?;
+        BaseUrl::parse(&upstream.base_url, options.allow_private_upstreams)
+            .map_err(|error| DocumentError::new(format!("{path}.base_url"), &format!("expected {error}")))?;
+        if let Some(credential) = &upstream.credential {
+            check_name(&format!("{path}.credential"), credential)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_routes(document: &PolicyDocument) -> Checked {
+    let routes = document.routes.as_deref().unwrap_or_default();
+    check_count("routes", routes.len(), ROUTES_MAX)?;
+    for (index, route) in routes.iter().enumerate() {
+        check_models(&format!("routes[{index}].models"), &route.models)?;
+        check_list(&format!("routes[{index}].to"), route.to.len(), LIST_MAX)?;
+    }
+    Ok(())
+}
+
+fn check_allow(allow: &AllowDocument) -> Checked {
+    if let Some(operations) = &allow.operations {
+        check_list("allow.operations", operations.len(), LIST_MAX)?;
+    }
+    for (index, operation) in allow.operations.iter().flatten().enumerate() {
+        if !OPERATIONS.contains(&operation.as_str()) {
+            let expected = format!("one of {}", OPERATIONS.join(", "));
+            return Err(DocumentError::found(format!("allow.operations[{index}]"), operation, expected));
+        }
+    }
+    match &allow.models {
+        Some(models) => check_models("allow.models", models),
+        None => Ok(()),
+    }
+}
+
+fn check_models(path: &str, models: &[String]) -> Checked {
+    check_list(path, models.len(), LIST_MAX)?;
+    for (index, model) in models.iter().enumerate() {
+        ModelPattern::new(model)
+            .map_err(|error| DocumentError::found(format!("{path}[{index}]"), format!("{model:?}"), error))?;
+    }
+    Ok(())
+}
+
+fn check_dlp(dlp: &DlpDocument) -> Checked {
+    check_count("dlp.detectors", dlp.detectors.len(), DETECTORS_MAX)?;
+    let mut ids = HashSet::new();
+    for (index, detector) in dlp.detectors.iter().enumerate() {
+        let path = format!("dlp.detectors[{index}]");
+        check_detector(&path, detector)?;
+        if !ids.insert(detector.id.to_ascii_uppercase()) {
+            return Err(DocumentError::found(
+                format!("{path}.id"),
+                &detector.id,
+                "an id that no other detector has",
+            ));
+        }
+    }
+    check_count("dlp.rules", dlp.rules.len(), RULES_MAX)?;
+    for (index, rule) in dlp.rules.iter().enumerate() {
+        check_list(&format!("dlp.rules[{index}].detect"), rule.detect.len(), LIST_MAX)?;
+    }
+    let values = dlp.allow_values.as_deref().unwrap_or_default();
+    check_count("dlp.allow_values", values.len(), ALLOW_VALUES_MAX)?;
+    match values.iter().position(|value| value.is_empty() || value.len() > ALLOW_VALUE_BYTES_MAX) {
+        Some(index) => {
+            let found = format!("{} bytes", values.get(index).map_or(0, String::len));
+            let expected = format!("1 to {ALLOW_VALUE_BYTES_MAX}");
+            Err(DocumentError::found(format!("dlp.allow_values[{index}]"), found, expected))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The pattern itself is judged when it is compiled.
+fn check_detector(path: &str, detector: &DetectorDocument) -> Checked {
+    let clashes = catalogue().iter().any(|known| {
+        std::iter::once(known.id().as_str())
+            .chain(known.aliases())
+            .any(|name| name.eq_ignore_ascii_case(&detector.id))
+    });
+    if clashes || detector.id.eq_ignore_ascii_case(HOLD_LIMIT) {
+        return Err(DocumentError::found(
+            format!("{path}.id"),
+            &detector.id,
+            "an id that no built-in detector has",
+        ));
+    }
+    match (&detector.terms, &detector.regex) {
+        (Some(_), None) => Ok(()),
+        (None, Some(_)) if detector.ignore_case.is_none() => Ok(()),
+        (None, Some(_)) => {
+            let message = "ignore_case goes with terms; in a regex write (?i)";
+            Err(DocumentError::new(format!("{path}.ignore_case"), message))
+        }
+        (Some(_), Some(_)) => Err(DocumentError::found(path, "both terms and regex", "one of them")),
+        (None, None) => Err(DocumentError::found(path, "neither terms nor regex", "one of them")),
+    }
+}
+
+fn check_budget(path: &str, budget: &BudgetDocument) -> Checked {
+    check_name(&format!("{path}.id"), &budget.id)?;
+    let at = format!("{path}.limit");
+    let limit = budget_limit(budget)
+        .ok_or_else(|| DocumentError::found(&at, limit_text(&budget.limit), limit_expected(budget.unit)))?;
+    if limit == 0 {
+        return Err(DocumentError::found(at, "0", "more than 0"));
+    }
+    if let Some(zone) = budget.time_zone.as_ref().filter(|zone| zone.parse::<Tz>().is_err()) {
+        let expected = "an IANA time zone such as Europe/Berlin";
+        return Err(DocumentError::found(format!("{path}.time_zone"), format!("{zone:?}"), expected));
+    }
+    check_count(&format!("{path}.alert_at"), budget.alert_at.len(), LIST_MAX)?;
+    match budget.alert_at.iter().position(|part| !(*part > 0.0 && *part <= 1.0)) {
+        Some(index) => {
+            let found = budget.alert_at.get(index).copied().unwrap_or_default();
+            Err(DocumentError::found(format!("{path}.alert_at[{index}]"), found, "more than 0 and at most 1"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Returns the limit in the budget's unit; `None` if it has the wrong form for that.
+pub(crate) fn budget_limit(budget: &BudgetDocument) -> Option<u64> {
+    match (budget.unit, budget.limit) {
+        (BudgetUnit::Usd, Limit::Dollars(amount)) => Some(amount.get()),
+        (BudgetUnit::Usd, Limit::Whole(dollars)) => dollars.checked_mul(1_000_000_000),
+        (BudgetUnit::Tokens | BudgetUnit::Requests, Limit::Whole(number)) => Some(number),
+        (BudgetUnit::Tokens | BudgetUnit::Requests, Limit::Dollars(_)) => None,
+    }
+}
+
+fn limit_text(limit: &Limit) -> String {
+    match limit {
+        Limit::Whole(number) => number.to_string(),
+        Limit::Dollars(amount) => format!("{:?}", amount.to_string()),
+    }
+}
+
+fn limit_expected(unit: BudgetUnit) -> String {
+    match unit {
+        BudgetUnit::Usd => "at most 18446744073 dollars".to_owned(),
+        _ => format!("a whole number of {unit}, without quotes"),
+    }
+}
+
+fn check_price(path: &str, price: &PriceDocument) -> Checked {
+    let parts: [(&str, Option<Decimal>); 4] = [
+        ("input_usd_per_mtok", Some(price.input_usd_per_mtok)),
+        ("output_usd_per_mtok", Some(price.output_usd_per_mtok)),
+        ("cached_input_usd_per_mtok", price.cached_input_usd_per_mtok),
+        ("cache_write_usd_per_mtok", price.cache_write_usd_per_mtok),
+    ];
+    match parts.into_iter().find(|(_, value)| value.is_some_and(|Decimal(value)| value > PRICE_MAX)) {
+        Some((name, value)) => {
+            let found = value.map(|Decimal(value)| value).unwrap_or_default();
+            Err(DocumentError::found(format!("{path}.{name}"), found, format!("at most {PRICE_MAX} dollars")))
+        }
+        None => Ok(()),
+    }
+}
+
+fn check_name(path: &str, name: &str) -> Checked {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if (1..=BudgetId::LENGTH_MAX).contains(&name.len()) && name.bytes().all(plain) {
+        return Ok(());
+    }
+    let expected = format!("1 to {} characters of A-Z a-z 0-9 - _ .", BudgetId::LENGTH_MAX);
+    Err(DocumentError::found(path, format!("{name:?}"), expected))
+}
+
+fn check_count(path: &str, count: usize, max: usize) -> Checked {
+    if count <= max {
+        Ok(())
+    } else {
+        Err(DocumentError::found(path, format!("{count} entries"), format!("at most {max}")))
+    }
+}
+
+fn check_list(path: &str, count: usize, max: usize) -> Checked {
+    if count == 0 {
+        return Err(DocumentError::found(path, "an empty list", "at least one entry"));
+    }
+    check_count(path, count, max)
+}

@@ -1,0 +1,108 @@
+//! All the budgets that one request falls under, taken together or not at all.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::{Amount, BudgetUnit, Exhausted, Hold, Ledger, LedgerKey};
+
+/// What one request has reserved in all of its budgets; dropped unsettled, everything goes back.
+///
+/// Made empty by an empty slice: a request under no budget always passes.
+#[derive(Debug)]
+#[must_use = "a dropped reservation is released at once"]
+pub struct Reservation {
+    holds: Vec<Hold>,
+}
+
+/// Says that a settlement lifted a budget's use over one of its alert lines; each crossing is reported once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alert {
+    /// The count that crossed.
+    pub key: LedgerKey,
+    /// What it counts.
+    pub unit: BudgetUnit,
+    /// The line, in the unit.
+    pub threshold: u64,
+    /// The budget's limit, in the unit.
+    pub limit: u64,
+    /// Use after the settlement, in the unit.
+    pub settled: u64,
+}
+
+impl Reservation {
+    /// Reserves `amount` in every ledger.
+    ///
+    /// # Errors
+    /// The first budget without room; then nothing is reserved anywhere.
+    pub fn take(ledgers: &[Arc<Ledger>], amount: Amount, now: DateTime<Utc>) -> Result<Self, Exhausted> {
+        Self::take_up_to(ledgers, amount, amount, now)
+    }
+
+    /// Reserves in every ledger as much of `wanted` as it has room for, at least `min`.
+    ///
+    /// The ledgers may grant different parts: ask [`Self::granted`] per unit, then [`Self::shrink`] to what
+    /// is used.
+    ///
+    /// # Errors
+    /// The first budget without room for `min`; then nothing is reserved anywhere.
+    pub fn take_up_to(
+        ledgers: &[Arc<Ledger>],
+        min: Amount,
+        wanted: Amount,
+        now: DateTime<Utc>,
+    ) -> Result<Self, Exhausted> {
+        let holds = ledgers.iter().map(|ledger| ledger.reserve_up_to(min, wanted, now));
+        // Collecting stops at the first error and drops, so releases, the holds before it.
+        holds.collect::<Result<_, _>>().map(|holds| Self { holds })
+    }
+
+    /// Returns the least that any budget of this unit granted; `None` if none counts it.
+    #[must_use]
+    pub fn granted(&self, unit: BudgetUnit) -> Option<u64> {
+        self.holds.iter().filter(|hold| hold.ledger().spec().unit == unit).map(Hold::reserved).min()
+    }
+
+    /// Gives back everywhere what is reserved beyond `amount`.
+    pub fn shrink(&mut self, amount: Amount) {
+        for hold in &mut self.holds {
+            hold.shrink(amount);
+        }
+    }
+
+    /// Reserves more in every ledger, each in the window the request began in.
+    ///
+    /// # Errors
+    /// The first budget without room; then no hold has changed.
+    pub fn extend(&mut self, more: Amount) -> Result<(), Exhausted> {
+        let before: Vec<u64> = self.holds.iter().map(Hold::reserved).collect();
+        let result = self.holds.iter_mut().try_for_each(|hold| hold.try_extend(more));
+        if result.is_err() {
+            for (hold, reserved) in self.holds.iter_mut().zip(before) {
+                hold.shrink_to(reserved);
+            }
+        }
+        result
+    }
+
+    /// Counts what the request really used in every budget; returns the alert lines that this crossed.
+    pub fn settle(self, actual: Amount) -> Vec<Alert> {
+        self.holds.into_iter().flat_map(|hold| settle_one(hold, actual)).collect()
+    }
+}
+
+fn settle_one(hold: Hold, actual: Amount) -> Vec<Alert> {
+    let ledger = Arc::clone(hold.ledger());
+    let settled = hold.settle(actual);
+    let spec = ledger.spec();
+    let crossed = spec.alert_at.iter().filter(|line| settled.before < **line && **line <= settled.after);
+    crossed
+        .map(|line| Alert {
+            key: ledger.key().clone(),
+            unit: spec.unit,
+            threshold: *line,
+            limit: spec.limit,
+            settled: settled.after,
+        })
+        .collect()
+}

@@ -1,0 +1,112 @@
+//! Steps 3 to 5: whose request is it, what does it ask, and may it come in now?
+//!
+//! An [`Exchange`] is made only here. Whoever holds one need not ask whether the key was valid, which policy
+//! judges, or whether the tenant had room: its guards give the room back when it is dropped.
+
+use crate::identify::api_key;
+use crate::record::{Arrival, Caller};
+use crate::rejection::Rejection;
+use bulkhead_dialect::{Dialect, Endpoint, Unknown, UnknownReason, classify};
+use bulkhead_policy::compile::NotAllowed;
+use bulkhead_policy::ids::Revision;
+use bulkhead_policy::snapshot::{Admission, KeyContext, Refusal, SnapshotHandle, Tenant};
+use pingora::http::RequestHeader;
+use std::sync::Arc;
+
+const ANTHROPIC_VERSION: &str = "anthropic-version";
+
+/// A request that was admitted, and the room it takes.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub(crate) key: Arc<KeyContext>,
+    pub(crate) endpoint: Endpoint,
+    _room: Admission,
+}
+
+/// A request whose key was resolved by the one snapshot that judges it.
+#[derive(Debug)]
+pub(crate) struct Resolved {
+    pub(crate) key: Arc<KeyContext>,
+    pub(crate) caller: Caller,
+}
+
+/// What a request line stands for, and the dialect to answer in whatever it is.
+pub(crate) fn classified(head: &RequestHeader) -> (Dialect, Result<Endpoint, Unknown>) {
+    let speaks_anthropic = head.headers.contains_key(ANTHROPIC_VERSION);
+    let endpoint = classify(head.method.as_str(), head.uri.path(), speaks_anthropic);
+    let dialect = match &endpoint {
+        Ok(endpoint) => endpoint.dialect,
+        Err(unknown) => unknown.nearest,
+    };
+    (dialect, endpoint)
+}
+
+/// Steps 2 and 3: the key, by the snapshot of this moment. No I/O.
+///
+/// # Errors
+/// 401, 400 for two keys, 503 without a snapshot; with the caller where the key is known but does not count.
+pub(crate) fn resolve(
+    head: &RequestHeader,
+    snapshots: &SnapshotHandle,
+    arrival: &Arrival,
+) -> Result<Resolved, (Rejection, Option<Caller>)> {
+    let key = api_key(&head.headers).map_err(|rejection| (rejection, None))?;
+    let Some(snapshot) = snapshots.load() else {
+        return Err((Rejection::not_ready(), None));
+    };
+    match snapshot.resolve(&key, arrival.at) {
+        Ok(context) => {
+            let (tenant, agent, key) = (context.tenant(), context.agent(), context.key_id());
+            let caller = Caller { tenant, agent, key, revision: context.policy().revision() };
+            Ok(Resolved { key: Arc::clone(context), caller })
+        }
+        Err(unresolved) => {
+            let known = unresolved.known.map(|(tenant, agent, key)| {
+                let revision = snapshot.tenant(tenant).map_or(Revision::new(0), Tenant::revision);
+                Caller { tenant, agent, key, revision }
+            });
+            // A tenant none of whose policies ever compiled cannot be judged; that is not the key's fault.
+            let no_policy = unresolved.refusal == Refusal::NoPolicy;
+            Err((if no_policy { Rejection::not_ready() } else { Rejection::unauthorized() }, known))
+        }
+    }
+}
+
+/// Steps 4 and 5: the operation, the rate, the room, and whether any budget is left at all.
+///
+/// # Errors
+/// The rejection of the first thing that stands in the way.
+pub(crate) fn admit(
+    resolved: &Resolved,
+    endpoint: Result<Endpoint, Unknown>,
+    arrival: &Arrival,
+) -> Result<Exchange, Rejection> {
+    let endpoint = endpoint.map_err(|unknown| match unknown.reason {
+        UnknownReason::NoSuchPath => Rejection::unknown_path(),
+        UnknownReason::MethodNotAllowed { allow } => Rejection::method_not_allowed(allow),
+    })?;
+    let key = &resolved.key;
+    may_call(key, endpoint, None)?;
+    let room = key.admit(arrival.at).map_err(|throttled| Rejection::throttled(&throttled))?;
+    for ledger in key.ledgers() {
+        ledger
+            .check(arrival.at)
+            .map_err(|exhausted| Rejection::budget_exhausted(endpoint.dialect, exhausted.budget.as_str()))?;
+    }
+    Ok(Exchange { key: Arc::clone(key), endpoint, _room: room })
+}
+
+/// Whether key and policy allow the operation and, once it is known, the model.
+///
+/// # Errors
+/// 400 with `operation_not_allowed` or `model_not_allowed`.
+pub(crate) fn may_call(key: &KeyContext, endpoint: Endpoint, model: Option<&str>) -> Result<(), Rejection> {
+    let operation = endpoint.operation.as_str();
+    key.allows(operation, model).map_err(|not_allowed| match not_allowed {
+        NotAllowed::Operation => Rejection::not_allowed(
+            "operation_not_allowed",
+            format!("the operation `{operation}` is not allowed for this key"),
+        ),
+        NotAllowed::Model => Rejection::not_allowed("model_not_allowed", "the model is not allowed for this key"),
+    })
+}

@@ -1,0 +1,135 @@
+//! Step 6, reading: the whole request body, decoded, within its limits.
+//!
+//! The body is read before an upstream is chosen, because the model inside it chooses the upstream and
+//! because nothing leaves before it was judged.
+
+use crate::rejection::Rejection;
+use bytes::{Bytes, BytesMut};
+use http::header;
+use pingora::protocols::http::ServerSession;
+use std::io::Read;
+use std::time::Duration;
+
+/// Decoded bytes per encoded byte beyond which a body counts as a decompression bomb. Text that people
+/// send compresses 3-20 times; deflate's ceiling is about 1,030.
+const RATIO_MAX: usize = 100;
+/// Below this size the ratio says nothing: ten kilobytes of one letter are no attack.
+const RATIO_FLOOR_BYTES: usize = 1 << 20;
+/// Bodies above this size are decoded off the event loop.
+const INLINE_DECODE_BYTES: usize = 64 << 10;
+
+/// Limits on reading one request body.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ReadLimits {
+    pub(crate) body_bytes_max: usize,
+    pub(crate) deadline: Duration,
+}
+
+/// Reads the request body to its end and undoes its content encoding.
+///
+/// # Errors
+/// A [`Rejection`] when the body is too large (before or after decoding), too slow, truncated, or in an
+/// encoding that cannot be read.
+pub(crate) async fn read(session: &mut ServerSession, limits: ReadLimits) -> Result<Bytes, Rejection> {
+    let encoding = content_encoding(session)?;
+    if let Some(declared) = declared_length(session)
+        && declared > limits.body_bytes_max
+    {
+        return Err(Rejection::body_too_large(limits.body_bytes_max));
+    }
+    if session.req_header().headers.contains_key(header::EXPECT) {
+        session.write_continue_response().await.map_err(|_| Rejection::client_gone())?;
+    }
+    let encoded = tokio::time::timeout(limits.deadline, read_all(session, limits.body_bytes_max))
+        .await
+        .map_err(|_| Rejection::body_too_slow(limits.deadline))??;
+    let Some(encoding) = encoding else { return Ok(encoded) };
+    let max = limits.body_bytes_max;
+    if encoded.len() <= INLINE_DECODE_BYTES {
+        return decode(encoding, &encoded, max);
+    }
+    tokio::task::spawn_blocking(move || decode(encoding, &encoded, max))
+        .await
+        .unwrap_or_else(|_| Err(Rejection::internal("decoding the request body")))
+}
+
+async fn read_all(session: &mut ServerSession, max: usize) -> Result<Bytes, Rejection> {
+    let Some(first) = next_chunk(session).await? else { return Ok(Bytes::new()) };
+    let Some(second) = next_chunk(session).await? else {
+        return if first.len() > max { Err(Rejection::body_too_large(max)) } else { Ok(first) };
+    };
+    let expected = declared_length(session).unwrap_or(first.len() + second.len());
+    let mut body = BytesMut::with_capacity(expected.min(max));
+    body.extend_from_slice(&first);
+    let mut next = Some(second);
+    while let Some(chunk) = next {
+        if body.len() + chunk.len() > max {
+            return Err(Rejection::body_too_large(max));
+        }
+        body.extend_from_slice(&chunk);
+        next = next_chunk(session).await?;
+    }
+    Ok(body.freeze())
+}
+
+async fn next_chunk(session: &mut ServerSession) -> Result<Option<Bytes>, Rejection> {
+    session.read_request_body().await.map_err(|error| Rejection::body_unreadable(&error))
+}
+
+fn declared_length(session: &ServerSession) -> Option<usize> {
+    session.get_header(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Encoding {
+    Gzip,
+    Deflate,
+    Brotli,
+    Zstd,
+}
+
+/// `None` for the identity encoding.
+fn content_encoding(session: &ServerSession) -> Result<Option<Encoding>, Rejection> {
+    let mut values = session.req_header().headers.get_all(header::CONTENT_ENCODING).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    // Stacked encodings are legal and nobody uses them: refuse rather than guess at their depth.
+    if values.next().is_some() {
+        return Err(Rejection::unknown_encoding());
+    }
+    let name = value.as_bytes().trim_ascii().to_ascii_lowercase();
+    match name.as_slice() {
+        b"identity" | b"" => Ok(None),
+        b"gzip" | b"x-gzip" => Ok(Some(Encoding::Gzip)),
+        b"deflate" => Ok(Some(Encoding::Deflate)),
+        b"br" => Ok(Some(Encoding::Brotli)),
+        b"zstd" => Ok(Some(Encoding::Zstd)),
+        _ => Err(Rejection::unknown_encoding()),
+    }
+}
+
+fn decode(encoding: Encoding, encoded: &[u8], max: usize) -> Result<Bytes, Rejection> {
+    let ratio_max = encoded.len().saturating_mul(RATIO_MAX).max(RATIO_FLOOR_BYTES);
+    let cap = max.min(ratio_max);
+    let decoded = match encoding {
+        Encoding::Gzip => read_capped(flate2::read::MultiGzDecoder::new(encoded), cap),
+        // "deflate" means the zlib format (RFC 9110 section 8.4.1.2).
+        Encoding::Deflate => read_capped(flate2::read::ZlibDecoder::new(encoded), cap),
+        Encoding::Brotli => read_capped(brotli::Decompressor::new(encoded, 4096), cap),
+        Encoding::Zstd => zstd::stream::read::Decoder::new(encoded).and_then(|decoder| read_capped(decoder, cap)),
+    };
+    match decoded {
+        Ok(bytes) if bytes.len() > cap => Err(Rejection::body_too_large(cap)),
+        Ok(bytes) => Ok(bytes.into()),
+        Err(_) => Err(Rejection::undecodable()),
+    }
+}
+
+/// Reads at most one byte more than `cap`, so that the caller can tell "full" from "too much".
+fn read_capped(source: impl Read, cap: usize) -> std::io::Result<Vec<u8>> {
+    let mut decoded = Vec::new();
+    source.take(cap as u64 + 1).read_to_end(&mut decoded)?;
+    Ok(decoded)
+}
+
+#[cfg(test)]
+mod tests;

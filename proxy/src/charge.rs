@@ -1,0 +1,216 @@
+//! Steps 6, 10 and 11, money: reserve before, count while it streams, settle what was used.
+//!
+//! 1. Nothing is forwarded before the worst case is reserved in every budget the request falls under.
+//! 2. Where a budget cannot take the worst case, the answer's ceiling is lowered to what it can, and that
+//!    ceiling is written into the request: the provider itself stops there.
+//! 3. While an answer streams, our own count is watched. Past the reserved line more is reserved; where a
+//!    `cut` budget has no more, the stream ends at the line.
+//! 4. A [`Charge`] that is dropped unsettled charges what was counted if the upstream had begun to answer,
+//!    and nothing otherwise. It never forgets a hold.
+
+use crate::rejection::Rejection;
+use bulkhead_dialect::request::RequestHead;
+use bulkhead_dialect::{Dialect, Operation, Usage};
+use bulkhead_policy::ledger::{Alert, Amount, AtLimit, BudgetUnit, Exhausted, Ledger, Reservation};
+use bulkhead_policy::money::NanoUsd;
+use bulkhead_policy::prices::{Price, TokenCounts, cost};
+use bulkhead_policy::trace::TraceTokens;
+use chrono::{DateTime, Utc};
+use std::sync::Arc;
+
+/// Bytes of a request body per input token, at least: ordinary prose and code have 3.5 to 4.5, JSON around
+/// them included. An estimate that is too high only reserves more; settling uses the provider's count.
+const INPUT_BYTES_PER_TOKEN: u64 = 3;
+/// Bytes of answer text per output token, on average over prose and code.
+const OUTPUT_BYTES_PER_TOKEN: u64 = 4;
+/// Ceiling where neither the request nor the price table names one.
+const OUTPUT_TOKENS_UNKNOWN: u64 = 32_768;
+/// An answer shorter than this is no use, and providers refuse a smaller ceiling.
+const OUTPUT_TOKENS_MIN: u64 = 16;
+/// How much more is reserved at a time when an answer runs past its line.
+const EXTENSION_TOKENS: u64 = 256;
+
+/// What one request may cost.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Estimate {
+    price: Option<Price>,
+    input_tokens: u64,
+    /// All answers together.
+    output_tokens: u64,
+    choices: u64,
+}
+
+impl Estimate {
+    /// Estimates a request from its head and the size of its body.
+    pub(crate) fn new(operation: Operation, head: &RequestHead, body_len: usize, price: Option<Price>) -> Self {
+        let input_tokens = (body_len as u64).div_ceil(INPUT_BYTES_PER_TOKEN);
+        let choices = head.choices.max(1);
+        let ceiling = || {
+            let asked = head.max_output_tokens;
+            let of_model = price.and_then(|price| price.max_output_tokens);
+            asked.or(of_model).unwrap_or(OUTPUT_TOKENS_UNKNOWN)
+        };
+        match operation {
+            Operation::Models | Operation::CountTokens => {
+                Self { price: None, input_tokens: 0, output_tokens: 0, choices }
+            }
+            Operation::Embeddings => Self { price, input_tokens, output_tokens: 0, choices },
+            Operation::Chat | Operation::Completions | Operation::Responses | Operation::Messages => {
+                Self { price, input_tokens, output_tokens: ceiling().saturating_mul(choices), choices }
+            }
+        }
+    }
+
+    fn amount(&self, output_tokens: u64, requests: u64) -> Amount {
+        Amount {
+            cost: self.price.map_or(NanoUsd::ZERO, |price| price.worst_case(self.input_tokens, output_tokens)),
+            tokens: self.input_tokens.saturating_add(output_tokens),
+            requests,
+        }
+    }
+
+    /// How many output tokens a reservation that may have been granted in part covers.
+    fn covered(&self, reservation: &Reservation) -> u64 {
+        let by_tokens = reservation.granted(BudgetUnit::Tokens).map(|all| all.saturating_sub(self.input_tokens));
+        let by_money = match (reservation.granted(BudgetUnit::Usd), self.price) {
+            (Some(nano), Some(price)) => price.affordable_output(NanoUsd::new(nano), self.input_tokens),
+            _ => None,
+        };
+        self.output_tokens.min(by_tokens.unwrap_or(u64::MAX)).min(by_money.unwrap_or(u64::MAX))
+    }
+}
+
+/// One request's hold on its budgets, from admission to settlement.
+#[derive(Debug)]
+pub(crate) struct Charge {
+    reservation: Option<Reservation>,
+    estimate: Estimate,
+    /// Output tokens that the reservation covers.
+    line: u64,
+    /// The ceiling per answer that must be written into the request.
+    ceiling: Option<u64>,
+    text_bytes: u64,
+    answered: bool,
+}
+
+/// What was charged.
+#[derive(Debug, Default)]
+pub(crate) struct Settlement {
+    pub(crate) tokens: TraceTokens,
+    pub(crate) cost: NanoUsd,
+    pub(crate) alerts: Vec<Alert>,
+}
+
+impl Charge {
+    /// Reserves the worst case of `estimate` in every ledger, or as much as leads to a useful answer.
+    ///
+    /// # Errors
+    /// The rejection that names the exhausted budget.
+    pub(crate) fn reserve(
+        ledgers: &[Arc<Ledger>],
+        estimate: Estimate,
+        now: DateTime<Utc>,
+        dialect: Dialect,
+    ) -> Result<Self, Rejection> {
+        let wanted = estimate.amount(estimate.output_tokens, 1);
+        let exhausted = |error: &Exhausted| Rejection::budget_exhausted(dialect, error.budget.as_str());
+        let useful = OUTPUT_TOKENS_MIN.saturating_mul(estimate.choices).min(estimate.output_tokens);
+        let least = estimate.amount(useful, 1);
+        let mut reservation =
+            Reservation::take_up_to(ledgers, least, wanted, now).map_err(|error| exhausted(&error))?;
+        let line = estimate.covered(&reservation);
+        let mut ceiling = None;
+        if line < estimate.output_tokens {
+            // The budgets may have granted different parts: keep only what the tightest one allows.
+            let per_answer = line / estimate.choices;
+            ceiling = Some(per_answer);
+            reservation.shrink(estimate.amount(per_answer.saturating_mul(estimate.choices), 1));
+        }
+        Ok(Self { reservation: Some(reservation), estimate, line, ceiling, text_bytes: 0, answered: false })
+    }
+
+    /// The ceiling per answer that the budget imposes, if it is lower than what was asked for.
+    pub(crate) fn ceiling(&self) -> Option<u64> {
+        self.ceiling
+    }
+
+    /// The upstream began to answer: from now on what is counted is charged.
+    pub(crate) fn answering(&mut self) {
+        self.answered = true;
+    }
+
+    /// Counts answer text (all of it so far) and keeps it under the line.
+    ///
+    /// # Errors
+    /// The budget at whose line the stream must end.
+    pub(crate) fn count(&mut self, text_bytes: u64) -> Result<(), Exhausted> {
+        self.text_bytes = text_bytes;
+        while self.counted() > self.line {
+            let Some(reservation) = &mut self.reservation else { return Ok(()) };
+            let more = EXTENSION_TOKENS.max(output_tokens(text_bytes) - self.line);
+            let cost = self.estimate.price.map_or(NanoUsd::ZERO, |price| price.worst_case(0, more));
+            match reservation.extend(Amount { cost, tokens: more, requests: 0 }) {
+                Ok(()) => self.line = self.line.saturating_add(more),
+                Err(exhausted) if exhausted.at_limit == AtLimit::Cut => return Err(exhausted),
+                // A `refuse` budget lets running answers end; what they use beyond is settled.
+                Err(_) => self.line = u64::MAX,
+            }
+        }
+        Ok(())
+    }
+
+    fn counted(&self) -> u64 {
+        output_tokens(self.text_bytes)
+    }
+
+    /// Settles with the provider's usage, or with our own count where it reported none.
+    pub(crate) fn settle(&mut self, usage: Option<Usage>, price: Option<Price>) -> Settlement {
+        let Some(reservation) = self.reservation.take() else { return Settlement::default() };
+        let tokens = match usage {
+            Some(usage) => TraceTokens {
+                input: usage.input,
+                cached_input: usage.cached_input,
+                output: usage.output,
+                reasoning: usage.reasoning,
+                estimated: false,
+            },
+            None => TraceTokens {
+                input: self.estimate.input_tokens,
+                output: self.counted().min(self.estimate.output_tokens.max(self.line)),
+                estimated: self.estimate.input_tokens > 0,
+                ..TraceTokens::default()
+            },
+        };
+        let counts = TokenCounts {
+            input: tokens.input,
+            cached_input: tokens.cached_input,
+            cache_write: usage.map_or(0, |usage| usage.cache_write),
+            output: tokens.output,
+        };
+        let price = price.or(self.estimate.price);
+        let cost = price.map_or(NanoUsd::ZERO, |price| cost(&price, &counts));
+        let amount = Amount { cost, tokens: tokens.input.saturating_add(tokens.output), requests: 1 };
+        Settlement { tokens, cost, alerts: reservation.settle(amount) }
+    }
+
+    /// Charges nothing: the upstream never answered, or answered with an error of its own.
+    pub(crate) fn release(&mut self) {
+        self.reservation = None;
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        if self.answered && self.reservation.is_some() {
+            self.settle(None, None);
+        }
+    }
+}
+
+/// Our own count of the tokens in an answer's text.
+fn output_tokens(text_bytes: u64) -> u64 {
+    text_bytes.div_ceil(OUTPUT_BYTES_PER_TOKEN)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+use super::*;
+use bulkhead_policy::ids::{BudgetId, TenantId};
+use bulkhead_policy::ledger::{BudgetScope, BudgetSpec, LedgerKey, Subject, Window};
+
+fn ledger(unit: BudgetUnit, limit: u64, at_limit: AtLimit) -> Arc<Ledger> {
+    let now = DateTime::UNIX_EPOCH;
+    let id = BudgetId::new("day");
+    let spec = BudgetSpec {
+        id: id.clone(),
+        scope: BudgetScope::Tenant,
+        unit,
+        limit,
+        window: Window::Day,
+        time_zone: "UTC".parse().unwrap(),
+        at_limit,
+        alert_at: vec![],
+    };
+    Ledger::new(LedgerKey { tenant: TenantId::fresh(now), budget: id, subject: Subject::Tenant }, spec, now)
+}
+
+const PRICE: Price = Price {
+    input_nano_per_mtok: 1_000_000_000,
+    cached_input_nano_per_mtok: 100_000_000,
+    cache_write_nano_per_mtok: 1_000_000_000,
+    output_nano_per_mtok: 4_000_000_000,
+    max_output_tokens: Some(1_000),
+};
+
+fn chat(max_output_tokens: Option<u64>) -> Estimate {
+    let head = RequestHead { max_output_tokens, choices: 1, ..RequestHead::default() };
+    // 300 bytes are 100 input tokens.
+    Estimate::new(Operation::Chat, &head, 300, Some(PRICE))
+}
+
+fn reserve(ledger: &Arc<Ledger>, estimate: Estimate) -> Result<Charge, Rejection> {
+    Charge::reserve(std::slice::from_ref(ledger), estimate, DateTime::UNIX_EPOCH, Dialect::OpenAi)
+}
+
+fn committed(ledger: &Ledger) -> u64 {
+    ledger.state(DateTime::UNIX_EPOCH).committed
+}
+
+fn usage(input: u64, output: u64) -> Usage {
+    Usage { input, output, ..Usage::default() }
+}
+
+#[test]
+fn the_worst_case_is_reserved_and_the_real_one_settled() {
+    let tokens = ledger(BudgetUnit::Tokens, 10_000, AtLimit::Refuse);
+    let mut charge = reserve(&tokens, chat(Some(500))).unwrap();
+    assert_eq!((committed(&tokens), charge.ceiling()), (600, None));
+    charge.answering();
+    let settlement = charge.settle(Some(usage(90, 40)), None);
+    assert_eq!(settlement.cost.get(), 90 * 1_000 + 40 * 4_000);
+    assert!(!settlement.tokens.estimated);
+    assert_eq!(committed(&tokens), 130);
+}
+
+#[test]
+fn the_models_own_ceiling_stands_in_for_a_missing_one() {
+    let tokens = ledger(BudgetUnit::Tokens, 10_000, AtLimit::Refuse);
+    let _charge = reserve(&tokens, chat(None)).unwrap();
+    assert_eq!(committed(&tokens), 1_100);
+}
+
+#[test]
+fn a_budget_that_cannot_take_the_worst_case_lowers_the_ceiling() {
+    let tokens = ledger(BudgetUnit::Tokens, 300, AtLimit::Refuse);
+    let charge = reserve(&tokens, chat(Some(500))).unwrap();
+    assert_eq!((committed(&tokens), charge.ceiling()), (300, Some(200)));
+    let money = ledger(BudgetUnit::Usd, 100 * 1_000 + 200 * 4_000, AtLimit::Cut);
+    let charge = reserve(&money, chat(Some(500))).unwrap();
+    assert_eq!(charge.ceiling(), Some(200));
+    assert!(committed(&money) <= 900_000);
+}
+
+#[test]
+fn too_little_for_a_useful_answer_is_refused() {
+    let tokens = ledger(BudgetUnit::Tokens, 110, AtLimit::Cut);
+    let rejection = reserve(&tokens, chat(Some(500))).unwrap_err();
+    assert_eq!((rejection.status(), rejection.code()), (429, "insufficient_quota"));
+    assert_eq!(committed(&tokens), 0);
+    // A short answer is what was asked for here.
+    assert!(reserve(&tokens, chat(Some(10))).is_ok());
+}
+
+#[test]
+fn a_cut_budget_ends_the_stream_at_the_line_and_a_refuse_budget_does_not() {
+    for (at_limit, ends) in [(AtLimit::Cut, true), (AtLimit::Refuse, false)] {
+        let tokens = ledger(BudgetUnit::Tokens, 300, at_limit);
+        let mut charge = reserve(&tokens, chat(Some(500))).unwrap();
+        charge.answering();
+        assert!(charge.count(200 * OUTPUT_BYTES_PER_TOKEN).is_ok());
+        assert_eq!(charge.count(200 * OUTPUT_BYTES_PER_TOKEN + 1).is_err(), ends);
+    }
+}
+
+#[test]
+fn past_the_line_more_is_reserved_while_there_is_some() {
+    let tokens = ledger(BudgetUnit::Tokens, 1_000, AtLimit::Cut);
+    let mut charge = reserve(&tokens, chat(Some(100))).unwrap();
+    charge.answering();
+    assert!(charge.count(150 * OUTPUT_BYTES_PER_TOKEN).is_ok());
+    assert_eq!(committed(&tokens), 200 + EXTENSION_TOKENS);
+    assert!(charge.count(2_000 * OUTPUT_BYTES_PER_TOKEN).is_err());
+}
+
+#[test]
+fn a_dropped_charge_releases_or_charges_what_was_counted() {
+    let tokens = ledger(BudgetUnit::Tokens, 1_000, AtLimit::Cut);
+    drop(reserve(&tokens, chat(Some(100))).unwrap());
+    assert_eq!(committed(&tokens), 0);
+
+    let mut charge = reserve(&tokens, chat(Some(100))).unwrap();
+    charge.answering();
+    charge.count(40 * OUTPUT_BYTES_PER_TOKEN).unwrap();
+    drop(charge);
+    assert_eq!(committed(&tokens), 140);
+
+    let mut charge = reserve(&tokens, chat(Some(100))).unwrap();
+    charge.answering();
+    charge.release();
+    assert_eq!(committed(&tokens), 140);
+}
+
+#[test]
+fn no_usage_is_settled_as_an_estimate() {
+    let tokens = ledger(BudgetUnit::Tokens, 1_000, AtLimit::Cut);
+    let mut charge = reserve(&tokens, chat(Some(100))).unwrap();
+    charge.answering();
+    charge.count(40 * OUTPUT_BYTES_PER_TOKEN).unwrap();
+    let settlement = charge.settle(None, None);
+    assert_eq!((settlement.tokens.input, settlement.tokens.output), (100, 40));
+    assert!(settlement.tokens.estimated);
+}
+
+#[test]
+fn operations_without_a_model_answer_cost_one_request() {
+    let requests = ledger(BudgetUnit::Requests, 1, AtLimit::Refuse);
+    let estimate = Estimate::new(Operation::Models, &RequestHead::default(), 0, None);
+    let mut charge = reserve(&requests, estimate).unwrap();
+    assert!(reserve(&requests, estimate).is_err());
+    charge.answering();
+    let settlement = charge.settle(None, None);
+    assert!(!settlement.tokens.estimated);
+    assert_eq!(committed(&requests), 1);
+}

@@ -1,0 +1,274 @@
+//! Steps 7 to 9: choose an upstream, send the request, read the head of the reply; on failure, the next one.
+//!
+//! 1. Nothing was written to the caller yet, so every attempt sends the whole request anew.
+//! 2. Another upstream is tried after a failed connect and after a 429 or 5xx head. A request that was sent
+//!    and got no head is not repeated: the provider may have done, and billed, the work.
+//! 3. When the caller leaves, the attempt is dropped, which closes its upstream connection at once.
+
+use crate::config::{Config, Timeouts};
+use crate::metrics::Metrics;
+use crate::rejection::Rejection;
+use crate::resolve::Resolver;
+use crate::rewrite;
+use bulkhead_dialect::Endpoint;
+use bulkhead_policy::compile::Upstream;
+use bulkhead_policy::ids::TenantId;
+use bytes::Bytes;
+use pingora::ErrorType;
+use pingora::connectors::ConnectorOptions;
+use pingora::connectors::http::Connector;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::ALPN;
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::client::HttpSession as UpstreamSession;
+use pingora::server::configuration::ServerConf;
+use pingora::upstreams::peer::HttpPeer;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long an idle upstream connection is kept.
+const IDLE: Duration = Duration::from_secs(60);
+/// Streams per HTTP/2 connection to an upstream; providers commonly allow 100.
+const H2_STREAMS: usize = 64;
+
+/// A request as judged: what goes upstream, whoever takes it.
+pub(crate) struct Outbound<'a> {
+    pub(crate) caller: RequestHeader,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) body: Bytes,
+    pub(crate) tenant: TenantId,
+    /// In order of preference; never empty.
+    pub(crate) upstreams: Vec<&'a Upstream>,
+}
+
+/// An upstream's reply whose head was read; the body follows.
+pub(crate) struct Reply {
+    session: UpstreamSession,
+    peer: HttpPeer,
+    pub(crate) head: ResponseHeader,
+    pub(crate) upstream: String,
+    failed: Option<Rejection>,
+}
+
+enum Failure {
+    /// Before the request was sent: another upstream may try.
+    Unreachable,
+    ConnectTimeout,
+    /// After it was sent.
+    Broken,
+    Timeout,
+    Internal,
+}
+
+/// Sends requests upstream; owns the connection pools.
+pub(crate) struct Forwarder {
+    connector: Connector,
+    resolver: Resolver,
+    timeouts: Timeouts,
+    metrics: Arc<Metrics>,
+}
+
+impl Forwarder {
+    pub(crate) fn new(config: &Config, metrics: Arc<Metrics>) -> Self {
+        let server = ServerConf {
+            threads: config.threads.max(1),
+            upstream_keepalive_pool_size: config.limits.idle_upstream_connections,
+            ..ServerConf::default()
+        };
+        Self {
+            connector: Connector::new(Some(ConnectorOptions::from_server_conf(&server))),
+            resolver: Resolver::new(config.allow_private_upstreams),
+            timeouts: config.timeouts.clone(),
+            metrics,
+        }
+    }
+
+    /// Gets a reply from the first upstream that gives one.
+    pub(crate) async fn send(
+        &self,
+        downstream: &mut ServerSession,
+        outbound: &Outbound<'_>,
+        attempts: &mut u16,
+    ) -> Result<Reply, Rejection> {
+        let mut last = Rejection::upstream_unreachable();
+        for (position, upstream) in outbound.upstreams.iter().enumerate() {
+            let is_last = position + 1 == outbound.upstreams.len();
+            *attempts = attempts.saturating_add(1);
+            let attempt = self.attempt(upstream, outbound, *attempts);
+            let result = while_caller_stays(downstream, attempt).await?;
+            self.count(&result);
+            match result {
+                Ok(reply) if is_last || !is_worth_another(&reply.head) => return Ok(reply),
+                // Dropping the reply closes its connection: the body nobody reads must not be reused.
+                Ok(_) => {}
+                Err(failure) => {
+                    let again = matches!(failure, Failure::Unreachable | Failure::ConnectTimeout);
+                    last = rejection(&failure);
+                    if !again {
+                        return Err(last);
+                    }
+                }
+            }
+        }
+        Err(last)
+    }
+
+    fn count(&self, result: &Result<Reply, Failure>) {
+        let label = match result {
+            Ok(reply) if is_worth_another(&reply.head) => "unavailable",
+            Ok(_) => "answered",
+            Err(Failure::Unreachable) => "unreachable",
+            Err(Failure::ConnectTimeout | Failure::Timeout) => "timeout",
+            Err(Failure::Broken) => "broken",
+            Err(Failure::Internal) => "internal",
+        };
+        self.metrics.upstream_attempts.with_label_values(&[label]).inc();
+    }
+
+    async fn attempt(&self, upstream: &Upstream, outbound: &Outbound<'_>, attempt: u16) -> Result<Reply, Failure> {
+        let head = rewrite::request_head(&outbound.caller, outbound.endpoint, upstream, outbound.body.len())
+            .map_err(|_| Failure::Internal)?;
+        let addresses = self.resolver.addresses(&upstream.base.host, upstream.base.port).await.map_err(|error| {
+            tracing::warn!(upstream = &*upstream.name, %error, "upstream not resolved");
+            Failure::Unreachable
+        })?;
+        let address = addresses.get(usize::from(attempt) % addresses.len().max(1)).ok_or(Failure::Unreachable)?;
+        let peer = self.peer(*address, upstream, outbound.tenant);
+        let connected = self.connector.get_http_session(&peer).await;
+        let (mut session, _reused) = connected.map_err(|error| {
+            log_failure(upstream, &error);
+            if is_timeout(&error) { Failure::ConnectTimeout } else { Failure::Unreachable }
+        })?;
+        session.set_read_timeout(Some(self.timeouts.upstream_head));
+        session.set_write_timeout(Some(self.timeouts.upstream_idle));
+        let head = exchange_heads(&mut session, head, outbound.body.clone()).await.map_err(|error| {
+            log_failure(upstream, &error);
+            if is_timeout(&error) { Failure::Timeout } else { Failure::Broken }
+        })?;
+        session.set_read_timeout(Some(self.timeouts.upstream_idle));
+        Ok(Reply { session, peer, head, upstream: upstream.name.to_string(), failed: None })
+    }
+
+    fn peer(&self, address: SocketAddr, upstream: &Upstream, tenant: TenantId) -> HttpPeer {
+        let mut peer = HttpPeer::new(address, upstream.base.tls, upstream.base.host.clone());
+        // The pool must never hand one tenant's connection, or one opened with an older credential, to
+        // another: pingora's own key does not know either.
+        let mut key = DefaultHasher::new();
+        tenant.hash(&mut key);
+        upstream.name.hash(&mut key);
+        upstream.credential.as_ref().map(|credential| (credential.id, credential.version)).hash(&mut key);
+        peer.group_key = key.finish();
+        let options = &mut peer.options;
+        options.connection_timeout = Some(self.timeouts.upstream_connect);
+        options.total_connection_timeout = Some(self.timeouts.upstream_connect);
+        options.read_timeout = Some(self.timeouts.upstream_head);
+        options.write_timeout = Some(self.timeouts.upstream_idle);
+        options.idle_timeout = Some(IDLE);
+        options.max_h2_streams = H2_STREAMS;
+        options.alpn = if upstream.base.tls { ALPN::H2H1 } else { ALPN::H1 };
+        peer
+    }
+
+    /// Gives the connection of a reply that was read to its end back to the pool.
+    pub(crate) async fn finished(&self, mut reply: Reply) {
+        if reply.session.response_done() {
+            self.connector.release_http_session(reply.session, &reply.peer, Some(IDLE)).await;
+        }
+    }
+}
+
+impl Reply {
+    /// The next bytes of the body; `None` at its end.
+    pub(crate) async fn read(&mut self) -> Result<Option<Bytes>, Rejection> {
+        if let Some(failed) = self.failed.take() {
+            return Err(failed);
+        }
+        read_body(&mut self.session).await
+    }
+
+    /// The next bytes of the body if they are here already; an error waits for the next [`read`](Self::read).
+    pub(crate) async fn read_ready(&mut self) -> Option<Bytes> {
+        if self.failed.is_some() || self.session.response_done() {
+            return None;
+        }
+        let read = tokio::select! {
+            biased;
+            read = read_body(&mut self.session) => read,
+            () = std::future::ready(()) => Ok(None),
+        };
+        read.unwrap_or_else(|rejection| {
+            self.failed = Some(rejection);
+            None
+        })
+    }
+}
+
+async fn read_body(session: &mut UpstreamSession) -> Result<Option<Bytes>, Rejection> {
+    session.read_response_body().await.map_err(|error| {
+        if is_timeout(&error) { Rejection::upstream_timeout() } else { Rejection::upstream_broken() }
+    })
+}
+
+/// Runs `work` unless the caller leaves first.
+pub(crate) async fn while_caller_stays<T>(
+    downstream: &mut ServerSession,
+    work: impl Future<Output = T>,
+) -> Result<T, Rejection> {
+    tokio::select! {
+        biased;
+        done = work => Ok(done),
+        // The request body was read to its end, so this resolves only when the connection is lost.
+        _ = downstream.read_body_or_idle(true) => Err(Rejection::client_gone()),
+    }
+}
+
+async fn exchange_heads(
+    session: &mut UpstreamSession,
+    head: RequestHeader,
+    body: Bytes,
+) -> pingora::Result<ResponseHeader> {
+    session.write_request_header(Box::new(head)).await?;
+    if !body.is_empty() {
+        session.write_request_body(body, true).await?;
+    }
+    session.finish_request_body().await?;
+    loop {
+        session.read_response_header().await?;
+        match session.response_header() {
+            Some(head) if head.status.is_informational() => {}
+            Some(head) => return Ok(head.clone()),
+            None => return pingora::Error::e_explain(ErrorType::ReadError, "no response head"),
+        }
+    }
+}
+
+/// Replies that another upstream may better: overload and failure on the provider's side.
+fn is_worth_another(head: &ResponseHeader) -> bool {
+    head.status.as_u16() == 429 || head.status.is_server_error()
+}
+
+fn is_timeout(error: &pingora::Error) -> bool {
+    matches!(
+        error.etype(),
+        ErrorType::ConnectTimedout
+            | ErrorType::ReadTimedout
+            | ErrorType::WriteTimedout
+            | ErrorType::TLSHandshakeTimedout
+    )
+}
+
+/// Only the kind of error: its context may quote addresses, paths or bytes.
+fn log_failure(upstream: &Upstream, error: &pingora::Error) {
+    tracing::warn!(upstream = &*upstream.name, error = error.etype().as_str(), "upstream failed");
+}
+
+fn rejection(failure: &Failure) -> Rejection {
+    match failure {
+        Failure::Unreachable => Rejection::upstream_unreachable(),
+        Failure::ConnectTimeout | Failure::Timeout => Rejection::upstream_timeout(),
+        Failure::Broken => Rejection::upstream_broken(),
+        Failure::Internal => Rejection::internal("writing the upstream's request"),
+    }
+}

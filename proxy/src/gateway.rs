@@ -1,0 +1,333 @@
+//! The life of a request, in order: [`Gateway::serve`] reads like the table of steps in ARCHITECTURE.md.
+
+use crate::admit::{self, Exchange, Resolved};
+use crate::body::{self, ReadLimits};
+use crate::charge::{Charge, Estimate};
+use crate::config::Config;
+use crate::forward::{Forwarder, Outbound};
+use crate::framing;
+use crate::judge::{self, Judged};
+use crate::metrics::Metrics;
+use crate::record::{Arrival, Recorder, count_failure};
+use crate::rejection::Rejection;
+use crate::reply::{Answer, Relay};
+use crate::respond;
+use crate::server::Parts;
+use async_trait::async_trait;
+use bulkhead_dialect::{Dialect, Endpoint, Unknown};
+use bulkhead_policy::document::Capture;
+use bulkhead_policy::ids::Revision;
+use http::Method;
+use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream};
+use pingora::protocols::http::ServerSession;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
+use tokio::sync::{Notify, watch};
+
+/// The data plane: one instance serves every connection.
+pub(crate) struct Gateway {
+    config: Config,
+    parts: Parts,
+    forwarder: Forwarder,
+    running: AtomicUsize,
+    idle: Notify,
+    draining: AtomicBool,
+}
+
+impl Gateway {
+    pub(crate) fn new(config: Config, parts: Parts) -> Self {
+        let forwarder = Forwarder::new(&config, Arc::clone(&parts.metrics));
+        Self {
+            config,
+            parts,
+            forwarder,
+            running: AtomicUsize::new(0),
+            idle: Notify::new(),
+            draining: AtomicBool::new(false),
+        }
+    }
+
+    /// From now on connections close after the request they are on.
+    pub(crate) fn set_draining(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.running.load(Ordering::Acquire)
+    }
+
+    /// Waits until no request is running.
+    pub(crate) async fn idle(&self) {
+        loop {
+            let notified = self.idle.notified();
+            if self.in_flight() == 0 {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    fn metrics(&self) -> &Metrics {
+        &self.parts.metrics
+    }
+
+    /// One request whose head was read, from step 1 to step 12.
+    async fn serve(&self, session: &mut ServerSession) {
+        let _running = Running::new(self);
+        let arrival = Arrival::now();
+        session.set_write_timeout(Some(self.config.timeouts.client_write));
+        session.set_total_drain_timeout(Some(std::time::Duration::from_secs(5)));
+        if self.draining.load(Ordering::Acquire) {
+            session.set_keepalive(None);
+        }
+
+        // 1 accept
+        let (dialect, endpoint) = admit::classified(session.req_header());
+        if let Err(violation) = framing::check(session, self.config.limits.head_bytes) {
+            // What follows on this connection could be read in two ways.
+            session.set_keepalive(None);
+            return self.turn_away(session, dialect, &arrival, Rejection::framing(violation)).await;
+        }
+        if is_probe(session) {
+            let _caller_may_have_left = respond::root(session).await;
+            return;
+        }
+        // 2 identify, 3 resolve
+        let resolved = match admit::resolve(session.req_header(), &self.parts.snapshot, &arrival) {
+            Ok(resolved) => resolved,
+            Err((rejection, None)) => {
+                if rejection.status() == 401 {
+                    self.metrics().unauthenticated.inc();
+                }
+                return self.turn_away(session, dialect, &arrival, rejection).await;
+            }
+            Err((rejection, Some(known))) => {
+                let mut recorder = self.recorder(arrival, known, dialect, &endpoint);
+                return self.refuse(session, dialect, &arrival, &mut recorder, &rejection).await;
+            }
+        };
+        let mut recorder = self.recorder(arrival, resolved.caller, dialect, &endpoint);
+        // 4 classify to 11 settle
+        let result = self.exchange(session, &arrival, &resolved, endpoint, &mut recorder).await;
+        match result {
+            Ok(()) => recorder.completed(),
+            Err(rejection) => self.refuse(session, dialect, &arrival, &mut recorder, &rejection).await,
+        }
+        // 12 record: when the recorder is dropped
+    }
+
+    async fn exchange(
+        &self,
+        session: &mut ServerSession,
+        arrival: &Arrival,
+        resolved: &Resolved,
+        endpoint: Result<Endpoint, Unknown>,
+        recorder: &mut Recorder,
+    ) -> Result<(), Rejection> {
+        let started = Instant::now();
+        // 4 classify, 5 admit
+        let exchange = admit::admit(resolved, endpoint, arrival)?;
+        let policy = Arc::clone(exchange.key.policy());
+        if policy.capture() == Capture::Masked {
+            recorder.capture_bodies(self.config.limits.captured_body_bytes);
+        }
+        recorder.worked(started.elapsed());
+
+        // 6 read and inspect
+        let policy_max = usize::try_from(policy.body_bytes_max()).unwrap_or(usize::MAX);
+        let limits = ReadLimits {
+            body_bytes_max: policy_max.min(self.config.limits.request_body_bytes),
+            deadline: self.config.timeouts.body,
+        };
+        let raw = body::read(session, limits).await?;
+        let started = Instant::now();
+        recorder.record.request_bytes = raw.len() as u64;
+        let judged = judge::judge(&exchange, raw, recorder).await?;
+        let (body, mut charge) = self.reserve(&exchange, &judged, arrival)?;
+        recorder.request_body(&judged.masked);
+
+        // 7 route
+        let upstreams = judge::route(&exchange, judged.head.model.as_deref())?;
+        let outbound = Outbound {
+            caller: session.req_header().clone(),
+            endpoint: exchange.endpoint,
+            body,
+            tenant: exchange.key.tenant(),
+            upstreams,
+        };
+        recorder.worked(started.elapsed());
+
+        // 8 rewrite, 9 read the reply's head, 10 inspect the reply
+        let mut reply = self.forwarder.send(session, &outbound, &mut recorder.record.attempts).await?;
+        recorder.record.upstream = Some(reply.upstream.clone());
+        let is_success = reply.head.status.is_success();
+        if is_success {
+            charge.answering();
+        }
+        let identity = respond::identity(arrival.id, Some(policy.revision()));
+        let request_id = arrival.id.to_string();
+        let mut answer = Answer::default();
+        let result = Relay {
+            config: &self.config,
+            endpoint: exchange.endpoint,
+            policy: Arc::clone(&policy),
+            identity: &identity,
+            request_id: &request_id,
+            drop_usage_chunk: judged.asked_for_usage,
+            charge: &mut charge,
+            recorder,
+        }
+        .run(session, &mut reply, &mut answer)
+        .await;
+
+        // 11 settle
+        settle(&mut charge, &exchange, answer, is_success, recorder);
+        if result.is_ok() {
+            self.forwarder.finished(reply).await;
+        }
+        result
+    }
+
+    /// Reserves what the request may cost and returns the body with the ceiling that follows from it.
+    fn reserve(
+        &self,
+        exchange: &Exchange,
+        judged: &Judged,
+        arrival: &Arrival,
+    ) -> Result<(bytes::Bytes, Charge), Rejection> {
+        let key = &exchange.key;
+        let price = judge::price(key, exchange.endpoint, judged.head.model.as_deref())?;
+        let estimate = Estimate::new(exchange.endpoint.operation, &judged.head, judged.body.len(), price);
+        let charge = Charge::reserve(key.ledgers(), estimate, arrival.at, exchange.endpoint.dialect)?;
+        let body = match charge.ceiling() {
+            Some(ceiling) => judge::with_ceiling(exchange.endpoint, &judged.body, ceiling)?,
+            None => judged.body.clone(),
+        };
+        Ok((body, charge))
+    }
+
+    fn recorder(
+        &self,
+        arrival: Arrival,
+        caller: crate::record::Caller,
+        dialect: Dialect,
+        endpoint: &Result<Endpoint, Unknown>,
+    ) -> Recorder {
+        let metrics = Arc::clone(&self.parts.metrics);
+        let mut recorder = Recorder::new(arrival, caller, metrics, self.parts.traces.clone());
+        recorder.classified(dialect, endpoint.as_ref().ok().map(|endpoint| endpoint.operation));
+        recorder
+    }
+
+    /// Refuses a request of a known tenant. Where the answer has begun, its stream has said why already.
+    async fn refuse(
+        &self,
+        session: &mut ServerSession,
+        dialect: Dialect,
+        arrival: &Arrival,
+        recorder: &mut Recorder,
+        rejection: &Rejection,
+    ) {
+        recorder.rejected(rejection);
+        if rejection.is_client_gone() || has_answered(session) {
+            return;
+        }
+        recorder.record.status = rejection.status();
+        let revision = Some(recorder.record.policy_revision);
+        if let Ok(body) = respond::refuse(session, dialect, rejection, arrival.id, revision).await {
+            recorder.sent(&body);
+        }
+    }
+
+    /// Refuses a request that belongs to nobody we know.
+    async fn turn_away(&self, session: &mut ServerSession, dialect: Dialect, arrival: &Arrival, rejection: Rejection) {
+        count_failure(self.metrics(), &rejection);
+        let no_revision: Option<Revision> = None;
+        let _caller_may_have_left = respond::refuse(session, dialect, &rejection, arrival.id, no_revision).await;
+    }
+}
+
+fn settle(charge: &mut Charge, exchange: &Exchange, answer: Answer, is_success: bool, recorder: &mut Recorder) {
+    if !is_success {
+        charge.release();
+    }
+    let served = answer.model.as_deref();
+    let price = served.and_then(|model| exchange.key.policy().price(model));
+    let settlement = charge.settle(answer.usage, price);
+    for alert in &settlement.alerts {
+        tracing::warn!(
+            tenant = %alert.key.tenant, budget = %alert.key.budget, subject = %alert.key.subject,
+            settled = alert.settled, threshold = alert.threshold, limit = alert.limit,
+            "budget passed an alert line"
+        );
+    }
+    recorder.record.tokens = settlement.tokens;
+    recorder.record.cost = settlement.cost;
+    recorder.record.model_served = answer.model;
+}
+
+fn has_answered(session: &ServerSession) -> bool {
+    session.response_written().is_some_and(|head| !head.status.is_informational())
+}
+
+fn is_probe(session: &ServerSession) -> bool {
+    let head = session.req_header();
+    (head.method == Method::GET || head.method == Method::HEAD) && head.uri.path() == "/"
+}
+
+/// Counts a request as running until it is dropped.
+struct Running<'a>(&'a Gateway);
+
+impl<'a> Running<'a> {
+    fn new(gateway: &'a Gateway) -> Self {
+        gateway.running.fetch_add(1, Ordering::AcqRel);
+        gateway.metrics().in_flight.inc();
+        Self(gateway)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.metrics().in_flight.dec();
+        if self.0.running.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.idle.notify_waiters();
+        }
+    }
+}
+
+#[async_trait]
+impl HttpServerApp for Gateway {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        mut session: ServerSession,
+        closed: &watch::Receiver<bool>,
+    ) -> Option<ReusedHttpStream> {
+        let mut closed = closed.clone();
+        let head = tokio::select! {
+            biased;
+            head = tokio::time::timeout(self.config.timeouts.head, session.read_request()) => head,
+            // A connection between two requests is not worth waiting for.
+            _ = closed.wait_for(|closed| *closed) => return None,
+        };
+        match head {
+            Ok(Ok(true)) => {}
+            Ok(Err(error)) if matches!(error.etype(), pingora::ErrorType::InvalidHTTPHeader) => {
+                self.metrics().failures.with_label_values(&["malformed_request", "downstream"]).inc();
+                let _caller_may_have_left = respond::malformed(&mut session).await;
+                return None;
+            }
+            _ => return None,
+        }
+        self.serve(&mut session).await;
+        let settings = HttpPersistentSettings::for_session(&session);
+        let stream = session.finish().await.ok().flatten()?;
+        Some(ReusedHttpStream::from_reusable_stream(stream, settings))
+    }
+
+    fn h2_options(&self) -> Option<pingora::protocols::http::v2::server::H2Options> {
+        let mut options = pingora::protocols::http::v2::server::default_h2_options();
+        options.max_concurrent_streams(100).max_header_list_size(64 << 10);
+        Some(options)
+    }
+}

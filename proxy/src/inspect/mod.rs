@@ -1,0 +1,49 @@
+//! Steps 6 and 10, inspecting: texts to verdicts, edits to bytes.
+//!
+//! - [`whole`]: a complete body, JSON or not.
+//! - [`stream`]: an answer's event stream, with verdicts that reach over events.
+//!
+//! Both end in the same three things: bytes that may leave, findings for the trace, or a block.
+
+pub(crate) mod stream;
+pub(crate) mod whole;
+
+use bulkhead_dlp::{Action, Match};
+use bulkhead_policy::trace::{Direction, FINDINGS_MAX, FindingRecord};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// What the detectors found in one direction; never a value.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    pub(crate) kept: Vec<FindingRecord>,
+    pub(crate) total: u64,
+    pub(crate) strictest: Option<Action>,
+}
+
+impl Findings {
+    /// Adds one match that stands at `start..end` of `channel`.
+    pub(crate) fn add(&mut self, found: &Match, direction: Direction, channel: Cow<'static, str>, at: (u64, u64)) {
+        self.total += 1;
+        self.strictest = self.strictest.max(Some(found.action));
+        if self.kept.len() < FINDINGS_MAX {
+            self.kept.push(FindingRecord {
+                detector: Arc::from(found.detector.id().as_ref()),
+                category: Arc::from(found.detector.category()),
+                direction,
+                channel,
+                start: at.0,
+                end: at.1,
+                action: found.action,
+            });
+        }
+    }
+
+    /// Takes over everything `other` holds.
+    pub(crate) fn append(&mut self, other: Self) {
+        self.total += other.total;
+        self.strictest = self.strictest.max(other.strictest);
+        let room = FINDINGS_MAX.saturating_sub(self.kept.len());
+        self.kept.extend(other.kept.into_iter().take(room));
+    }
+}

@@ -1,0 +1,377 @@
+//! Inspects an answer's event stream while it passes.
+//!
+//! 1. An event leaves when every text it carries is released by its channel's scanner; events leave in the
+//!    order they came. Until then it waits in the queue, whose bytes are capped; over the cap the stream is
+//!    blocked, never passed.
+//! 2. An event that nothing touches leaves as the very bytes that came. A touched one is spliced at the raw
+//!    ranges of its strings: ids, sequence numbers, usage and the JSON around them stay as they are.
+//! 3. A value that reaches over several events is replaced in the first; the others lose their part.
+//! 4. Nothing is released by time. What a scanner holds leaves when it is decided or when its text ends.
+
+use super::Findings;
+use super::whole::{Form, Inspected, inspect_string, placeholder, raw_range};
+use bulkhead_dialect::error::ErrorInfo;
+use bulkhead_dialect::json::{Splice, unescape};
+use bulkhead_dialect::sse::{Decoder, Frame};
+use bulkhead_dialect::stream::{Channel, Closes, StreamEvent, StreamReader, TextSpan};
+use bulkhead_dialect::{Endpoint, Usage};
+use bulkhead_dlp::{Edit, Match, RuleSet, StreamScanner};
+use bulkhead_policy::trace::Direction;
+use bytes::Bytes;
+use smallvec::SmallVec;
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Why a stream must not go on.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// These detectors' rules block.
+    Blocked(Vec<String>),
+    /// More bytes wait for a verdict than the limit allows.
+    HoldExceeded,
+    /// One event is larger than the limit allows.
+    EventTooLarge,
+    /// An event's data is in no form that can be inspected over events.
+    Uninspectable,
+}
+
+/// What one event said, for the budget and for the end of the stream.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Progress {
+    /// The event ended the answer in the dialect's own way.
+    pub(crate) finished: bool,
+    /// The provider itself reported an error.
+    pub(crate) failed: bool,
+}
+
+/// How one stream is treated.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StreamOptions {
+    pub(crate) event_bytes_max: usize,
+    /// Bytes of events that may wait for a verdict.
+    pub(crate) held_bytes_max: usize,
+    /// The usage was asked for by us and not by the caller, so its chunk is taken out.
+    pub(crate) drop_usage_chunk: bool,
+    /// The policy lets pass what cannot be inspected.
+    pub(crate) allow_uninspectable: bool,
+}
+
+/// Inspects one stream; belongs to one request.
+pub(crate) struct StreamInspector {
+    decoder: Decoder,
+    reader: StreamReader,
+    rules: Arc<RuleSet>,
+    texts: Vec<TextState>,
+    queue: VecDeque<Waiting>,
+    queued_bytes: usize,
+    findings: Findings,
+    text_bytes: u64,
+    usage: Option<Usage>,
+    model: Option<String>,
+    options: StreamOptions,
+    uninspected: bool,
+    matches: Vec<Match>,
+    edits: Vec<Edit>,
+}
+
+/// One channel's text. Closed ones stay until no waiting event refers to them.
+struct TextState {
+    channel: Channel,
+    scanner: StreamScanner,
+    edits: VecDeque<Edit>,
+    closed: bool,
+}
+
+/// An event that waits for its verdicts.
+struct Waiting {
+    frame: Frame,
+    parts: SmallVec<[Part; 2]>,
+    /// Edits of the frame's data that are decided already.
+    splices: Vec<Splice<'static>>,
+}
+
+/// The piece of a channel's text that an event carries.
+struct Part {
+    text: usize,
+    offsets: Range<u64>,
+    /// Where it stands in the frame's data.
+    raw: Range<usize>,
+    form: Form,
+}
+
+impl StreamInspector {
+    pub(crate) fn new(endpoint: Endpoint, rules: Arc<RuleSet>, options: StreamOptions) -> Self {
+        Self {
+            decoder: Decoder::new(options.event_bytes_max),
+            reader: StreamReader::new(endpoint),
+            rules,
+            texts: Vec::new(),
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            findings: Findings::default(),
+            text_bytes: 0,
+            usage: None,
+            model: None,
+            options,
+            uninspected: false,
+            matches: Vec::new(),
+            edits: Vec::new(),
+        }
+    }
+
+    /// Takes the next bytes of the answer; [`step`](Self::step) then inspects event by event.
+    pub(crate) fn push(&mut self, chunk: Bytes) -> Result<(), Stop> {
+        self.decoder.push(chunk).map_err(|_| Stop::EventTooLarge)
+    }
+
+    /// Inspects the next complete event and puts everything that may leave into `out`.
+    ///
+    /// `None` when no complete event is left.
+    ///
+    /// # Errors
+    /// A [`Stop`]; what was released before it is in `out`, and nothing more ever is.
+    pub(crate) fn step(&mut self, out: &mut Vec<Bytes>) -> Result<Option<Progress>, Stop> {
+        let Some(frame) = self.decoder.next() else { return Ok(None) };
+        let inspected = self.inspect(frame);
+        self.release(out);
+        inspected.map(Some)
+    }
+
+    /// The upstream's answer is over: whatever is still held is decided and leaves.
+    pub(crate) fn finish(&mut self, out: &mut Vec<Bytes>) -> Result<(), Stop> {
+        let inspected = match self.decoder.finish() {
+            Some(frame) => self.inspect(frame).map(|_| ()),
+            None => Ok(()),
+        };
+        let closed = inspected.and_then(|()| self.close(|_| true));
+        self.release(out);
+        closed
+    }
+
+    /// Bytes of decoded answer text that passed the inspection so far.
+    pub(crate) fn text_bytes(&self) -> u64 {
+        self.text_bytes
+    }
+
+    /// The provider's own usage, as far as it was reported.
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        self.usage
+    }
+
+    /// The model that the provider says it serves.
+    pub(crate) fn model(&self) -> Option<&str> {
+        self.model.as_deref()
+    }
+
+    /// Whether something passed that was not inspected the way the rest was: the policy allows it, or a
+    /// provider went back to a text that had ended, so that its two parts were inspected apart.
+    pub(crate) fn uninspected(&self) -> bool {
+        self.uninspected
+    }
+
+    pub(crate) fn take_findings(&mut self) -> Findings {
+        std::mem::take(&mut self.findings)
+    }
+
+    /// The dialect's error event, with the ids and sequence numbers that this stream has come to.
+    pub(crate) fn error_event(&self, info: &ErrorInfo<'_>) -> Bytes {
+        self.reader.error_event(info).into()
+    }
+
+    fn inspect(&mut self, frame: Frame) -> Result<Progress, Stop> {
+        let event = self.reader.read(&frame);
+        if event.usage.is_some() {
+            self.usage = event.usage;
+        }
+        if self.model.is_none() {
+            self.model.clone_from(&event.model);
+        }
+        let closes = event.closes.clone();
+        let progress = Progress { finished: event.terminal || closes.iter().any(ends_a_choice), failed: event.error };
+        self.enqueue(frame, event)?;
+        for closed in closes {
+            match closed {
+                Closes::Channel(channel) => self.close(|text| text.channel == channel)?,
+                Closes::Choice(choice) => self.close(|text| text.channel.choice == choice)?,
+                Closes::All => self.close(|_| true)?,
+            }
+        }
+        Ok(progress)
+    }
+
+    fn enqueue(&mut self, frame: Frame, event: StreamEvent) -> Result<(), Stop> {
+        if event.is_usage_only_chunk && self.options.drop_usage_chunk {
+            return Ok(());
+        }
+        let data = frame.data().unwrap_or_default();
+        // Text that is no JSON event belongs to no channel: a value split over two of them would pass.
+        let opaque = !event.json && !event.terminal && !data.is_empty() && !self.rules.is_empty();
+        if opaque && !self.options.allow_uninspectable {
+            return Err(Stop::Uninspectable);
+        }
+        self.uninspected |= opaque || (event.reopened && !self.rules.is_empty());
+        let mut parts = SmallVec::new();
+        let mut whole = Inspected::default();
+        for span in &event.texts {
+            let raw = data.get(span.raw.clone()).unwrap_or_default();
+            match span.channel {
+                Some(channel) => parts.extend(self.scan_part(channel, span, raw)?),
+                None if self.rules.is_empty() || is_inside(&event.logprobs, &span.raw) => {}
+                None => inspect_string(&self.rules, raw, span.raw.clone(), form(&event, span), Direction::Response, &mut whole),
+            }
+        }
+        if !self.rules.is_empty() {
+            whole.splices.extend(event.logprobs);
+        }
+        self.findings.append(whole.findings);
+        if !whole.blocked.is_empty() {
+            return Err(Stop::Blocked(whole.blocked));
+        }
+        self.queued_bytes += frame.raw().len();
+        self.queue.push_back(Waiting { frame, parts, splices: whole.splices });
+        // One event alone is bounded by its own limit and may be larger than what may wait.
+        if self.queued_bytes > self.options.held_bytes_max && self.queue.len() > 1 {
+            return Err(Stop::HoldExceeded);
+        }
+        Ok(())
+    }
+
+    fn scan_part(&mut self, channel: Channel, span: &TextSpan, raw: &[u8]) -> Result<Option<Part>, Stop> {
+        // Only JSON events have channels, so the text is always a JSON string.
+        let form = if span.escaped { Form::EscapedJson } else { Form::Json };
+        let decoded = if span.escaped { unescape(raw) } else { Cow::Borrowed(raw) };
+        self.text_bytes += decoded.len() as u64;
+        if decoded.is_empty() || self.rules.is_empty() {
+            return Ok(None);
+        }
+        let index = self.open(channel);
+        let Some(text) = self.texts.get_mut(index) else { return Err(Stop::HoldExceeded) };
+        let start = text.scanner.pushed();
+        text.scanner.push(&decoded);
+        let offsets = start..text.scanner.pushed();
+        self.collect(index)?;
+        Ok(Some(Part { text: index, offsets, raw: span.raw.clone(), form }))
+    }
+
+    /// The index of the channel's open text; opens one where there is none.
+    fn open(&mut self, channel: Channel) -> usize {
+        let open = self.texts.iter().position(|text| !text.closed && text.channel == channel);
+        open.unwrap_or_else(|| {
+            let scanner = self.rules.scanner();
+            self.texts.push(TextState { channel, scanner, edits: VecDeque::new(), closed: false });
+            self.texts.len() - 1
+        })
+    }
+
+    /// Takes what the scanner has decided.
+    fn collect(&mut self, index: usize) -> Result<(), Stop> {
+        let Some(text) = self.texts.get_mut(index) else { return Ok(()) };
+        text.scanner.take_edits(&mut self.edits);
+        text.edits.extend(self.edits.drain(..));
+        text.scanner.take_matches(&mut self.matches);
+        for found in self.matches.drain(..) {
+            let label = Cow::Owned(label(text.channel));
+            self.findings.add(&found, Direction::Response, label, (found.start, found.end));
+        }
+        match text.scanner.blocked() {
+            Some(found) => Err(Stop::Blocked(vec![found.detector.id().to_string()])),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the texts that `which` names: their scanners decide everything that is left.
+    fn close(&mut self, which: impl Fn(&TextState) -> bool) -> Result<(), Stop> {
+        let mut result = Ok(());
+        for index in 0..self.texts.len() {
+            let Some(text) = self.texts.get_mut(index) else { continue };
+            if text.closed || !which(text) {
+                continue;
+            }
+            text.scanner.finish();
+            text.closed = true;
+            result = result.and(self.collect(index));
+        }
+        result
+    }
+
+    /// Moves every event that is decided from the queue's front to `out`.
+    fn release(&mut self, out: &mut Vec<Bytes>) {
+        while let Some(front) = self.queue.front() {
+            let decided = front.parts.iter().all(|part| {
+                self.texts.get(part.text).is_some_and(|text| part.offsets.end <= text.scanner.released())
+            });
+            if !decided {
+                return;
+            }
+            let Some(event) = self.queue.pop_front() else { return };
+            self.queued_bytes -= event.frame.raw().len();
+            out.push(self.write(event));
+        }
+        // Nothing waits, so nothing refers to a closed text any more.
+        self.texts.retain(|text| !text.closed);
+    }
+
+    fn write(&mut self, event: Waiting) -> Bytes {
+        let Waiting { frame, parts, mut splices } = event;
+        let data = frame.data().unwrap_or_default();
+        for part in &parts {
+            if let Some(text) = self.texts.get_mut(part.text) {
+                splice_part(part, data, &mut text.edits, &mut splices);
+            }
+        }
+        if splices.is_empty() {
+            return frame.into_raw();
+        }
+        splices.sort_by_key(|splice| splice.range.start);
+        frame.splice(&splices)
+    }
+}
+
+/// A finished choice without the dialect's last event is still a whole answer: some providers stop there.
+fn ends_a_choice(closes: &Closes) -> bool {
+    matches!(closes, Closes::Choice(_) | Closes::All)
+}
+
+fn form(event: &StreamEvent, span: &TextSpan) -> Form {
+    match (event.json, span.escaped) {
+        (false, _) => Form::Plain,
+        (true, false) => Form::Json,
+        (true, true) => Form::EscapedJson,
+    }
+}
+
+fn is_inside(outer: &[Splice<'_>], range: &Range<usize>) -> bool {
+    outer.iter().any(|splice| splice.range.start <= range.start && range.end <= splice.range.end)
+}
+
+/// How a channel is called in findings.
+fn label(channel: Channel) -> String {
+    format!("{:?} {}.{}", channel.kind, channel.choice, channel.item)
+}
+
+/// Turns the channel's edits that touch `part` into splices, and drops the edits that end within it.
+fn splice_part(part: &Part, data: &[u8], edits: &mut VecDeque<Edit>, splices: &mut Vec<Splice<'static>>) {
+    let raw = data.get(part.raw.clone()).unwrap_or_default();
+    let within = |offset: u64| offset.clamp(part.offsets.start, part.offsets.end) - part.offsets.start;
+    while let Some(edit) = edits.front() {
+        if edit.start >= part.offsets.end {
+            return;
+        }
+        if edit.end > part.offsets.start {
+            // The placeholder stands where the value began; later events only lose their part of it.
+            let begins_here = edit.start >= part.offsets.start;
+            let replacement = if begins_here { placeholder(edit, part.form) } else { Vec::new() };
+            let range = raw_range(raw, part.form, within(edit.start)..within(edit.end));
+            splices.push(Splice::new(part.raw.start + range.start..part.raw.start + range.end, replacement));
+        }
+        if edit.end > part.offsets.end {
+            return;
+        }
+        edits.pop_front();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+//! Inspects a complete body: every string of a JSON document, or the text as it stands.
+
+use super::Findings;
+use bulkhead_dialect::json::{Document, RawOffsets, Splice, escape, splice, unescape};
+use bulkhead_dlp::{Edit, Match, RuleSet, apply_edits};
+use bulkhead_policy::trace::Direction;
+use bytes::Bytes;
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// The result of inspecting one body. Offsets of its findings count raw bytes of the body.
+#[derive(Debug, Default)]
+pub(crate) struct Inspected {
+    pub(crate) findings: Findings,
+    /// Edits that mask what was found, sorted and disjoint.
+    pub(crate) splices: Vec<Splice<'static>>,
+    /// Ids of the detectors whose rule blocks.
+    pub(crate) blocked: Vec<String>,
+}
+
+impl Inspected {
+    /// The body with everything masked; the same bytes where nothing was.
+    pub(crate) fn apply(&self, body: &Bytes) -> Bytes {
+        if self.splices.is_empty() { body.clone() } else { splice(body, &self.splices).into() }
+    }
+}
+
+/// Inspects every string of a JSON document, keys included: an agent's arguments may carry secrets there.
+pub(crate) fn json(rules: &RuleSet, raw: &[u8], document: &Document<'_>, direction: Direction) -> Inspected {
+    let mut inspected = Inspected::default();
+    if rules.is_empty() {
+        return inspected;
+    }
+    for span in document.strings() {
+        let text = raw.get(span.raw.clone()).unwrap_or_default();
+        let form = if span.escaped { Form::EscapedJson } else { Form::Json };
+        inspect_string(rules, text, span.raw, form, direction, &mut inspected);
+    }
+    inspected
+}
+
+/// Inspects a body that is plain text, or whose form is unknown.
+pub(crate) fn text(rules: &RuleSet, body: &Bytes, direction: Direction) -> (Inspected, Bytes) {
+    let mut inspected = Inspected::default();
+    if rules.is_empty() {
+        return (inspected, body.clone());
+    }
+    let scan = rules.scan(body);
+    for found in &scan.matches {
+        inspected.findings.add(found, direction, Cow::Borrowed("text"), (found.start, found.end));
+    }
+    inspected.blocked.extend(scan.blocked.iter().map(|found| found.detector.id().to_string()));
+    let masked = if scan.edits.is_empty() { body.clone() } else { apply_edits(body, &scan.edits).into() };
+    (inspected, masked)
+}
+
+/// How a text is written in the bytes around it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// As it is.
+    Plain,
+    /// Between the quotes of a JSON string, without an escape.
+    Json,
+    /// Between the quotes of a JSON string, with escapes.
+    EscapedJson,
+}
+
+/// Scans one text that stands at `at` and adds what it finds.
+pub(crate) fn inspect_string(
+    rules: &RuleSet,
+    raw: &[u8],
+    at: Range<usize>,
+    form: Form,
+    direction: Direction,
+    inspected: &mut Inspected,
+) {
+    let decoded = if form == Form::EscapedJson { unescape(raw) } else { Cow::Borrowed(raw) };
+    let scan = rules.scan(&decoded);
+    if scan.clean() {
+        return;
+    }
+    let position = |offsets: Range<u64>| {
+        let range = raw_range(raw, form, offsets);
+        at.start + range.start..at.start + range.end
+    };
+    let add = |found: &Match, findings: &mut Findings| {
+        let range = position(found.start..found.end);
+        findings.add(found, direction, Cow::Borrowed("body"), (range.start as u64, range.end as u64));
+    };
+    for found in &scan.matches {
+        add(found, &mut inspected.findings);
+    }
+    inspected.blocked.extend(scan.blocked.iter().map(|found| found.detector.id().to_string()));
+    let edits = scan.edits.iter();
+    inspected.splices.extend(edits.map(|edit| Splice::new(position(edit.start..edit.end), placeholder(edit, form))));
+}
+
+/// Where decoded offsets stand in the raw text; never inside an escape.
+pub(crate) fn raw_range(raw: &[u8], form: Form, offsets: Range<u64>) -> Range<usize> {
+    let clamp = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(raw.len());
+    let (start, end) = (clamp(offsets.start), clamp(offsets.end));
+    if form != Form::EscapedJson {
+        return start..end;
+    }
+    let mut map = RawOffsets::new(raw);
+    let start = map.floor(start);
+    start..map.ceil(end)
+}
+
+/// The bytes that take a masked value's place.
+pub(crate) fn placeholder(edit: &Edit, form: Form) -> Vec<u8> {
+    let Some(placeholder) = &edit.replacement else { return Vec::new() };
+    if form == Form::Plain {
+        return placeholder.as_str().as_bytes().to_vec();
+    }
+    let mut bytes = Vec::new();
+    escape(placeholder.as_str(), &mut bytes);
+    bytes
+}

@@ -1,0 +1,145 @@
+//! Steps 6 and 7, deciding: what the body asks, what the rules say about it, and where it may go.
+
+use crate::admit::{Exchange, may_call};
+use crate::inspect::Findings;
+use crate::inspect::whole::{self, Inspected};
+use crate::record::Recorder;
+use crate::rejection::Rejection;
+use crate::reply::INLINE_INSPECT_BYTES;
+use bulkhead_dialect::json::{Document, Limits, splice};
+use bulkhead_dialect::request::{self, RequestHead, include_usage_edit, max_output_tokens_edit};
+use bulkhead_dialect::{Dialect, Endpoint, Operation};
+use bulkhead_policy::compile::{TenantPolicy, Upstream};
+use bulkhead_policy::document::{Uninspectable, UpstreamDialect};
+use bulkhead_policy::ledger::BudgetUnit;
+use bulkhead_policy::prices::Price;
+use bulkhead_policy::snapshot::KeyContext;
+use bulkhead_policy::trace::Direction;
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// A body that may go upstream.
+#[derive(Debug, Default)]
+pub(crate) struct Judged {
+    pub(crate) head: RequestHead,
+    /// As the caller meant it, with everything masked.
+    pub(crate) masked: Bytes,
+    /// `masked` with what we ask for ourselves.
+    pub(crate) body: Bytes,
+    /// The usage chunk was asked for by us and must not reach the caller.
+    pub(crate) asked_for_usage: bool,
+}
+
+/// What reading and inspecting one body leads to.
+#[derive(Debug, Default)]
+struct Verdict {
+    judged: Judged,
+    findings: Findings,
+    blocked: Vec<String>,
+}
+
+/// Reads the body, checks the model, and applies the tenant's rules.
+///
+/// # Errors
+/// 400 for a body that cannot be read, is not allowed, or is blocked.
+pub(crate) async fn judge(exchange: &Exchange, raw: Bytes, recorder: &mut Recorder) -> Result<Judged, Rejection> {
+    let (endpoint, policy) = (exchange.endpoint, Arc::clone(exchange.key.policy()));
+    if endpoint.operation == Operation::Models {
+        return Ok(Judged::default());
+    }
+    let verdict = if raw.len() <= INLINE_INSPECT_BYTES {
+        inspect(&policy, endpoint, &raw)
+    } else {
+        let inspected = tokio::task::spawn_blocking(move || inspect(&policy, endpoint, &raw)).await;
+        inspected.map_err(|_| Rejection::internal("inspecting the request"))?
+    };
+    let Verdict { judged, findings, blocked } = verdict?;
+    recorder.record.model_asked.clone_from(&judged.head.model);
+    recorder.record.streamed = judged.head.stream;
+    recorder.found(findings);
+    may_call(&exchange.key, endpoint, judged.head.model.as_deref())?;
+    if !blocked.is_empty() {
+        recorder.request_body(&judged.masked);
+        return Err(Rejection::dlp_blocked("request", blocked));
+    }
+    let opaque = judged.head.binary_parts || judged.head.token_arrays;
+    if opaque && !exchange.key.policy().request_rules().is_empty() {
+        if exchange.key.policy().uninspectable() == Uninspectable::Block {
+            return Err(Rejection::binary_part());
+        }
+        recorder.record.uninspected = true;
+    }
+    Ok(judged)
+}
+
+/// CPU only: one parse, one pass over the strings.
+fn inspect(policy: &TenantPolicy, endpoint: Endpoint, raw: &Bytes) -> Result<Verdict, Rejection> {
+    let document = Document::parse(raw, &Limits::REQUEST).map_err(|error| Rejection::bad_json(&error))?;
+    let head = request::read(endpoint, &document).map_err(Rejection::bad_request)?;
+    let inspected = whole::json(policy.request_rules(), raw, &document, Direction::Request);
+    let masked = inspected.apply(raw);
+    let (body, asked_for_usage) = match include_usage_edit(endpoint, &document) {
+        Some(edit) => (with_edit(raw, &inspected, edit), !head.include_usage),
+        None => (masked.clone(), false),
+    };
+    let Inspected { findings, blocked, .. } = inspected;
+    Ok(Verdict { judged: Judged { head, masked, body, asked_for_usage }, findings, blocked })
+}
+
+fn with_edit(raw: &[u8], inspected: &Inspected, edit: bulkhead_dialect::json::Splice<'static>) -> Bytes {
+    let mut edits = inspected.splices.clone();
+    edits.push(edit);
+    edits.sort_by_key(|edit| edit.range.start);
+    splice(raw, &edits).into()
+}
+
+/// Writes the budget's ceiling into the request, so that the provider itself stops there.
+///
+/// # Errors
+/// 500 if the body we have just read cannot be read again.
+pub(crate) fn with_ceiling(endpoint: Endpoint, body: &Bytes, ceiling: u64) -> Result<Bytes, Rejection> {
+    let document =
+        Document::parse(body, &Limits::REQUEST).map_err(|_| Rejection::internal("lowering the answer's ceiling"))?;
+    Ok(match max_output_tokens_edit(endpoint, &document, ceiling) {
+        Some(edit) => splice(body, &[edit]).into(),
+        None => body.clone(),
+    })
+}
+
+/// Step 7: the upstreams that may serve the request, in order of preference.
+///
+/// # Errors
+/// 400 where no upstream of the caller's dialect serves the model.
+pub(crate) fn route<'a>(exchange: &'a Exchange, model: Option<&str>) -> Result<Vec<&'a Upstream>, Rejection> {
+    let policy = exchange.key.policy();
+    let dialect = match exchange.endpoint.dialect {
+        Dialect::OpenAi => UpstreamDialect::OpenAi,
+        Dialect::Anthropic => UpstreamDialect::Anthropic,
+    };
+    let upstreams: Vec<&Upstream> = match model {
+        Some(model) => policy.upstreams_for(model, dialect).collect(),
+        None => policy.upstreams().iter().filter(|upstream| upstream.dialect == dialect).take(1).collect(),
+    };
+    if upstreams.is_empty() {
+        let message = format!("no upstream of the {} dialect serves this model", dialect.as_str());
+        return Err(Rejection::not_allowed("no_route", message));
+    }
+    Ok(upstreams)
+}
+
+/// The price to reserve and settle at.
+///
+/// # Errors
+/// 400 where a budget counts money and the model has no price: what cannot be counted is not let through.
+pub(crate) fn price(key: &KeyContext, endpoint: Endpoint, model: Option<&str>) -> Result<Option<Price>, Rejection> {
+    let is_free = matches!(endpoint.operation, Operation::Models | Operation::CountTokens);
+    let Some(model) = model.filter(|_| !is_free) else { return Ok(None) };
+    let price = key.policy().price(model);
+    let counts_money = key.ledgers().iter().any(|ledger| ledger.spec().unit == BudgetUnit::Usd);
+    if price.is_none() && counts_money {
+        let message = "the model has no known price and a budget counts money; \
+                       add it under `prices` or set `unknown_price`";
+        return Err(Rejection::not_allowed("unknown_price", message));
+    }
+    Ok(price)
+}

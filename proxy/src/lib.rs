@@ -1,0 +1,46 @@
+//! The data plane: from a client's bytes to a provider's and back, on pingora's sessions and connectors.
+//!
+//! One request is a walk through twelve steps, each in the module that has its name; [`gateway`] walks them
+//! in order:
+//!
+//! | step | module |
+//! |---|---|
+//! | 1 accept | [`server`], [`framing`] |
+//! | 2 identify | [`identify`] |
+//! | 3 resolve, 4 classify, 5 admit | [`admit`] |
+//! | 6 read and inspect | [`body`], [`judge`], [`inspect`], [`charge`] |
+//! | 7 route | [`judge`], [`resolve`] |
+//! | 8 rewrite | [`rewrite`] |
+//! | 9 read the reply's head | [`forward`] |
+//! | 10 inspect the reply | [`reply`], [`inspect`] |
+//! | 11 settle | [`charge`] |
+//! | 12 record | [`record`], [`ship`] |
+//!
+//! Every refusal is a [`rejection`], written by [`respond`]. [`metrics`] declares all metrics, [`admin`]
+//! serves them.
+
+mod admin;
+mod admit;
+mod body;
+mod charge;
+mod config;
+mod forward;
+mod framing;
+mod gateway;
+mod identify;
+mod inspect;
+mod judge;
+mod metrics;
+mod record;
+mod rejection;
+mod reply;
+mod resolve;
+mod respond;
+mod rewrite;
+mod server;
+mod ship;
+
+pub use config::{Config, Limits, Timeouts};
+pub use metrics::Metrics;
+pub use server::{Addresses, Parts, ServeError, Service};
+pub use ship::{Shipper, TraceReceiver, TraceSender, queue};

@@ -1,0 +1,191 @@
+//! Every metric of the data plane, declared once. No label takes its value from the wire.
+//!
+//! Tenants are not a label: their number has no bound. Per-tenant figures are in the traces.
+
+use prometheus::core::Collector;
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+};
+
+/// Buckets for work that takes microseconds to milliseconds.
+const OVERHEAD_SECONDS: &[f64] =
+    &[0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0];
+/// Buckets for waiting on a model.
+const LATENCY_SECONDS: &[f64] = &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
+/// Buckets for policy propagation.
+const PROPAGATION_SECONDS: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// The metrics of one process, in a registry of their own.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    pub(crate) requests: IntCounterVec,
+    pub(crate) unauthenticated: IntCounter,
+    pub(crate) failures: IntCounterVec,
+    pub(crate) overhead_seconds: Histogram,
+    pub(crate) first_byte_seconds: HistogramVec,
+    pub(crate) duration_seconds: HistogramVec,
+    pub(crate) tokens: IntCounterVec,
+    pub(crate) spend_nano_usd: IntCounter,
+    pub(crate) findings: IntCounterVec,
+    pub(crate) uninspected: IntCounter,
+    pub(crate) in_flight: IntGauge,
+    pub(crate) connections: IntGauge,
+    pub(crate) upstream_attempts: IntCounterVec,
+    pub(crate) trace_queue_depth: IntGauge,
+    pub(crate) traces_written: IntCounter,
+    pub(crate) traces_dropped: IntCounterVec,
+    pub(crate) budget_flush_failures: IntCounter,
+    /// Highest policy revision that this node applied, over all tenants.
+    pub policy_revision: IntGauge,
+    /// Policy documents that did not compile; the tenant kept its last good policy.
+    pub policy_rejected: IntCounter,
+    /// Commit in PostgreSQL to publication on this node.
+    pub policy_propagation_seconds: Histogram,
+    /// 1 while the policy feed is connected to PostgreSQL.
+    pub policy_feed_connected: IntGauge,
+}
+
+impl Metrics {
+    /// Declares and registers every metric.
+    ///
+    /// # Errors
+    /// Only if two metrics here share a name, which a test rules out.
+    #[expect(clippy::too_many_lines, reason = "a table of declarations")]
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let declare = Declare { registry: &registry };
+        Ok(Self {
+            requests: declare.counters(
+                "bulkhead_requests_total",
+                "Requests whose key was resolved, by how they ended",
+                &["dialect", "operation", "outcome", "status_class"],
+            )?,
+            unauthenticated: declare.counter(
+                "bulkhead_unauthenticated_requests_total",
+                "Requests refused because no valid key was shown; they belong to no tenant and leave no trace",
+            )?,
+            failures: declare.counters(
+                "bulkhead_failures_total",
+                "Requests that were refused or failed, by reason and by who is to blame",
+                &["reason", "source"],
+            )?,
+            overhead_seconds: declare.histogram(
+                "bulkhead_overhead_seconds",
+                "Time that the proxy itself added to a request before it went to the upstream",
+                OVERHEAD_SECONDS,
+            )?,
+            first_byte_seconds: declare.histograms(
+                "bulkhead_time_to_first_byte_seconds",
+                "Arrival of a request until the first byte of the answer's body left",
+                LATENCY_SECONDS,
+                &["dialect", "operation"],
+            )?,
+            duration_seconds: declare.histograms(
+                "bulkhead_request_duration_seconds",
+                "Arrival of a request until its end",
+                LATENCY_SECONDS,
+                &["dialect", "operation"],
+            )?,
+            tokens: declare.counters(
+                "bulkhead_tokens_total",
+                "Tokens settled, by type",
+                &["dialect", "type"],
+            )?,
+            spend_nano_usd: declare.counter("bulkhead_spend_nano_usd_total", "Cost settled, in nano-dollars")?,
+            findings: declare.counters(
+                "bulkhead_dlp_findings_total",
+                "Findings by built-in detector (`custom` for the tenants' own), direction and action",
+                &["detector", "direction", "action"],
+            )?,
+            uninspected: declare.counter(
+                "bulkhead_uninspected_total",
+                "Requests that passed with something uninspected because their policy says so",
+            )?,
+            in_flight: declare.gauge("bulkhead_requests_in_flight", "Requests being handled now")?,
+            connections: declare.gauge("bulkhead_connections", "Client connections open now")?,
+            upstream_attempts: declare.counters(
+                "bulkhead_upstream_attempts_total",
+                "Attempts to get an answer from an upstream, by result",
+                &["result"],
+            )?,
+            trace_queue_depth: declare.gauge("bulkhead_trace_queue_depth", "Trace records waiting to be written")?,
+            traces_written: declare.counter("bulkhead_traces_written_total", "Trace records written to PostgreSQL")?,
+            traces_dropped: declare.counters(
+                "bulkhead_traces_dropped_total",
+                "Trace records that were dropped, by reason",
+                &["reason"],
+            )?,
+            budget_flush_failures: declare.counter(
+                "bulkhead_budget_flush_failures_total",
+                "Attempts to write spend to PostgreSQL that failed and will be repeated",
+            )?,
+            policy_revision: declare.gauge(
+                "bulkhead_policy_revision",
+                "Highest policy revision applied on this node, over all tenants",
+            )?,
+            policy_rejected: declare.counter(
+                "bulkhead_policy_rejected_total",
+                "Policy documents refused on this node; their tenants keep the last good policy",
+            )?,
+            policy_propagation_seconds: declare.histogram(
+                "bulkhead_policy_propagation_seconds",
+                "Commit of a policy change in PostgreSQL until this node enforces it",
+                PROPAGATION_SECONDS,
+            )?,
+            policy_feed_connected: declare.gauge(
+                "bulkhead_policy_feed_connected",
+                "1 while the policy feed is connected to PostgreSQL, else 0",
+            )?,
+            registry,
+        })
+    }
+
+    /// Renders everything in Prometheus' text format.
+    pub(crate) fn render(&self) -> Vec<u8> {
+        let mut text = Vec::with_capacity(16 << 10);
+        // Encoding into memory fails only for a metric family without metrics; then the rest still stands.
+        let _incomplete = TextEncoder::new().encode(&self.registry.gather(), &mut text);
+        text
+    }
+}
+
+struct Declare<'a> {
+    registry: &'a Registry,
+}
+
+impl Declare<'_> {
+    fn register<C: Collector + Clone + 'static>(&self, metric: C) -> Result<C, prometheus::Error> {
+        self.registry.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+        self.register(IntCounter::new(name, help)?)
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
+        self.register(IntCounterVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+        self.register(IntGauge::new(name, help)?)
+    }
+
+    fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Result<Histogram, prometheus::Error> {
+        self.register(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?)
+    }
+
+    fn histograms(
+        &self,
+        name: &str,
+        help: &str,
+        buckets: &[f64],
+        labels: &[&str],
+    ) -> Result<HistogramVec, prometheus::Error> {
+        self.register(HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels)?)
+    }
+}
+
+#[cfg(test)]
+mod tests;

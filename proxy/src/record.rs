@@ -1,0 +1,272 @@
+//! Step 12: one trace record per request, whatever becomes of it.
+//!
+//! A [`Recorder`] is made when the tenant is known and writes its record when it is dropped, so no path,
+//! not even an aborted task, leaves a request without its row or with two.
+
+use crate::inspect::Findings;
+use crate::metrics::Metrics;
+use crate::rejection::{Rejection, Source};
+use crate::ship::TraceSender;
+use bulkhead_dialect::{Dialect, Operation};
+use bulkhead_dlp::Action;
+use bulkhead_policy::ids::{AgentId, KeyId, Revision, TenantId, TraceId};
+use bulkhead_policy::money::NanoUsd;
+use bulkhead_policy::trace::{Outcome, Timings, TraceBodies, TraceRecord, TraceTokens};
+use bytes::Bytes;
+use chrono::{DateTime, SubsecRound, Utc};
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// When and as what a request arrived; known before anything else is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arrival {
+    pub(crate) id: TraceId,
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) started: Instant,
+}
+
+impl Arrival {
+    pub(crate) fn now() -> Self {
+        // PostgreSQL keeps microseconds; the record says what the row will say.
+        let at = Utc::now().trunc_subsecs(6);
+        Self { id: TraceId::fresh(at), at, started: Instant::now() }
+    }
+}
+
+/// Whose request it is, as the key says.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caller {
+    pub(crate) tenant: TenantId,
+    pub(crate) agent: AgentId,
+    pub(crate) key: KeyId,
+    pub(crate) revision: Revision,
+}
+
+/// Collects what happens to one request and records it when dropped.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    pub(crate) record: TraceRecord,
+    metrics: Arc<Metrics>,
+    traces: TraceSender,
+    started: Instant,
+    own_work: Duration,
+    ended: bool,
+    strictest: Option<Action>,
+    capture: Option<Capture>,
+}
+
+/// Bodies kept for the trace, up to a limit per direction.
+#[derive(Debug)]
+struct Capture {
+    max: usize,
+    request: Vec<u8>,
+    response: Vec<u8>,
+    truncated: bool,
+}
+
+impl Recorder {
+    pub(crate) fn new(arrival: Arrival, caller: Caller, metrics: Arc<Metrics>, traces: TraceSender) -> Self {
+        let record = TraceRecord {
+            id: arrival.id,
+            at: arrival.at,
+            tenant: caller.tenant,
+            agent: Some(caller.agent),
+            key: Some(caller.key),
+            policy_revision: caller.revision,
+            dialect: Cow::Borrowed(Dialect::OpenAi.as_str()),
+            operation: Cow::Borrowed("unknown"),
+            model_asked: None,
+            model_served: None,
+            upstream: None,
+            status: 0,
+            outcome: Outcome::Failed,
+            reason: Some(Cow::Borrowed("aborted")),
+            streamed: false,
+            tokens: TraceTokens::default(),
+            cost: NanoUsd::ZERO,
+            timings: Timings::default(),
+            attempts: 0,
+            request_bytes: 0,
+            response_bytes: 0,
+            findings: Vec::new(),
+            findings_total: 0,
+            uninspected: false,
+            bodies: None,
+        };
+        Self {
+            record,
+            metrics,
+            traces,
+            started: arrival.started,
+            own_work: Duration::ZERO,
+            ended: false,
+            strictest: None,
+            capture: None,
+        }
+    }
+
+    pub(crate) fn classified(&mut self, dialect: Dialect, operation: Option<Operation>) {
+        self.record.dialect = Cow::Borrowed(dialect.as_str());
+        if let Some(operation) = operation {
+            self.record.operation = Cow::Borrowed(operation.as_str());
+        }
+    }
+
+    /// The policy wants masked bodies kept, up to `max` bytes each.
+    pub(crate) fn capture_bodies(&mut self, max: usize) {
+        self.capture = Some(Capture { max, request: Vec::new(), response: Vec::new(), truncated: false });
+    }
+
+    pub(crate) fn request_body(&mut self, masked: &[u8]) {
+        if let Some(capture) = &mut self.capture {
+            capture.request.clear();
+            capture.truncated |= keep(&mut capture.request, masked, capture.max);
+        }
+    }
+
+    /// Bytes that left towards the caller.
+    pub(crate) fn sent(&mut self, bytes: &Bytes) {
+        if self.record.timings.first_byte_micros.is_none() && !bytes.is_empty() {
+            self.record.timings.first_byte_micros = Some(micros(self.started.elapsed()));
+        }
+        self.record.response_bytes += bytes.len() as u64;
+        if let Some(capture) = &mut self.capture {
+            capture.truncated |= keep(&mut capture.response, bytes, capture.max);
+        }
+    }
+
+    pub(crate) fn found(&mut self, findings: Findings) {
+        self.strictest = self.strictest.max(findings.strictest);
+        let mut all = Findings {
+            kept: std::mem::take(&mut self.record.findings),
+            total: self.record.findings_total,
+            strictest: None,
+        };
+        all.append(findings);
+        self.record.findings = all.kept;
+        self.record.findings_total = all.total;
+    }
+
+    /// Adds time that the proxy itself spent, as opposed to waiting for others.
+    pub(crate) fn worked(&mut self, spent: Duration) {
+        self.own_work += spent;
+    }
+
+    /// The answer reached its end.
+    pub(crate) fn completed(&mut self) {
+        self.ended = true;
+        self.record.reason = None;
+        self.record.outcome = match self.strictest {
+            None => Outcome::Allowed,
+            Some(Action::Alert) => Outcome::Alerted,
+            Some(_) => Outcome::Masked,
+        };
+    }
+
+    /// The request was refused, failed or was cut.
+    pub(crate) fn rejected(&mut self, rejection: &Rejection) {
+        self.ended = true;
+        self.record.outcome = rejection.outcome();
+        self.record.reason = Some(Cow::Borrowed(rejection.code()));
+        count_failure(&self.metrics, rejection);
+    }
+
+    fn finish(&mut self) -> TraceRecord {
+        let elapsed = self.started.elapsed();
+        self.record.timings.total_micros = micros(elapsed);
+        self.record.timings.overhead_micros = micros(self.own_work);
+        if let Some(capture) = self.capture.take() {
+            self.record.bodies = Some(TraceBodies {
+                request: text(capture.request),
+                response: text(capture.response),
+                truncated: capture.truncated,
+            });
+        }
+        self.count(elapsed);
+        let findings = std::mem::take(&mut self.record.findings);
+        let bodies = self.record.bodies.take();
+        TraceRecord { findings, bodies, ..self.record.clone() }
+    }
+
+    fn count(&self, elapsed: Duration) {
+        let record = &self.record;
+        let metrics = &self.metrics;
+        let (dialect, operation) = (record.dialect.as_ref(), record.operation.as_ref());
+        let class = status_class(record.status);
+        metrics.requests.with_label_values(&[dialect, operation, record.outcome.as_str(), class]).inc();
+        metrics.duration_seconds.with_label_values(&[dialect, operation]).observe(elapsed.as_secs_f64());
+        metrics.overhead_seconds.observe(self.own_work.as_secs_f64());
+        if let Some(first) = record.timings.first_byte_micros {
+            let seconds = Duration::from_micros(first).as_secs_f64();
+            metrics.first_byte_seconds.with_label_values(&[dialect, operation]).observe(seconds);
+        }
+        let tokens = [
+            ("input", record.tokens.input),
+            ("cached_input", record.tokens.cached_input),
+            ("output", record.tokens.output),
+            ("reasoning", record.tokens.reasoning),
+        ];
+        for (kind, count) in tokens {
+            if count > 0 {
+                metrics.tokens.with_label_values(&[dialect, kind]).inc_by(count);
+            }
+        }
+        metrics.spend_nano_usd.inc_by(record.cost.get());
+        for finding in &record.findings {
+            // Only built-in ids are a bounded set of labels.
+            let built_in = !bulkhead_dlp::catalogue().select(&finding.detector).is_empty();
+            let detector = if built_in { finding.detector.as_ref() } else { "custom" };
+            let labels = [detector, finding.direction.as_str(), finding.action.as_str()];
+            metrics.findings.with_label_values(&labels).inc();
+        }
+        if record.uninspected {
+            metrics.uninspected.inc();
+        }
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        if !self.ended {
+            let source = Source::Internal.as_str();
+            self.metrics.failures.with_label_values(&["aborted", source]).inc();
+        }
+        let record = self.finish();
+        self.traces.send(record);
+    }
+}
+
+/// Counts a refusal or failure, also of requests that belong to nobody.
+pub(crate) fn count_failure(metrics: &Metrics, rejection: &Rejection) {
+    metrics.failures.with_label_values(&[rejection.code(), rejection.source().as_str()]).inc();
+}
+
+/// Appends what fits and says whether something did not.
+fn keep(kept: &mut Vec<u8>, bytes: &[u8], max: usize) -> bool {
+    let room = max.saturating_sub(kept.len());
+    let fits = bytes.get(..room).unwrap_or(bytes);
+    kept.extend_from_slice(fits);
+    fits.len() < bytes.len()
+}
+
+fn text(bytes: Vec<u8>) -> Option<String> {
+    if bytes.is_empty() {
+        return None;
+    }
+    Some(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn status_class(status: u16) -> &'static str {
+    match status {
+        200..=299 => "2xx",
+        300..=399 => "3xx",
+        400..=499 => "4xx",
+        500..=599 => "5xx",
+        _ => "none",
+    }
+}

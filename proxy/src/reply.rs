@@ -1,0 +1,363 @@
+//! Steps 9 and 10: the reply's head is read, its body inspected, and both go to the caller.
+//!
+//! 1. An event stream passes event by event. Any other body is read whole first, so that its verdict can
+//!    still choose the status.
+//! 2. A stream that must stop ends with the dialect's error event; one whose upstream breaks off, too. No
+//!    stopped stream ends like a finished one.
+//! 3. Nothing here awaits anything but the upstream's bytes, the caller's socket and the ping timer.
+
+use crate::charge::Charge;
+use crate::config::Config;
+use crate::forward::{Reply, while_caller_stays};
+use crate::inspect::stream::{Stop, StreamInspector, StreamOptions};
+use crate::inspect::whole::{self, Inspected};
+use crate::record::Recorder;
+use crate::rejection::Rejection;
+use crate::respond::write_whole;
+use crate::rewrite::response_head;
+use bulkhead_dialect::json::{Document, Limits};
+use bulkhead_dialect::response::{self, blank_logprobs};
+use bulkhead_dialect::{Endpoint, Usage};
+use bulkhead_policy::compile::TenantPolicy;
+use bulkhead_policy::document::Uninspectable;
+use bulkhead_policy::trace::Direction;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderName, HeaderValue, header};
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::time::sleep_until;
+
+/// Bodies above this size are inspected off the event loop: 256 KiB take about half a millisecond.
+pub(crate) const INLINE_INSPECT_BYTES: usize = 256 << 10;
+/// Bytes of events that are written together at most, when they arrive faster than they leave.
+const COALESCE_BYTES: usize = 64 << 10;
+const PING: Bytes = Bytes::from_static(b": ping\n\n");
+
+/// What relaying needs to know about the request it answers.
+pub(crate) struct Relay<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) policy: Arc<TenantPolicy>,
+    pub(crate) identity: &'a [(HeaderName, HeaderValue)],
+    pub(crate) request_id: &'a str,
+    /// Usage was asked for by us: its chunk is taken out again.
+    pub(crate) drop_usage_chunk: bool,
+    pub(crate) charge: &'a mut Charge,
+    pub(crate) recorder: &'a mut Recorder,
+}
+
+/// What the reply said about itself.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    pub(crate) usage: Option<Usage>,
+    pub(crate) model: Option<String>,
+}
+
+/// How a body has to be treated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Body {
+    EventStream,
+    Text,
+    /// Cannot be read: encoded, or not text.
+    Opaque,
+}
+
+impl Relay<'_> {
+    /// Brings the reply to the caller. `answer` is filled as far as the reply came, whatever happens.
+    pub(crate) async fn run(
+        &mut self,
+        session: &mut ServerSession,
+        reply: &mut Reply,
+        answer: &mut Answer,
+    ) -> Result<(), Rejection> {
+        let body = classify(&reply.head);
+        if body == Body::Opaque && !self.policy.response_rules().is_empty() {
+            if self.policy.uninspectable() == Uninspectable::Block {
+                return Err(Rejection::answer_uninspectable());
+            }
+            self.recorder.record.uninspected = true;
+        }
+        match body {
+            Body::EventStream => self.stream(session, reply, answer).await,
+            Body::Text | Body::Opaque => self.whole(session, reply, answer, body).await,
+        }
+    }
+
+    // --- whole bodies ---------------------------------------------------------------------------
+
+    async fn whole(
+        &mut self,
+        session: &mut ServerSession,
+        reply: &mut Reply,
+        answer: &mut Answer,
+        body: Body,
+    ) -> Result<(), Rejection> {
+        let raw = self.read_whole(session, reply).await?;
+        let started = Instant::now();
+        let is_success = reply.head.status.is_success();
+        let inspected = if body == Body::Opaque { Whole::untouched(raw) } else { self.inspect_whole(raw).await? };
+        answer.usage = inspected.usage.filter(|_| is_success);
+        answer.model = inspected.model;
+        if is_success && answer.usage.is_none() {
+            // No usage: the body's size is the best count there is. A whole answer cannot be cut any more.
+            let _over_the_line = self.charge.count(inspected.body.len() as u64);
+        }
+        self.recorder.found(inspected.findings);
+        self.recorder.worked(started.elapsed());
+        if !inspected.blocked.is_empty() {
+            return Err(Rejection::dlp_blocked("answer", inspected.blocked));
+        }
+        let mut head = response_head(&reply.head, self.identity).map_err(|_| Rejection::internal("writing the head"))?;
+        if let (Body::Opaque, Some(encoding)) = (body, reply.head.headers.get(header::CONTENT_ENCODING)) {
+            head.insert_header(header::CONTENT_ENCODING, encoding.clone())
+                .map_err(|_| Rejection::internal("writing the head"))?;
+        }
+        self.recorder.record.status = head.status.as_u16();
+        self.recorder.sent(&inspected.body);
+        write_whole(session, head, inspected.body).await.map_err(|_| Rejection::client_gone())
+    }
+
+    async fn read_whole(&self, session: &mut ServerSession, reply: &mut Reply) -> Result<Bytes, Rejection> {
+        let max = self.config.limits.answer_bytes;
+        let mut first: Option<Bytes> = None;
+        let mut rest = BytesMut::new();
+        while let Some(chunk) = while_caller_stays(session, reply.read()).await?? {
+            if first.as_ref().map_or(0, Bytes::len) + rest.len() + chunk.len() > max {
+                return Err(Rejection::answer_too_large(max));
+            }
+            match &first {
+                None => first = Some(chunk),
+                Some(_) => rest.extend_from_slice(&chunk),
+            }
+        }
+        let first = first.unwrap_or_default();
+        if rest.is_empty() {
+            return Ok(first);
+        }
+        let mut whole = BytesMut::with_capacity(first.len() + rest.len());
+        whole.extend_from_slice(&first);
+        whole.extend_from_slice(&rest);
+        Ok(whole.freeze())
+    }
+
+    async fn inspect_whole(&self, raw: Bytes) -> Result<Whole, Rejection> {
+        let (policy, endpoint) = (Arc::clone(&self.policy), self.endpoint);
+        if raw.len() <= INLINE_INSPECT_BYTES {
+            return Ok(inspect(&policy, endpoint, raw));
+        }
+        let inspected = tokio::task::spawn_blocking(move || inspect(&policy, endpoint, raw)).await;
+        inspected.map_err(|_| Rejection::internal("inspecting the answer"))
+    }
+
+    // --- event streams --------------------------------------------------------------------------
+
+    async fn stream(
+        &mut self,
+        session: &mut ServerSession,
+        reply: &mut Reply,
+        answer: &mut Answer,
+    ) -> Result<(), Rejection> {
+        self.recorder.record.streamed = true;
+        let options = StreamOptions {
+            event_bytes_max: self.config.limits.event_bytes,
+            held_bytes_max: self.config.limits.held_bytes,
+            drop_usage_chunk: self.drop_usage_chunk,
+            allow_uninspectable: self.policy.uninspectable() == Uninspectable::Allow,
+        };
+        let rules = Arc::clone(self.policy.response_rules());
+        let mut inspector = StreamInspector::new(self.endpoint, rules, options);
+        self.write_stream_head(session, reply).await?;
+        let result = self.pump(session, reply, &mut inspector).await;
+        answer.usage = inspector.usage();
+        answer.model = inspector.model().map(str::to_owned);
+        self.recorder.found(inspector.take_findings());
+        self.recorder.record.uninspected |= inspector.uninspected();
+        let Err(rejection) = result else {
+            return session.finish_body().await.map_err(|_| Rejection::client_gone());
+        };
+        if !rejection.is_client_gone() {
+            let event = rejection.with_info(self.request_id, |info| inspector.error_event(info));
+            self.recorder.sent(&event);
+            // If the caller is gone by now the trace still says why the stream was stopped.
+            let _sent = session.write_response_body(event, true).await;
+        }
+        Err(rejection)
+    }
+
+    async fn write_stream_head(&mut self, session: &mut ServerSession, reply: &Reply) -> Result<(), Rejection> {
+        let internal = |_| Rejection::internal("writing the head");
+        let mut head = response_head(&reply.head, self.identity).map_err(internal)?;
+        if !session.is_http2() {
+            head.insert_header(header::TRANSFER_ENCODING, "chunked").map_err(internal)?;
+        }
+        self.recorder.record.status = head.status.as_u16();
+        session.write_response_header(Box::new(head)).await.map_err(|_| Rejection::client_gone())
+    }
+
+    async fn pump(
+        &mut self,
+        session: &mut ServerSession,
+        reply: &mut Reply,
+        inspector: &mut StreamInspector,
+    ) -> Result<(), Rejection> {
+        let mut out = Vec::new();
+        let mut finished = false;
+        let ping_after = self.config.timeouts.stream_ping;
+        let mut last_write = tokio::time::Instant::now();
+        loop {
+            let chunk = tokio::select! {
+                biased;
+                chunk = reply.read() => chunk?,
+                _ = session.read_body_or_idle(true) => return Err(Rejection::client_gone()),
+                () = sleep_until(last_write + ping_after) => {
+                    // Only whole events have left, so a comment may stand here; clients skip it.
+                    write(session, PING).await?;
+                    last_write = tokio::time::Instant::now();
+                    continue;
+                }
+            };
+            let started = Instant::now();
+            let is_end = chunk.is_none();
+            let stopped = match chunk {
+                Some(chunk) => self.take_chunks(chunk, reply, inspector, &mut out, &mut finished).await,
+                None => inspector.finish(&mut out).map_err(|stop| stopped(stop, self.config)),
+            };
+            self.recorder.worked(started.elapsed());
+            if let Some(bytes) = join(&mut out) {
+                self.recorder.sent(&bytes);
+                write(session, bytes).await?;
+                last_write = tokio::time::Instant::now();
+            }
+            stopped?;
+            if is_end {
+                return if finished { Ok(()) } else { Err(Rejection::upstream_broken()) };
+            }
+        }
+    }
+
+    /// Inspects a chunk, and those that have arrived behind it, up to what is written at once.
+    async fn take_chunks(
+        &mut self,
+        first: Bytes,
+        reply: &mut Reply,
+        inspector: &mut StreamInspector,
+        out: &mut Vec<Bytes>,
+        finished: &mut bool,
+    ) -> Result<(), Rejection> {
+        let mut taken = first.len();
+        let mut chunk = first;
+        loop {
+            inspector.push(chunk).map_err(|stop| stopped(stop, self.config))?;
+            while let Some(progress) = inspector.step(out).map_err(|stop| stopped(stop, self.config))? {
+                *finished |= progress.finished || progress.failed;
+                if let Err(exhausted) = self.charge.count(inspector.text_bytes()) {
+                    let rejection = Rejection::budget_exhausted(self.endpoint.dialect, exhausted.budget.as_str());
+                    return Err(rejection.while_streaming());
+                }
+            }
+            if taken >= COALESCE_BYTES {
+                return Ok(());
+            }
+            match reply.read_ready().await {
+                Some(next) => {
+                    taken += next.len();
+                    chunk = next;
+                }
+                None => return Ok(()),
+            }
+        }
+    }
+}
+
+async fn write(session: &mut ServerSession, bytes: Bytes) -> Result<(), Rejection> {
+    session.write_response_body(bytes, false).await.map_err(|_| Rejection::client_gone())
+}
+
+/// Joins the pieces that leave together; one piece leaves without a copy.
+fn join(out: &mut Vec<Bytes>) -> Option<Bytes> {
+    if out.len() <= 1 {
+        return out.pop().filter(|bytes| !bytes.is_empty());
+    }
+    let mut joined = BytesMut::with_capacity(out.iter().map(Bytes::len).sum());
+    out.drain(..).for_each(|piece| joined.extend_from_slice(&piece));
+    (!joined.is_empty()).then(|| joined.freeze())
+}
+
+fn stopped(stop: Stop, config: &Config) -> Rejection {
+    match stop {
+        Stop::Blocked(detectors) => Rejection::dlp_blocked("answer", detectors),
+        Stop::HoldExceeded => Rejection::dlp_blocked("answer", vec![bulkhead_dlp::HOLD_LIMIT.to_owned()]),
+        Stop::Uninspectable => Rejection::answer_uninspectable(),
+        Stop::EventTooLarge => Rejection::answer_too_large(config.limits.event_bytes),
+    }
+}
+
+fn classify(head: &ResponseHeader) -> Body {
+    let encoded = head.headers.get(header::CONTENT_ENCODING).is_some_and(|value| value != "identity");
+    let content_type = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let media = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    let is_text = media.is_empty() || media.starts_with("text/") || media.ends_with("json") || media.ends_with("xml");
+    match (encoded, media.as_str()) {
+        (true, _) => Body::Opaque,
+        (false, "text/event-stream") => Body::EventStream,
+        (false, _) if is_text => Body::Text,
+        _ => Body::Opaque,
+    }
+}
+
+/// A whole body after inspection.
+struct Whole {
+    body: Bytes,
+    findings: crate::inspect::Findings,
+    blocked: Vec<String>,
+    usage: Option<Usage>,
+    model: Option<String>,
+}
+
+impl Whole {
+    fn untouched(body: Bytes) -> Self {
+        Self { body, findings: Default::default(), blocked: Vec::new(), usage: None, model: None }
+    }
+}
+
+fn inspect(policy: &TenantPolicy, endpoint: Endpoint, raw: Bytes) -> Whole {
+    let rules = policy.response_rules();
+    let Ok(document) = Document::parse(&raw, &Limits::RESPONSE) else {
+        let (inspected, body) = whole::text(rules, &raw, Direction::Response);
+        return Whole {
+            body,
+            findings: inspected.findings,
+            blocked: inspected.blocked,
+            usage: None,
+            model: None,
+        };
+    };
+    let facts = response::read(endpoint, &document);
+    let mut inspected = whole::json(rules, &raw, &document, Direction::Response);
+    if !rules.is_empty() {
+        blank(&mut inspected, &document);
+    }
+    Whole {
+        body: inspected.apply(&raw),
+        findings: inspected.findings,
+        blocked: inspected.blocked,
+        usage: facts.usage,
+        model: facts.model,
+    }
+}
+
+/// Log probabilities repeat the text token by token, where no scan can see a value whole.
+fn blank(inspected: &mut Inspected, document: &Document<'_>) {
+    let blanks = blank_logprobs(document);
+    if blanks.is_empty() {
+        return;
+    }
+    let inside = |range: &std::ops::Range<usize>| {
+        blanks.iter().any(|blank| blank.range.start <= range.start && range.end <= blank.range.end)
+    };
+    inspected.splices.retain(|splice| !inside(&splice.range));
+    inspected.splices.extend(blanks);
+    inspected.splices.sort_by_key(|splice| splice.range.start);
+}

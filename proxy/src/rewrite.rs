@@ -1,0 +1,124 @@
+//! Step 8: the request as the upstream gets it, and the head of the reply as the caller gets it.
+//!
+//! Both heads are written from scratch: what is not copied on purpose does not pass.
+
+use crate::identify::is_credential;
+use bulkhead_dialect::{Dialect, Endpoint, unmounted};
+use bulkhead_policy::address::BaseUrl;
+use bulkhead_policy::compile::Upstream;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use pingora::http::{RequestHeader, ResponseHeader};
+use secrecy::ExposeSecret;
+
+/// Headers of one connection, not of the message; each side has its own.
+const HOP_BY_HOP: [&str; 8] =
+    ["connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "http2-settings"];
+
+/// Request headers that we set ourselves, or that say where the agent is.
+const NOT_FORWARDED: [&str; 9] = [
+    "host",
+    "content-length",
+    "content-encoding",
+    "accept-encoding",
+    "expect",
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+];
+
+pub(crate) const X_REQUEST_ID: &str = "x-request-id";
+pub(crate) const REQUEST_ID: &str = "request-id";
+pub(crate) const POLICY_REVISION: &str = "x-bulkhead-policy-revision";
+
+/// Whether `connection` names this header as belonging to the connection only.
+fn nominated(connection: &HeaderMap, name: &HeaderName) -> bool {
+    let values = connection.get_all(header::CONNECTION).iter();
+    let mut tokens = values.flat_map(|value| value.as_bytes().split(|b| *b == b','));
+    tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(name.as_str().as_bytes()))
+}
+
+/// Writes the upstream's request head: the tenant's credential in, the agent's key out.
+pub(crate) fn request_head(
+    caller: &RequestHeader,
+    endpoint: Endpoint,
+    upstream: &Upstream,
+    body_len: usize,
+) -> pingora::Result<RequestHeader> {
+    let path = unmounted(caller.uri.path());
+    let query = caller.uri.query().map(forwarded_query).filter(|query| !query.is_empty());
+    let target = match query {
+        Some(query) => format!("{}{path}?{query}", upstream.base.path_prefix),
+        None => format!("{}{path}", upstream.base.path_prefix),
+    };
+    let mut head = RequestHeader::build(caller.method.clone(), target.as_bytes(), Some(caller.headers.len() + 4))?;
+    for (name, value) in &caller.headers {
+        let dropped = HOP_BY_HOP.contains(&name.as_str())
+            || NOT_FORWARDED.contains(&name.as_str())
+            || is_credential(name)
+            || name.as_str().starts_with("x-bulkhead-")
+            || nominated(&caller.headers, name);
+        if !dropped {
+            head.append_header(name.clone(), value.clone())?;
+        }
+    }
+    head.insert_header(header::HOST, authority(&upstream.base))?;
+    head.insert_header(header::ACCEPT_ENCODING, "identity")?;
+    if caller.method != Method::GET {
+        head.insert_header(header::CONTENT_LENGTH, body_len)?;
+    }
+    if let Some(credential) = &upstream.credential {
+        let secret = credential.secret.expose_secret();
+        let (name, value) = match endpoint.dialect {
+            Dialect::OpenAi => (header::AUTHORIZATION, format!("Bearer {secret}")),
+            Dialect::Anthropic => (HeaderName::from_static("x-api-key"), secret.to_owned()),
+        };
+        let mut value = HeaderValue::from_str(&value)
+            .map_err(|_| pingora::Error::explain(pingora::ErrorType::InternalError, "credential is no header value"))?;
+        value.set_sensitive(true);
+        head.insert_header(name, value)?;
+    }
+    Ok(head)
+}
+
+/// Host and port as an upstream expects to be called; the scheme's own port is left out.
+fn authority(base: &BaseUrl) -> String {
+    let host = if base.host.contains(':') { format!("[{}]", base.host) } else { base.host.clone() };
+    let default_port = if base.tls { 443 } else { 80 };
+    if base.port == default_port { host } else { format!("{host}:{}", base.port) }
+}
+
+/// The query without a `key` parameter: some SDKs put their key there.
+fn forwarded_query(query: &str) -> String {
+    let kept: Vec<_> = query.split('&').filter(|pair| *pair != "key" && !pair.starts_with("key=")).collect();
+    kept.join("&")
+}
+
+/// Writes the head of the reply. The caller adds framing.
+pub(crate) fn response_head(upstream: &ResponseHeader, ours: &[(HeaderName, HeaderValue)]) -> pingora::Result<ResponseHeader> {
+    let mut head = ResponseHeader::build(upstream.status, Some(upstream.headers.len() + ours.len() + 2))?;
+    for (name, value) in &upstream.headers {
+        if HOP_BY_HOP.contains(&name.as_str())
+            || name == header::CONTENT_LENGTH
+            || name == header::SET_COOKIE
+            || name == header::CONTENT_ENCODING
+            || name.as_str().starts_with("x-bulkhead-")
+            || nominated(&upstream.headers, name)
+        {
+            continue;
+        }
+        // Ours name the trace; the provider's own stay readable beside them.
+        if name == X_REQUEST_ID || name == REQUEST_ID {
+            head.append_header("x-upstream-request-id", value.clone())?;
+        } else {
+            head.append_header(name.clone(), value.clone())?;
+        }
+    }
+    for (name, value) in ours {
+        head.insert_header(name.clone(), value.clone())?;
+    }
+    Ok(head)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,139 @@
+//! What can go wrong between us and the database.
+
+use sqlx::error::ErrorKind;
+
+/// Says what was attempted and why it failed.
+///
+/// Never holds a connection string: the driver's errors name no password, and URLs are not kept.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The connection string is not one.
+    #[error("database url: expected postgres://user@host:port/name or postgres:///name?host=/socket/folder")]
+    Url,
+    /// The server cannot be reached or refuses us.
+    #[error("connect to the database as {role}")]
+    Connect {
+        /// The role that was to be taken.
+        role: &'static str,
+        /// The driver's reason.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The role could read every tenant's rows.
+    #[error("role {role} is superuser or has bypassrls: row-level security would not hold")]
+    UnsafeRole {
+        /// The role.
+        role: String,
+    },
+    /// The migrations could not be applied.
+    #[error("migrate the database")]
+    Migrate(#[source] sqlx::migrate::MigrateError),
+    /// What was named does not exist, or belongs to another tenant.
+    #[error("no such {what}")]
+    NotFound {
+        /// Kind of the thing.
+        what: &'static str,
+    },
+    /// The name is taken.
+    #[error("{what} exists already")]
+    Exists {
+        /// Kind of the thing.
+        what: &'static str,
+    },
+    /// A value is outside what the schema allows.
+    #[error("{what} is not allowed: expected {expected}")]
+    Invalid {
+        /// Kind of the value.
+        what: &'static str,
+        /// What is allowed.
+        expected: &'static str,
+    },
+    /// A stored value is not what this version writes.
+    #[error("unexpected {what} in the database")]
+    Stored {
+        /// Kind of the value.
+        what: &'static str,
+    },
+    /// A partition could be reached around its parent's row-level security.
+    #[error("partition {partition} is not closed: row-level security is off or a role was granted rights")]
+    OpenPartition {
+        /// Its name.
+        partition: String,
+    },
+    /// Anything else that the database says.
+    #[error("{attempted}")]
+    Database {
+        /// What was attempted.
+        attempted: &'static str,
+        /// The driver's reason.
+        #[source]
+        source: sqlx::Error,
+    },
+}
+
+impl StoreError {
+    /// True if the same call may succeed later without a change: the server is away, overloaded, or another transaction was
+    /// in the way.
+    ///
+    /// False means that the data is at fault; sending it again changes nothing.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        let (Self::Connect { source, .. } | Self::Database { source, .. }) = self else { return false };
+        match source {
+            sqlx::Error::Database(error) => {
+                // Classes: connection, transaction rollback, resources, operator intervention, system; and lock_not_available.
+                let code = error.code().unwrap_or_default();
+                ["08", "40", "53", "57", "58", "55P03"].iter().any(|class| code.starts_with(class))
+            }
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => true,
+            _ => false,
+        }
+    }
+}
+
+/// A named thing that is written, and how the caller is told of a rule that it breaks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Written {
+    /// Kind of the thing.
+    pub(crate) what: &'static str,
+    /// Kind of the thing it belongs to.
+    pub(crate) parent: &'static str,
+    /// What its values may be.
+    pub(crate) expected: &'static str,
+}
+
+/// Adds what was attempted to a driver's error.
+pub(crate) trait Attempted<T> {
+    /// For statements that break no rule of the schema.
+    fn attempted(self, attempted: &'static str) -> Result<T, StoreError>;
+    /// For statements that write a named thing: a broken rule becomes an answer for the caller.
+    fn writing(self, written: Written, attempted: &'static str) -> Result<T, StoreError>;
+}
+
+impl<T> Attempted<T> for Result<T, sqlx::Error> {
+    fn attempted(self, attempted: &'static str) -> Result<T, StoreError> {
+        self.map_err(|source| StoreError::Database { attempted, source })
+    }
+
+    fn writing(self, written: Written, attempted: &'static str) -> Result<T, StoreError> {
+        let Written { what, parent, expected } = written;
+        self.map_err(|source| {
+            let refusal = source.as_database_error();
+            match refusal.map(sqlx::error::DatabaseError::kind) {
+                Some(ErrorKind::UniqueViolation) => StoreError::Exists { what },
+                Some(ErrorKind::ForeignKeyViolation) => StoreError::NotFound { what: parent },
+                Some(ErrorKind::CheckViolation) => StoreError::Invalid { what, expected },
+                // `text` holds no U+0000.
+                _ if refusal.and_then(|refusal| refusal.code()).as_deref() == Some("22021") => {
+                    StoreError::Invalid { what, expected }
+                }
+                _ => StoreError::Database { attempted, source },
+            }
+        })
+    }
+}

@@ -1,0 +1,16 @@
+//! The statements that cross tenants. Each says why it must.
+//!
+//! They are out of reach of [`crate::Role::Api`]: its role sees one tenant, and grants and row-level security say so.
+
+mod load;
+mod nodes;
+mod notify;
+mod platform;
+mod tenants;
+
+pub use crate::partitions::{check_partitions, drop_partitions};
+pub use load::{Revisions, load_snapshot, load_tenants, revisions};
+pub use nodes::{Verdict, record_verdicts, sign_of_life};
+pub use notify::{Change, Changes, listen};
+pub use platform::{PlatformPolicy, platform_policy, publish_platform_policy, remove_platform_policy};
+pub use tenants::{Tenant, create_tenant, delete_tenant, set_tenant_suspended, tenant_by_name, tenants};

@@ -1,0 +1,116 @@
+//! Against a real PostgreSQL: the walls between tenants, and that nothing is lost, doubled or silently changed.
+
+mod catalog;
+mod isolation;
+mod policies;
+mod revisions;
+mod roles;
+mod traces;
+mod usage;
+
+use bulkhead_policy::api_key::KeyHash;
+use bulkhead_policy::ids::{AgentId, KeyId, Revision, TenantId, TraceId};
+use bulkhead_policy::money::NanoUsd;
+use bulkhead_policy::raw::{RawScopes, RawTenant};
+use bulkhead_policy::trace::{Outcome, Timings, TraceRecord, TraceTokens};
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::system::{self, Tenant};
+use crate::tenant::NewKey;
+use crate::testing::database;
+use crate::{Actor, Role, Store};
+
+/// A migrated database with a store per role.
+struct World {
+    url: String,
+    api: Store,
+    sync: Store,
+    writer: Store,
+    migrator: Store,
+}
+
+impl World {
+    async fn new() -> Self {
+        let url = database().await.unwrap();
+        let connect = async |role| Store::connect(&url, role, 3).await.unwrap();
+        Self {
+            api: connect(Role::Api).await,
+            sync: connect(Role::Sync).await,
+            writer: connect(Role::Writer).await,
+            migrator: connect(Role::Migrator).await,
+            url,
+        }
+    }
+
+    async fn tenant(&self, name: &str) -> Tenant {
+        system::create_tenant(&self.migrator, &actor(), name).await.unwrap()
+    }
+
+    /// What a node loads of a tenant.
+    async fn load(&self, tenant: TenantId) -> RawTenant {
+        system::load_tenants(&self.sync, &[tenant]).await.unwrap().pop().unwrap()
+    }
+
+    /// An agent with a key in a tenant.
+    async fn agent(&self, tenant: TenantId, name: &str, key: &str) -> (AgentId, KeyId) {
+        let mut tx = self.api.tenant(tenant).await.unwrap();
+        let agent = tx.create_agent(&actor(), name).await.unwrap();
+        let key = new_key(agent.id, key);
+        tx.add_key(&actor(), &key).await.unwrap();
+        tx.commit().await.unwrap();
+        (agent.id, key.id)
+    }
+}
+
+fn actor() -> Actor {
+    Actor::new("tester")
+}
+
+fn new_key(agent: AgentId, id: &str) -> NewKey {
+    NewKey {
+        id: id.parse().unwrap(),
+        agent,
+        hash: KeyHash::from_bytes([7; 32]),
+        scopes: RawScopes::default(),
+        expires_at: None,
+    }
+}
+
+/// Now, as PostgreSQL can hold it.
+fn now() -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(Utc::now().timestamp_micros()).unwrap()
+}
+
+fn trace(tenant: TenantId, at: DateTime<Utc>) -> TraceRecord {
+    TraceRecord {
+        id: TraceId::fresh(at),
+        at,
+        tenant,
+        agent: None,
+        key: None,
+        policy_revision: Revision::new(3),
+        dialect: "openai".into(),
+        operation: "chat".into(),
+        model_asked: Some("gpt-test".into()),
+        model_served: None,
+        upstream: Some("openai".into()),
+        status: 200,
+        outcome: Outcome::Allowed,
+        reason: None,
+        streamed: true,
+        tokens: TraceTokens { input: 10, output: 5, ..TraceTokens::default() },
+        cost: NanoUsd::new(42),
+        timings: Timings { overhead_micros: 300, first_byte_micros: Some(900), total_micros: 2_000 },
+        attempts: 1,
+        request_bytes: 100,
+        response_bytes: 200,
+        findings: Vec::new(),
+        findings_total: 0,
+        uninspected: false,
+        bodies: None,
+    }
+}
+
+fn minutes_ago(minutes: i64) -> DateTime<Utc> {
+    now() - TimeDelta::minutes(minutes)
+}

@@ -1,0 +1,116 @@
+//! Traces as columns: one array per column, in one pass.
+
+use bulkhead_policy::trace::TraceRecord;
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::error::StoreError;
+use crate::numbers::to_i64;
+
+/// What stands in for U+0000, which `text` and `jsonb` refuse, and with it the whole batch.
+const REPLACEMENT: &str = "\u{FFFD}";
+
+/// The columns of a batch of traces.
+#[derive(Default)]
+pub(super) struct Columns {
+    pub(super) tenant_id: Vec<Uuid>,
+    pub(super) at: Vec<DateTime<Utc>>,
+    pub(super) id: Vec<Uuid>,
+    pub(super) agent_id: Vec<Option<Uuid>>,
+    pub(super) key_id: Vec<Option<String>>,
+    pub(super) policy_revision: Vec<i64>,
+    pub(super) dialect: Vec<String>,
+    pub(super) operation: Vec<String>,
+    pub(super) model_asked: Vec<Option<String>>,
+    pub(super) model_served: Vec<Option<String>>,
+    pub(super) upstream: Vec<Option<String>>,
+    pub(super) status: Vec<i32>,
+    pub(super) outcome: Vec<String>,
+    pub(super) reason: Vec<Option<String>>,
+    pub(super) streamed: Vec<bool>,
+    pub(super) input_tokens: Vec<i64>,
+    pub(super) cached_input_tokens: Vec<i64>,
+    pub(super) output_tokens: Vec<i64>,
+    pub(super) reasoning_tokens: Vec<i64>,
+    pub(super) tokens_estimated: Vec<bool>,
+    pub(super) cost_nano_usd: Vec<i64>,
+    pub(super) overhead_micros: Vec<i64>,
+    pub(super) first_byte_micros: Vec<Option<i64>>,
+    pub(super) total_micros: Vec<i64>,
+    pub(super) attempts: Vec<i32>,
+    pub(super) request_bytes: Vec<i64>,
+    pub(super) response_bytes: Vec<i64>,
+    pub(super) findings: Vec<Value>,
+    pub(super) findings_total: Vec<i64>,
+    pub(super) uninspected: Vec<bool>,
+    pub(super) request_body: Vec<Option<Vec<u8>>>,
+    pub(super) response_body: Vec<Option<Vec<u8>>>,
+    pub(super) bodies_truncated: Vec<bool>,
+}
+
+impl Columns {
+    pub(super) fn of(traces: &[TraceRecord]) -> Result<Self, StoreError> {
+        let mut columns = Self::default();
+        for trace in traces {
+            columns.push(trace)?;
+        }
+        Ok(columns)
+    }
+
+    fn push(&mut self, trace: &TraceRecord) -> Result<(), StoreError> {
+        let mut findings = serde_json::to_value(&trace.findings)
+            .map_err(|_| StoreError::Invalid { what: "findings", expected: "values that JSON can hold" })?;
+        strip_nul_in(&mut findings);
+        self.tenant_id.push(trace.tenant.as_uuid());
+        self.at.push(trace.at);
+        self.id.push(trace.id.as_uuid());
+        self.agent_id.push(trace.agent.map(|agent| agent.as_uuid()));
+        self.key_id.push(trace.key.map(|key| key.as_str().to_owned()));
+        self.policy_revision.push(to_i64(trace.policy_revision.get()));
+        self.dialect.push(strip_nul(&trace.dialect));
+        self.operation.push(strip_nul(&trace.operation));
+        self.model_asked.push(trace.model_asked.as_deref().map(strip_nul));
+        self.model_served.push(trace.model_served.as_deref().map(strip_nul));
+        self.upstream.push(trace.upstream.as_deref().map(strip_nul));
+        self.status.push(trace.status.into());
+        self.outcome.push(trace.outcome.as_str().to_owned());
+        self.reason.push(trace.reason.as_deref().map(strip_nul));
+        self.streamed.push(trace.streamed);
+        self.input_tokens.push(to_i64(trace.tokens.input));
+        self.cached_input_tokens.push(to_i64(trace.tokens.cached_input));
+        self.output_tokens.push(to_i64(trace.tokens.output));
+        self.reasoning_tokens.push(to_i64(trace.tokens.reasoning));
+        self.tokens_estimated.push(trace.tokens.estimated);
+        self.cost_nano_usd.push(to_i64(trace.cost.get()));
+        self.overhead_micros.push(to_i64(trace.timings.overhead_micros));
+        self.first_byte_micros.push(trace.timings.first_byte_micros.map(to_i64));
+        self.total_micros.push(to_i64(trace.timings.total_micros));
+        self.attempts.push(trace.attempts.into());
+        self.request_bytes.push(to_i64(trace.request_bytes));
+        self.response_bytes.push(to_i64(trace.response_bytes));
+        self.findings.push(findings);
+        self.findings_total.push(to_i64(trace.findings_total));
+        self.uninspected.push(trace.uninspected);
+        let bodies = trace.bodies.as_ref();
+        let bytes = |body: &Option<String>| body.as_ref().map(|text| text.as_bytes().to_vec());
+        self.request_body.push(bodies.and_then(|bodies| bytes(&bodies.request)));
+        self.response_body.push(bodies.and_then(|bodies| bytes(&bodies.response)));
+        self.bodies_truncated.push(bodies.is_some_and(|bodies| bodies.truncated));
+        Ok(())
+    }
+}
+
+fn strip_nul(text: &str) -> String {
+    text.replace('\0', REPLACEMENT)
+}
+
+/// Keys need no look: they are the names of our own fields.
+fn strip_nul_in(value: &mut Value) {
+    match value {
+        Value::String(text) if text.contains('\0') => *text = strip_nul(text),
+        Value::Array(items) => items.iter_mut().for_each(strip_nul_in),
+        Value::Object(fields) => fields.values_mut().for_each(strip_nul_in),
+        _ => {}
+    }
+}

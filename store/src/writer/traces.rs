@@ -1,0 +1,99 @@
+//! Appends traces.
+
+use bulkhead_policy::trace::TraceRecord;
+use sqlx::{PgConnection, Postgres, Transaction};
+
+use super::columns::Columns;
+use crate::Store;
+use crate::error::{Attempted, StoreError};
+
+/// Appends a batch of traces, of any tenants; those that are there already are left as they are.
+///
+/// All or none are written. If [`StoreError::is_transient`] says that the data is at fault, halve the batch to find the
+/// record that is.
+///
+/// # Errors
+/// [`StoreError::Database`] or [`StoreError::Invalid`].
+pub async fn insert_traces(store: &Store, traces: &[TraceRecord]) -> Result<(), StoreError> {
+    if traces.is_empty() {
+        return Ok(());
+    }
+    let columns = Columns::of(traces)?;
+    let mut tx: Transaction<'static, Postgres> =
+        super::begin(store, columns.tenant_id.clone()).await?;
+    append(&mut tx, &columns).await?;
+    note_used_keys(&mut tx, &columns).await?;
+    tx.commit().await.attempted("commit traces")
+}
+
+async fn append(connection: &mut PgConnection, columns: &Columns) -> Result<(), StoreError> {
+    sqlx::query!(
+        "insert into traces (tenant_id, at, id, agent_id, key_id, policy_revision, dialect, operation, model_asked,
+           model_served, upstream, status, outcome, reason, streamed, input_tokens, cached_input_tokens, output_tokens,
+           reasoning_tokens, tokens_estimated, cost_nano_usd, overhead_micros, first_byte_micros, total_micros, attempts,
+           request_bytes, response_bytes, findings, findings_total, uninspected, request_body, response_body,
+           bodies_truncated)
+         select * from unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::uuid[], $5::text[], $6::bigint[], $7::text[],
+           $8::text[], $9::text[], $10::text[], $11::text[], $12::integer[], $13::text[], $14::text[], $15::boolean[],
+           $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], $20::boolean[], $21::bigint[], $22::bigint[],
+           $23::bigint[], $24::bigint[], $25::integer[], $26::bigint[], $27::bigint[], $28::jsonb[], $29::bigint[],
+           $30::boolean[], $31::bytea[], $32::bytea[], $33::boolean[])
+         on conflict do nothing",
+        &columns.tenant_id,
+        &columns.at,
+        &columns.id,
+        &columns.agent_id as _,
+        &columns.key_id as _,
+        &columns.policy_revision,
+        &columns.dialect,
+        &columns.operation,
+        &columns.model_asked as _,
+        &columns.model_served as _,
+        &columns.upstream as _,
+        &columns.status,
+        &columns.outcome,
+        &columns.reason as _,
+        &columns.streamed,
+        &columns.input_tokens,
+        &columns.cached_input_tokens,
+        &columns.output_tokens,
+        &columns.reasoning_tokens,
+        &columns.tokens_estimated,
+        &columns.cost_nano_usd,
+        &columns.overhead_micros,
+        &columns.first_byte_micros as _,
+        &columns.total_micros,
+        &columns.attempts,
+        &columns.request_bytes,
+        &columns.response_bytes,
+        &columns.findings,
+        &columns.findings_total,
+        &columns.uninspected,
+        &columns.request_body as _,
+        &columns.response_body as _,
+        &columns.bodies_truncated,
+    )
+    .execute(connection)
+    .await
+    .attempted("append traces")?;
+    Ok(())
+}
+
+/// Notes when keys were last used: one row per key of the batch, and none for a key noted within the last minute.
+async fn note_used_keys(connection: &mut PgConnection, columns: &Columns) -> Result<(), StoreError> {
+    // Ordered, so that two nodes that note the same keys wait for each other instead of for ever.
+    sqlx::query!(
+        "insert into api_key_usage (tenant_id, key_id, last_used_at)
+         select tenant_id, key_id, max(at) from unnest($1::uuid[], $2::text[], $3::timestamptz[]) as used (tenant_id, key_id, at)
+         where key_id is not null group by tenant_id, key_id order by tenant_id, key_id
+         on conflict (tenant_id, key_id) do update set last_used_at = excluded.last_used_at
+         where api_key_usage.last_used_at < excluded.last_used_at - interval '1 minute'",
+        &columns.tenant_id,
+        &columns.key_id as _,
+        &columns.at,
+    )
+    .execute(connection)
+    .await
+    .attempted("note used keys")?;
+    Ok(())
+}

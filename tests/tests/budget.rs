@@ -1,0 +1,293 @@
+//! A budget is a wall: nothing is admitted beyond it, and a running stream ends at it.
+
+use bulkhead_tests::client::Ended;
+use bulkhead_tests::commands::Tenant;
+use bulkhead_tests::fixture::upstreams;
+use bulkhead_tests::provider::End;
+use bulkhead_tests::shapes::{
+    anthropic_stream, chat, chat_answer, error_of, messages, model, openai_stream, responses,
+    responses_stream, stream_error, streamed,
+};
+use bulkhead_tests::{Answer, FakeProvider, Fixture, Reply, Shared, run};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+static SHARED: Shared = Shared::new("{}");
+
+async fn tenant(fixture: &Fixture, name: &str, budget: &str) -> Tenant {
+    let policy = format!("{}budgets:\n  - {{ id: wall, {budget} }}\n", upstreams(&fixture.provider));
+    fixture.bulkhead.tenant(name, "sk-provider", &policy).await
+}
+
+fn capped(mut request: Value, tokens: u64) -> Value {
+    request["max_tokens"] = json!(tokens);
+    request
+}
+
+#[track_caller]
+fn assert_exhausted(path: &str, reply: &Reply) {
+    let error = error_of(path, &reply.json());
+    if path == "/v1/messages" {
+        assert_eq!(reply.status, 402, "{error}");
+        assert_eq!(error["type"], "billing_error", "{error}");
+    } else {
+        assert_eq!(reply.status, 429, "{error}");
+        assert_eq!(error["code"], "insufficient_quota", "{error}");
+        assert_eq!(error["type"], "insufficient_quota", "{error}");
+    }
+    assert_eq!(reply.header("x-should-retry"), Some("false"));
+    assert_eq!(reply.header("retry-after"), None, "SDKs would sleep until the window ends");
+}
+
+#[test]
+fn an_exhausted_budget_refuses_in_every_dialect() {
+    run(async {
+        let fixture = SHARED.get().await;
+        let tenant = tenant(
+            fixture,
+            "refuse",
+            "scope: tenant, unit: requests, limit: 1, window: day, at_limit: refuse",
+        )
+        .await;
+        let cases = [
+            ("/v1/chat/completions", chat("gpt-refuse", "hi")),
+            ("/v1/responses", responses("gpt-refuse", "hi")),
+            ("/v1/messages", messages("claude-refuse", "hi")),
+        ];
+        tenant.client.post(cases[0].0, &cases[0].1).await.expect(200);
+        for (path, request) in &cases {
+            for request in [request.clone(), streamed(request.clone())] {
+                let reply = tenant.client.post(path, &request).await;
+                assert_exhausted(path, &reply);
+                let trace = fixture.bulkhead.trace_of(&tenant.name, &reply.trace_id()).await;
+                assert_eq!(trace["outcome"], "refused", "{trace}");
+                assert_eq!(trace["reason"], "insufficient_quota", "{trace}");
+            }
+        }
+        assert_eq!(fixture.provider.seen("gpt-refuse").len(), 1);
+        assert!(fixture.provider.seen("claude-refuse").is_empty());
+    });
+}
+
+#[test]
+fn tokens_are_settled_with_the_providers_count() {
+    run(async {
+        let fixture = SHARED.get().await;
+        // Room for 5 answers of 18 tokens; a sixth could need more than what is left.
+        let tenant = tenant(
+            fixture,
+            "settle",
+            "scope: agent, unit: tokens, limit: 100, window: day, at_limit: refuse",
+        )
+        .await;
+        let mut served = 0;
+        for _ in 0..20 {
+            let reply =
+                tenant.client.post("/v1/chat/completions", &capped(chat("gpt-settle", "hi"), 7)).await;
+            if reply.status != 200 {
+                assert_exhausted("/v1/chat/completions", &reply);
+                break;
+            }
+            served += 1;
+        }
+        // Were the reservations kept, far fewer would fit; were nothing settled, all 20.
+        assert!((3..=5).contains(&served), "{served} requests of 18 tokens in a budget of 100");
+    });
+}
+
+#[test]
+fn fifty_requests_at_once_never_overspend() {
+    run(async {
+        let fixture = SHARED.get().await;
+        let tenant = tenant(
+            fixture,
+            "crowd",
+            "scope: tenant, unit: requests, limit: 5, window: day, at_limit: refuse",
+        )
+        .await;
+        let mut crowd = JoinSet::new();
+        for _ in 0..50 {
+            let client = tenant.client.clone();
+            crowd.spawn(
+                async move { client.post("/v1/chat/completions", &chat("gpt-crowd", "hi")).await.status },
+            );
+        }
+        let statuses = crowd.join_all().await;
+        assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 5, "{statuses:?}");
+        assert_eq!(fixture.provider.seen("gpt-crowd").len(), 5);
+    });
+}
+
+#[test]
+fn fifty_requests_at_once_never_overspend_tokens() {
+    run(async {
+        let fixture = SHARED.get().await;
+        let limit = 700;
+        let budget = format!("scope: tenant, unit: tokens, limit: {limit}, window: day, at_limit: refuse");
+        let tenant = tenant(fixture, "crowd-tokens", &budget).await;
+        // The worst the provider may do: as much as it was allowed, each time.
+        fixture.provider.on_call("gpt-crowd-tokens", |seen| {
+            let allowed = seen.json()["max_tokens"].as_u64().expect("a limit of tokens");
+            let mut answer = chat_answer("many words");
+            answer["usage"] =
+                json!({"prompt_tokens": 8, "completion_tokens": allowed, "total_tokens": allowed + 8});
+            Answer::json(200, &answer)
+        });
+        let mut crowd = JoinSet::new();
+        for _ in 0..50 {
+            let client = tenant.client.clone();
+            let request = capped(chat("gpt-crowd-tokens", "say as much as you may"), 100);
+            crowd.spawn(async move { client.post("/v1/chat/completions", &request).await.status });
+        }
+        let statuses = crowd.join_all().await;
+        let served = fixture.provider.seen("gpt-crowd-tokens").len();
+        assert!(statuses.contains(&200) && statuses.contains(&429), "{statuses:?}");
+        assert!(served * 108 <= limit, "{served} answers of 108 tokens in a budget of {limit}");
+    });
+}
+
+#[test]
+fn a_request_without_a_token_limit_gets_one_that_the_budget_can_pay() {
+    run(async {
+        let fixture = SHARED.get().await;
+        let tenant =
+            tenant(fixture, "ceiling", "scope: tenant, unit: tokens, limit: 500, window: day, at_limit: cut")
+                .await;
+        tenant.client.post("/v1/chat/completions", &chat("gpt-ceiling", "hi")).await.expect(200);
+        let sent = fixture.provider.only("gpt-ceiling").json();
+        let ceiling = sent["max_tokens"].as_u64().or(sent["max_completion_tokens"].as_u64());
+        assert!(ceiling.is_some_and(|tokens| tokens > 0 && tokens <= 500), "{sent}");
+    });
+}
+
+/// A stream that says far more than the budget allows and then claims to be complete.
+async fn assert_cut(
+    name: &str,
+    path: &str,
+    request: fn(&str, &str) -> Value,
+    events: fn(&[&str]) -> Vec<Vec<u8>>,
+) {
+    let fixture = SHARED.get().await;
+    let tenant =
+        tenant(fixture, name, "scope: tenant, unit: tokens, limit: 400, window: day, at_limit: cut").await;
+    let model = model(path, name);
+    let words: Vec<&str> = ["lorem ", "ipsum ", "dolor ", "sit "].into_iter().cycle().take(20_000).collect();
+    fixture.provider.on(&model, Answer::events(events(&words)));
+    let reply = tenant.client.post(path, &streamed(request(&model, "go on and on"))).await.expect(200);
+    assert_eq!(reply.ended, Ended::Complete, "the error event must be framed as it should");
+    let received = reply.events();
+    let error = stream_error(path, &received);
+    match path {
+        "/v1/messages" => assert_eq!(error["type"], "billing_error", "{error}"),
+        _ => assert_eq!(error["code"], "insufficient_quota", "{error}"),
+    }
+    let deltas =
+        received.iter().filter(|event| String::from_utf8_lossy(event).contains("lorem ")).count() * 4;
+    assert!((100..=440).contains(&deltas), "{deltas} words in a budget of 400 tokens");
+    assert_eq!(
+        fixture.provider.only(&model).ended().await,
+        End::Aborted,
+        "the provider must not go on talking"
+    );
+    let trace = fixture.bulkhead.trace_of(&tenant.name, &reply.trace_id()).await;
+    assert_eq!(trace["outcome"], "cut", "{trace}");
+    assert_eq!(trace["tokens"]["estimated"], true, "{trace}");
+    let next = tenant.client.post(path, &request(&model, "more")).await;
+    assert_exhausted(path, &next);
+}
+
+#[test]
+fn a_chat_stream_is_cut_at_the_line() {
+    run(assert_cut("cut-chat", "/v1/chat/completions", chat, openai_stream));
+}
+
+#[test]
+fn a_responses_stream_is_cut_at_the_line() {
+    run(assert_cut("cut-responses", "/v1/responses", responses, responses_stream));
+}
+
+#[test]
+fn a_messages_stream_is_cut_at_the_line() {
+    // Anthropic's own max_tokens is required, so the request names one that the budget cannot pay.
+    fn long(model: &str, text: &str) -> Value {
+        capped(messages(model, text), 100_000)
+    }
+    run(assert_cut("cut-messages", "/v1/messages", long, anthropic_stream));
+}
+
+#[test]
+fn a_failed_request_costs_nothing() {
+    run(async {
+        let fixture = SHARED.get().await;
+        let tenant = tenant(
+            fixture,
+            "failed",
+            "scope: tenant, unit: tokens, limit: 200, window: day, at_limit: refuse",
+        )
+        .await;
+        let busy = json!({"error": {"message": "busy", "type": "server_error", "param": null, "code": null}});
+        let failures = (0..10).map(|_| Answer::json(500, &busy));
+        fixture.provider.on_each("gpt-failed", failures.chain([Answer::json(200, &chat_answer("ok"))]));
+        for _ in 0..10 {
+            tenant
+                .client
+                .post("/v1/chat/completions", &capped(chat("gpt-failed", "hi"), 150))
+                .await
+                .expect(500);
+        }
+        tenant.client.post("/v1/chat/completions", &capped(chat("gpt-failed", "hi"), 150)).await.expect(200);
+    });
+}
+
+#[test]
+fn money_is_counted_at_the_models_price() {
+    run(async {
+        let fixture = SHARED.get().await;
+        let tenant = tenant(
+            fixture,
+            "money",
+            "scope: tenant, unit: usd, limit: \"0.01\", window: month, at_limit: refuse",
+        )
+        .await;
+        let reply = tenant
+            .client
+            .post("/v1/chat/completions", &capped(chat("gpt-4o-mini", "hi"), 7))
+            .await
+            .expect(200);
+        let trace = fixture.bulkhead.trace_of(&tenant.name, &reply.trace_id()).await;
+        // 11 tokens at 0.15 and 7 at 0.60 dollars per million.
+        let cost = trace["cost"].to_string();
+        assert!(cost.contains("5850") || cost.contains("0.00000585"), "{trace}");
+        // 2000 tokens of output at 10 dollars per million exceed a cent.
+        let dear = capped(chat("gpt-5", "hi"), 2000);
+        let reply = tenant.client.post("/v1/chat/completions", &dear).await;
+        assert_exhausted("/v1/chat/completions", &reply);
+        assert!(fixture.provider.seen("gpt-5").is_empty());
+    });
+}
+
+#[test]
+fn what_was_spent_survives_a_restart_and_a_kill() {
+    run(async {
+        let provider = FakeProvider::start().await;
+        let policy = "budgets:\n  - { id: few, scope: tenant, unit: requests, limit: 4, window: day, at_limit: refuse }\n";
+        let options = bulkhead_tests::Options {
+            policy: Some(policy.into()),
+            upstream: Some(provider.url()),
+            ..Default::default()
+        };
+        let mut bulkhead = bulkhead_tests::Bulkhead::start(options).await;
+        let post = async |bulkhead: &bulkhead_tests::Bulkhead| {
+            bulkhead.client().post("/v1/chat/completions", &chat("gpt-restart", "hi")).await.status
+        };
+        assert_eq!((post(&bulkhead).await, post(&bulkhead).await), (200, 200));
+        bulkhead.sigterm();
+        assert_eq!(bulkhead.exited().await, Some(0));
+        bulkhead.restart().await;
+        assert_eq!(post(&bulkhead).await, 200);
+        bulkhead.kill_9();
+        bulkhead.restart().await;
+        assert_eq!((post(&bulkhead).await, post(&bulkhead).await), (200, 429));
+        assert_eq!(provider.seen("gpt-restart").len(), 4);
+    });
+}

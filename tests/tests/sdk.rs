@@ -1,0 +1,154 @@
+//! The official SDKs of OpenAI and Anthropic, in Python and Node, understand what Bulkhead says.
+//!
+//! Needs `python3` with `venv`, and `node` with `npm`; the packages are pinned and kept in the target folder.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use bulkhead_tests::fixture::upstreams;
+use bulkhead_tests::process::binary;
+use bulkhead_tests::provider::Piece;
+use bulkhead_tests::samples::{CARD, github_token};
+use bulkhead_tests::shapes::{CHANNELS, Channel, anthropic_stream, chat, openai_stream, responses_stream};
+use bulkhead_tests::{Answer, Fixture, Shared, run};
+
+static SHARED: Shared = Shared::new(
+    r#"
+dlp:
+  rules:
+    - { detect: ["secret.*"], on: both, action: block }
+    - { detect: [CREDIT_CARD], on: both, action: mask }
+"#,
+);
+
+fn sdk() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk")
+}
+
+/// A folder beside the binary that outlives the run, so that packages are fetched once.
+fn cache(name: &str) -> PathBuf {
+    let folder = binary().parent().and_then(Path::parent).expect("target").join("sdk").join(name);
+    std::fs::create_dir_all(&folder).expect("create the cache");
+    folder
+}
+
+/// Runs a program to its end; fails the test with its output unless it succeeded.
+#[track_caller]
+fn succeed(command: &mut Command) -> String {
+    let output = match command.stdin(Stdio::null()).output() {
+        Ok(output) => output,
+        Err(error) => panic!("{command:?}: {error}; `make setup` installs what the tests need"),
+    };
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{command:?} failed:\n{text}");
+    text
+}
+
+/// Whether what was installed last is what `pinned` says now; notes it otherwise, after `install`.
+fn install_once(folder: &Path, pinned: &[&str], install: impl FnOnce()) {
+    let wanted: String = pinned
+        .iter()
+        .map(|name| std::fs::read_to_string(sdk().join(name)).expect("the pinned versions"))
+        .collect();
+    let note = folder.join("installed");
+    if std::fs::read_to_string(&note).is_ok_and(|installed| installed == wanted) {
+        return;
+    }
+    install();
+    std::fs::write(note, wanted).expect("note the versions");
+}
+
+/// Scripts the provider for what both scripts ask.
+fn script(fixture: &Fixture, secret: &str) {
+    let provider = &fixture.provider;
+    let pieces = ["pay ", &CARD[..7], &CARD[7..], " now"];
+    let leak = ["it is ", &secret[..15], &secret[15..], " there"];
+    let tool = |name: &str| {
+        CHANNELS
+            .iter()
+            .find(|c| c.name == name)
+            .map(|channel: &Channel| channel.events(&pieces))
+            .expect("a channel")
+    };
+    let mut chat_tool = tool("chat tool arguments");
+    // The first delta of a call carries its id and name.
+    let named = String::from_utf8_lossy(&chat_tool[1]).replacen(
+        r#""function":{"#,
+        r#""id":"call_7","type":"function","function":{"name":"write_note","#,
+        1,
+    );
+    chat_tool[1] = named.into_bytes();
+    provider.on("gpt-sdk-stream", Answer::events(openai_stream(&pieces)));
+    provider.on("gpt-sdk-tool", Answer::events(chat_tool));
+    provider.on("gpt-sdk-responses", Answer::events(responses_stream(&pieces)));
+    provider.on("claude-sdk-stream", Answer::events(anthropic_stream(&pieces)));
+    provider.on("claude-sdk-tool", Answer::events(tool("messages tool input")));
+    provider.on("gpt-sdk-leak", Answer::events(openai_stream(&leak)));
+    provider.on("gpt-sdk-leak-responses", Answer::events(responses_stream(&leak)));
+    provider.on("claude-sdk-leak", Answer::events(anthropic_stream(&leak)));
+    provider.on("gpt-sdk-broken", Answer::events(openai_stream(&["one ", "two "])).cut(2, Piece::Hangup));
+    provider
+        .on("claude-sdk-broken", Answer::events(anthropic_stream(&["one ", "two "])).cut(4, Piece::Hangup));
+}
+
+/// Starts everything a script needs and runs it.
+async fn check(language: &str, mut command: Command) {
+    let fixture = SHARED.get().await;
+    let secret = github_token(90);
+    script(fixture, &secret);
+    let own = upstreams(&fixture.provider);
+    let budget =
+        "budgets:\n  - { id: one, scope: tenant, unit: requests, limit: 1, window: day, at_limit: refuse }\n";
+    let broke =
+        fixture.bulkhead.tenant(&format!("broke-{language}"), "sk-a", &format!("{own}{budget}")).await;
+    broke.client.post("/v1/chat/completions", &chat("gpt-x", "hi")).await.expect(200);
+    let limits = "limits: { requests_per_minute: 2 }\n";
+    let slow = fixture.bulkhead.tenant(&format!("slow-{language}"), "sk-a", &format!("{own}{limits}")).await;
+    command
+        .env("BULKHEAD_URL", &fixture.bulkhead.ready.proxy_url)
+        .env("BULKHEAD_KEY", &fixture.bulkhead.ready.api_key)
+        .env("BULKHEAD_BUDGET_KEY", &broke.key)
+        .env("BULKHEAD_RATE_KEY", &slow.key)
+        .env("BULKHEAD_SECRET", &secret)
+        .env("BULKHEAD_CARD", CARD)
+        // A proxy named by the environment would stand between the SDK and Bulkhead.
+        .env("NO_PROXY", "127.0.0.1")
+        .env("no_proxy", "127.0.0.1");
+    let printed = tokio::task::spawn_blocking(move || succeed(&mut command)).await.expect("run the script");
+    assert!(printed.trim_end().ends_with("all passed"), "{printed}");
+}
+
+#[test]
+fn python() {
+    let folder = cache("python");
+    let python = folder.join("venv/bin/python");
+    install_once(&folder, &["requirements.txt"], || {
+        succeed(Command::new("python3").args(["-m", "venv", "--clear"]).arg(folder.join("venv")));
+        succeed(
+            Command::new(&python)
+                .args(["-m", "pip", "install", "--quiet", "-r"])
+                .arg(sdk().join("requirements.txt")),
+        );
+    });
+    let mut command = Command::new(python);
+    command.arg(sdk().join("conformance.py"));
+    run(check("python", command));
+}
+
+#[test]
+fn node() {
+    let folder = cache("node");
+    install_once(&folder, &["package.json", "package-lock.json"], || {
+        for name in ["package.json", "package-lock.json"] {
+            std::fs::copy(sdk().join(name), folder.join(name)).expect("copy the pinned versions");
+        }
+        succeed(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&folder));
+    });
+    // Node looks for packages beside the script, so the script goes where they are.
+    let script = folder.join("conformance.mjs");
+    std::fs::copy(sdk().join("conformance.mjs"), &script).expect("copy the script");
+    let mut command = Command::new("node");
+    command.arg(script);
+    run(check("node", command));
+}
