@@ -18,7 +18,7 @@ use crate::output::Format;
 
 /// Bulkhead: a reverse proxy between your agents and their LLM providers, for many tenants.
 #[derive(Debug, Parser)]
-#[command(name = "bulkhead", version, propagate_version = true, arg_required_else_help = true)]
+#[command(name = "bulkhead", version, arg_required_else_help = true)]
 pub(crate) struct Arguments {
     /// Print JSON instead of tables and sentences
     #[arg(long, global = true)]

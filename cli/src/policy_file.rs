@@ -5,9 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bulkhead_policy::compile::{CompileInput, CompileOptions, Credential, DetectorCache, Layer, compile};
-use bulkhead_policy::document::{
-    CheckOptions, PolicyDocument, RouteDocument, UpstreamDialect, UpstreamDocument,
-};
+use bulkhead_policy::document::{CheckOptions, PolicyDocument, UpstreamDialect, UpstreamDocument};
 use bulkhead_policy::ids::{CredentialId, Revision};
 use chrono::Utc;
 use secrecy::SecretString;
@@ -87,7 +85,7 @@ pub(crate) fn check_layers(
     }
 }
 
-/// Adds dev's upstreams and routes where the document names none: both dialects at one base URL.
+/// Adds dev's upstreams where the document names none: both dialects at one base URL.
 pub(crate) fn complete_for_dev(mut document: PolicyDocument, base_url: &str) -> PolicyDocument {
     if !document.upstreams.is_empty() {
         return document;
@@ -101,9 +99,7 @@ pub(crate) fn complete_for_dev(mut document: PolicyDocument, base_url: &str) -> 
         ("anthropic".to_owned(), upstream(UpstreamDialect::Anthropic)),
         ("openai".to_owned(), upstream(UpstreamDialect::OpenAi)),
     ]);
-    let route =
-        |models: &str, to: &str| RouteDocument { models: vec![models.to_owned()], to: vec![to.to_owned()] };
-    document.routes.get_or_insert_with(|| vec![route("claude-*", "anthropic"), route("*", "openai")]);
+    // Without routes every model goes to the upstream that speaks the caller's dialect.
     document
 }
 
@@ -128,7 +124,7 @@ mod tests {
         let completed = complete_for_dev(document(DEMO), "http://127.0.0.1:4000");
         check_layers(&[(Layer::Tenant, &completed)], None, Upstreams::Anywhere, "demo").expect("compiles");
         assert_eq!(completed.upstreams.len(), 2);
-        assert_eq!(completed.routes.as_ref().map(Vec::len), Some(2));
+        assert_eq!(completed.routes, None);
     }
 
     #[test]

@@ -27,7 +27,7 @@ const PORT: u16 = 5432;
 /// Recovery after a crash replays the log first, which can take a while.
 const READY_SECONDS_MAX: u64 = 120;
 const STOP_SECONDS_MAX: u64 = 30;
-const ORPHAN_ATTEMPTS: u32 = 10;
+const ORPHAN_SECONDS_MAX: u64 = 10;
 
 /// Why the private PostgreSQL did not start or stop.
 #[derive(Debug, thiserror::Error)]
@@ -90,7 +90,7 @@ impl Postgres {
             // Its socket is gone (a cleaned /tmp, a moved data dir): started again it makes a new one.
             server.run_pg_ctl_stop()?;
         } else {
-            server.remove_misleading_process_file()?;
+            server.clear_lock_files()?;
         }
         server.launch()?;
         Ok(server)
@@ -170,19 +170,6 @@ impl Postgres {
     }
 
     fn launch(&self) -> Result<(), StartError> {
-        for _ in 0..ORPHAN_ATTEMPTS {
-            let error = match self.launch_once() {
-                Err(StartError::Failed { output, .. }) if output.contains("shared memory block") => output,
-                other => return other,
-            };
-            // The children of a killed server are still on their way out; PostgreSQL rightly waits for the last one.
-            tracing::debug!(error, "PostgreSQL is not free yet");
-            pause(Duration::from_millis(500));
-        }
-        self.launch_once()
-    }
-
-    fn launch_once(&self) -> Result<(), StartError> {
         let mut start = self.place.command(&self.binaries.program("pg_ctl"));
         start.arg("start").arg("--pgdata").arg(self.place.cluster()).arg("--log").arg(self.place.log());
         start.args(["--wait", "--silent", "--timeout"]).arg(READY_SECONDS_MAX.to_string());
@@ -208,24 +195,44 @@ impl Postgres {
     ///
     /// After a crash of the machine or the container, that number may belong to any other program.
     fn process(&self) -> Option<u32> {
-        let process = self.process_in_file()?;
+        let process = process_in(&self.process_file())?;
         is_server_of(process, &self.place.cluster()).then_some(process)
     }
 
-    fn process_in_file(&self) -> Option<u32> {
-        let text = fs::read_to_string(self.place.cluster().join("postmaster.pid")).ok()?;
-        text.lines().next()?.trim().parse().ok()
+    fn process_file(&self) -> PathBuf {
+        self.place.cluster().join("postmaster.pid")
     }
 
-    /// The process file of a crash, when its number is in use again by another program: PostgreSQL would take that for
-    /// its server. Every other stale file is PostgreSQL's to judge, which also looks for surviving children.
-    fn remove_misleading_process_file(&self) -> Result<(), StartError> {
-        let Some(process) = self.process_in_file() else { return Ok(()) };
-        if command_line(process).is_none() {
-            return Ok(());
+    /// Clears away what a killed server left, where PostgreSQL itself would take it for a running one.
+    ///
+    /// Its two lock files name a process. If that number is in use by another program by now, or its process is dead but
+    /// was never collected (containers whose first process does not do that), PostgreSQL refuses to start. Files whose
+    /// process is gone are PostgreSQL's to judge.
+    fn clear_lock_files(&self) -> Result<(), StartError> {
+        self.wait_for_orphans()?;
+        let socket_lock = self.place.socket_directory().join(format!(".s.PGSQL.{PORT}.lock"));
+        for path in [self.process_file(), socket_lock] {
+            if process_in(&path).and_then(command_line).is_some() {
+                fs::remove_file(&path).map_err(|source| StartError::Folder { path, source })?;
+            }
         }
-        let path = self.place.cluster().join("postmaster.pid");
-        fs::remove_file(&path).map_err(|source| StartError::Folder { path, source })
+        Ok(())
+    }
+
+    /// The children of a killed server end by themselves, and must have: two servers on one cluster destroy it.
+    fn wait_for_orphans(&self) -> Result<(), StartError> {
+        let deadline = Instant::now() + Duration::from_secs(ORPHAN_SECONDS_MAX);
+        loop {
+            let orphans = processes_in(&self.place.cluster());
+            if orphans.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                let output = format!("processes of a killed server still run: {orphans:?}; end them");
+                return Err(StartError::Failed { what: "starting PostgreSQL", output });
+            }
+            pause(Duration::from_millis(50));
+        }
     }
 
     /// Waits until a server that is already there accepts connections; false if its socket does not answer at all.
@@ -233,7 +240,7 @@ impl Postgres {
         let deadline = Instant::now() + Duration::from_secs(READY_SECONDS_MAX);
         let socket = self.place.socket_directory().join(format!(".s.PGSQL.{PORT}"));
         while Instant::now() < deadline && self.process().is_some() {
-            let text = fs::read_to_string(self.place.cluster().join("postmaster.pid")).unwrap_or_default();
+            let text = fs::read_to_string(self.process_file()).unwrap_or_default();
             if text.lines().any(|line| line.trim() == "ready") {
                 return UnixStream::connect(&socket).is_ok();
             }
@@ -275,6 +282,21 @@ fn choose_binaries(cluster: &Path) -> Result<Binaries, StartError> {
             found: majors.join(", "),
         }
     })
+}
+
+/// The process that a lock file names, in its first line.
+fn process_in(lock_file: &Path) -> Option<u32> {
+    fs::read_to_string(lock_file).ok()?.lines().next()?.trim().parse().ok()
+}
+
+/// All processes that work in this folder, as a server and its children do; where there is no `/proc`, none are found
+/// and PostgreSQL's own look at shared memory has to do.
+fn processes_in(cluster: &Path) -> Vec<u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|process| fs::read_link(format!("/proc/{process}/cwd")).is_ok_and(|folder| folder == cluster))
+        .collect()
 }
 
 /// A server works in its cluster's folder and names it on its command line.

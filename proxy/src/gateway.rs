@@ -18,7 +18,7 @@ use bulkhead_dialect::{Dialect, Endpoint, Unknown};
 use bulkhead_policy::document::Capture;
 use bulkhead_policy::ids::Revision;
 use http::Method;
-use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream};
+use pingora::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream};
 use pingora::protocols::http::ServerSession;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -30,6 +30,7 @@ pub(crate) struct Gateway {
     config: Config,
     parts: Parts,
     forwarder: Forwarder,
+    protocols: HttpServerOptions,
     running: AtomicUsize,
     idle: Notify,
     draining: AtomicBool,
@@ -38,10 +39,14 @@ pub(crate) struct Gateway {
 impl Gateway {
     pub(crate) fn new(config: Config, parts: Parts) -> Self {
         let forwarder = Forwarder::new(&config, Arc::clone(&parts.metrics));
+        let mut protocols = HttpServerOptions::default();
+        protocols.h2c = true;
+        protocols.h2_idle_timeout = Some(config.timeouts.head);
         Self {
             config,
             parts,
             forwarder,
+            protocols,
             running: AtomicUsize::new(0),
             idle: Notify::new(),
             draining: AtomicBool::new(false),
@@ -323,6 +328,10 @@ impl HttpServerApp for Gateway {
         let settings = HttpPersistentSettings::for_session(&session);
         let stream = session.finish().await.ok().flatten()?;
         Some(ReusedHttpStream::from_reusable_stream(stream, settings))
+    }
+
+    fn server_options(&self) -> Option<&HttpServerOptions> {
+        Some(&self.protocols)
     }
 
     fn h2_options(&self) -> Option<pingora::protocols::http::v2::server::H2Options> {

@@ -320,30 +320,6 @@ fn what_no_rule_names_passes() {
 }
 
 #[test]
-fn a_value_written_in_wide_digits_is_masked_too() {
-    run(async {
-        let wide: String = CARD
-            .chars()
-            .map(|c| c.to_digit(10).and_then(|d| char::from_u32(0xff10 + d)).unwrap_or(c))
-            .collect();
-        let received = forwarded("/v1/chat/completions", &chat("gpt-wide", &format!("pay {wide} now"))).await;
-        let text = received["messages"][0]["content"].as_str().expect("text");
-        assert!(!text.contains(&wide), "{text}");
-        assert!(text.starts_with("pay ") && text.ends_with(" now"), "{text}");
-    });
-}
-
-#[test]
-fn a_value_with_invisible_characters_inside_is_blocked_too() {
-    run(async {
-        let token = github_token(8);
-        let broken: String = token.chars().flat_map(|c| [c, '\u{200b}']).collect();
-        check_blocked("zero-width spaces", "/v1/chat/completions", chat("gpt-zero-width", &broken), &broken)
-            .await;
-    });
-}
-
-#[test]
 fn both_dialects_refuse_in_their_own_words() {
     run(async {
         let fixture = SHARED.get().await;

@@ -57,7 +57,10 @@ pub(crate) struct DevArgs {
 }
 
 pub(crate) fn run(args: &DevArgs, format: Format) -> Result<(), Failure> {
-    logs::install(LogFormat::Text, if format == Format::Machines { "info" } else { "warn" })?;
+    logs::install(
+        LogFormat::Text,
+        if format == Format::Machines { "info,sqlx=warn" } else { "warn,sqlx=error" },
+    )?;
     // Before anything is created: a mistake in the policy or the URL changes nothing.
     let document = source_document(args)?;
     let stop = StopSignal::install()?;

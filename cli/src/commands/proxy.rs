@@ -22,7 +22,7 @@ pub(crate) struct ProxyArgs {
 pub(crate) fn run(args: &ProxyArgs) -> Result<(), Failure> {
     let config = config::load(&args.config)?;
     let master_key = master_key(&config)?;
-    logs::install(LogFormat::Json, "info")?;
+    logs::install(LogFormat::Json, "info,sqlx=warn")?;
     let stop = StopSignal::install()?;
     let node = Node::start(NodeSettings {
         proxy: config.proxy,

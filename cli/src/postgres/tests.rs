@@ -37,11 +37,11 @@ fn a_half_made_cluster_is_made_again_and_a_crashed_server_recovers() {
     assert_eq!(second.process(), Some(process));
     assert_eq!(second.url(), url);
 
-    // What a kill -9 of both leaves: a stale process file, here with a number that is in use by another program.
+    // What a kill -9 of both leaves: stale lock files, here with a number that is in use by another program.
     second.stop().expect("stops");
     fs::write(base.join("cluster/postmaster.pid"), format!("{}\n", std::process::id()))
         .expect("a stale file");
-    let third = Postgres::start(&folder.0).expect("ignores the stale process file");
+    let third = Postgres::start(&folder.0).expect("ignores the stale lock files");
     assert!(third.process().is_some_and(|process| process != std::process::id()));
     third.stop().expect("stops");
 
