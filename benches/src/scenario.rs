@@ -53,7 +53,7 @@ impl Kind {
 }
 
 /// A card in every answer, cut over two events of a stream: Bulkhead must mask it, the others pass it.
-pub const CARD_PARTS: [&str; 2] = ["4539 5787", " 6362 1486"];
+pub const CARD_PARTS: [&str; 2] = [" 4539 5787", " 6362 1486"];
 
 /// One line of the benchmark.
 #[derive(Clone, Debug)]

@@ -41,6 +41,12 @@ pub(crate) fn load(path: &Path) -> Result<Config, Failure> {
     Ok(config.beside(path.parent().unwrap_or(Path::new("."))))
 }
 
+/// Reads the sections of the data plane from the process's environment alone.
+pub(crate) fn proxy_from_environment() -> Result<bulkhead_proxy::Config, Failure> {
+    let read = raw::read("", &|name| std::env::var(name).ok()).and_then(|raw| proxy(&raw));
+    read.map_err(Failure::Usage)
+}
+
 /// Reads and checks a configuration.
 ///
 /// # Errors

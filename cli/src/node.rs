@@ -6,7 +6,6 @@
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bulkhead_policy::crypto::MasterKey;
@@ -44,7 +43,7 @@ pub(crate) struct Node {
     runtime: tokio::runtime::Runtime,
     service: Service,
     snapshot: SnapshotHandle,
-    shipper: JoinHandle<()>,
+    shipper: tokio::task::JoinHandle<()>,
     feed: tokio::task::JoinHandle<()>,
     partitions: tokio::task::JoinHandle<()>,
     stop_feed: watch::Sender<bool>,
@@ -94,11 +93,7 @@ impl Node {
             )?
         };
         let feed = runtime.spawn(sync.run(stopped));
-        // A thread of its own: compiling policies on the runtime's threads must not hold up traces.
-        let handle = runtime.handle().clone();
-        let shipper = std::thread::Builder::new()
-            .name("bulkhead-shipper".to_owned())
-            .spawn(move || handle.block_on(shipper.run()))?;
+        let shipper = runtime.spawn(shipper.run());
         let partitions = runtime.spawn(keep_partitions(writer));
         Ok(Self { runtime, service, snapshot, shipper, feed, partitions, stop_feed })
     }
@@ -123,12 +118,12 @@ impl Node {
         let served = self.service.run(stop.receiver());
         self.partitions.abort();
         // The data plane is gone and with it every sender of traces: the shipper ends when its queue is empty.
-        let shipped = self.shipper.join();
+        let shipped = self.runtime.block_on(self.shipper);
         self.stop_feed.send_replace(true);
         let fed = self.runtime.block_on(self.feed);
         self.runtime.shutdown_timeout(Duration::from_secs(1));
         served?;
-        shipped.map_err(|_| Failure::failed("the shipper of traces panicked"))?;
+        shipped?;
         fed?;
         Ok(())
     }

@@ -102,6 +102,16 @@ impl Postgres {
         format!("postgres:///{DATABASE}?host={directory}&port={PORT}&user={ADMINISTRATOR}&sslmode=disable")
     }
 
+    /// Starts the server again if it has died; true if it had.
+    pub(crate) fn revive(&self) -> Result<bool, StartError> {
+        if self.process().is_some() {
+            return Ok(false);
+        }
+        self.clear_lock_files()?;
+        self.launch()?;
+        Ok(true)
+    }
+
     /// Stops the server and waits for it.
     pub(crate) fn stop(mut self) -> Result<(), StartError> {
         self.stopped = true;

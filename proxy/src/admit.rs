@@ -107,6 +107,8 @@ pub(crate) fn may_call(key: &KeyContext, endpoint: Endpoint, model: Option<&str>
             "operation_not_allowed",
             format!("the operation `{operation}` is not allowed for this key"),
         ),
-        NotAllowed::Model => Rejection::not_allowed("model_not_allowed", "the model is not allowed for this key"),
+        NotAllowed::Model => {
+            Rejection::not_allowed("model_not_allowed", "the model is not allowed for this key")
+        }
     })
 }

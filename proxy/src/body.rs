@@ -115,7 +115,9 @@ fn decode(encoding: Encoding, encoded: &[u8], max: usize) -> Result<Bytes, Rejec
         // "deflate" means the zlib format (RFC 9110 section 8.4.1.2).
         Encoding::Deflate => read_capped(flate2::read::ZlibDecoder::new(encoded), cap),
         Encoding::Brotli => read_capped(brotli::Decompressor::new(encoded, 4096), cap),
-        Encoding::Zstd => zstd::stream::read::Decoder::new(encoded).and_then(|decoder| read_capped(decoder, cap)),
+        Encoding::Zstd => {
+            zstd::stream::read::Decoder::new(encoded).and_then(|decoder| read_capped(decoder, cap))
+        }
     };
     match decoded {
         Ok(bytes) if bytes.len() > cap => Err(Rejection::body_too_large(cap)),

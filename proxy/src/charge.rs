@@ -2,7 +2,8 @@
 //!
 //! 1. Nothing is forwarded before the worst case is reserved in every budget the request falls under.
 //! 2. Where a budget cannot take the worst case, the answer's ceiling is lowered to what it can, and that
-//!    ceiling is written into the request: the provider itself stops there.
+//!    ceiling is written into the request: the provider itself stops there. Only a ceiling that the caller
+//!    named is refused instead, if the budget's `at_limit` is `refuse`.
 //! 3. While an answer streams, our own count is watched. Past the reserved line more is reserved; where a
 //!    `cut` budget has no more, the stream ends at the line.
 //! 4. A [`Charge`] that is dropped unsettled charges what was counted if the upstream had begun to answer,
@@ -38,11 +39,18 @@ pub(crate) struct Estimate {
     /// All answers together.
     output_tokens: u64,
     choices: u64,
+    /// The caller named the ceiling.
+    ceiling_is_asked: bool,
 }
 
 impl Estimate {
     /// Estimates a request from its head and the size of its body.
-    pub(crate) fn new(operation: Operation, head: &RequestHead, body_len: usize, price: Option<Price>) -> Self {
+    pub(crate) fn new(
+        operation: Operation,
+        head: &RequestHead,
+        body_len: usize,
+        price: Option<Price>,
+    ) -> Self {
         let input_tokens = (body_len as u64).div_ceil(INPUT_BYTES_PER_TOKEN);
         let choices = head.choices.max(1);
         let ceiling = || {
@@ -50,20 +58,22 @@ impl Estimate {
             let of_model = price.and_then(|price| price.max_output_tokens);
             asked.or(of_model).unwrap_or(OUTPUT_TOKENS_UNKNOWN)
         };
-        match operation {
-            Operation::Models | Operation::CountTokens => {
-                Self { price: None, input_tokens: 0, output_tokens: 0, choices }
-            }
-            Operation::Embeddings => Self { price, input_tokens, output_tokens: 0, choices },
+        let ceiling_is_asked = head.max_output_tokens.is_some();
+        let (price, input_tokens, output_tokens) = match operation {
+            Operation::Models | Operation::CountTokens => (None, 0, 0),
+            Operation::Embeddings => (price, input_tokens, 0),
             Operation::Chat | Operation::Completions | Operation::Responses | Operation::Messages => {
-                Self { price, input_tokens, output_tokens: ceiling().saturating_mul(choices), choices }
+                (price, input_tokens, ceiling().saturating_mul(choices))
             }
-        }
+        };
+        Self { price, input_tokens, output_tokens, choices, ceiling_is_asked }
     }
 
     fn amount(&self, output_tokens: u64, requests: u64) -> Amount {
         Amount {
-            cost: self.price.map_or(NanoUsd::ZERO, |price| price.worst_case(self.input_tokens, output_tokens)),
+            cost: self
+                .price
+                .map_or(NanoUsd::ZERO, |price| price.worst_case(self.input_tokens, output_tokens)),
             tokens: self.input_tokens.saturating_add(output_tokens),
             requests,
         }
@@ -71,7 +81,8 @@ impl Estimate {
 
     /// How many output tokens a reservation that may have been granted in part covers.
     fn covered(&self, reservation: &Reservation) -> u64 {
-        let by_tokens = reservation.granted(BudgetUnit::Tokens).map(|all| all.saturating_sub(self.input_tokens));
+        let by_tokens =
+            reservation.granted(BudgetUnit::Tokens).map(|all| all.saturating_sub(self.input_tokens));
         let by_money = match (reservation.granted(BudgetUnit::Usd), self.price) {
             (Some(nano), Some(price)) => price.affordable_output(NanoUsd::new(nano), self.input_tokens),
             _ => None,
@@ -116,8 +127,16 @@ impl Charge {
         let exhausted = |error: &Exhausted| Rejection::budget_exhausted(dialect, error.budget.as_str());
         let useful = OUTPUT_TOKENS_MIN.saturating_mul(estimate.choices).min(estimate.output_tokens);
         let least = estimate.amount(useful, 1);
-        let mut reservation =
-            Reservation::take_up_to(ledgers, least, wanted, now).map_err(|error| exhausted(&error))?;
+        let mut reservation = match Reservation::take(ledgers, wanted, now) {
+            Ok(reservation) => reservation,
+            // What the caller asked for in numbers is refused rather than shortened, if the budget says so.
+            Err(error) if estimate.ceiling_is_asked && error.at_limit == AtLimit::Refuse => {
+                return Err(exhausted(&error));
+            }
+            Err(_) => {
+                Reservation::take_up_to(ledgers, least, wanted, now).map_err(|error| exhausted(&error))?
+            }
+        };
         let line = estimate.covered(&reservation);
         let mut ceiling = None;
         if line < estimate.output_tokens {
@@ -164,15 +183,23 @@ impl Charge {
     }
 
     /// Settles with the provider's usage, or with our own count where it reported none.
-    pub(crate) fn settle(&mut self, usage: Option<Usage>, price: Option<Price>) -> Settlement {
+    ///
+    /// `complete` says that the usage is the final one. That of an answer which broke off counts less than
+    /// was produced, so our own count stands beside it.
+    pub(crate) fn settle(
+        &mut self,
+        usage: Option<Usage>,
+        complete: bool,
+        price: Option<Price>,
+    ) -> Settlement {
         let Some(reservation) = self.reservation.take() else { return Settlement::default() };
         let tokens = match usage {
             Some(usage) => TraceTokens {
                 input: usage.input,
                 cached_input: usage.cached_input,
-                output: usage.output,
+                output: if complete { usage.output } else { usage.output.max(self.counted()) },
                 reasoning: usage.reasoning,
-                estimated: false,
+                estimated: !complete,
             },
             None => TraceTokens {
                 input: self.estimate.input_tokens,
@@ -202,7 +229,7 @@ impl Charge {
 impl Drop for Charge {
     fn drop(&mut self) {
         if self.answered && self.reservation.is_some() {
-            self.settle(None, None);
+            self.settle(None, false, None);
         }
     }
 }

@@ -127,14 +127,21 @@ impl Forwarder {
         self.metrics.upstream_attempts.with_label_values(&[label]).inc();
     }
 
-    async fn attempt(&self, upstream: &Upstream, outbound: &Outbound<'_>, attempt: u16) -> Result<Reply, Failure> {
+    async fn attempt(
+        &self,
+        upstream: &Upstream,
+        outbound: &Outbound<'_>,
+        attempt: u16,
+    ) -> Result<Reply, Failure> {
         let head = rewrite::request_head(&outbound.caller, outbound.endpoint, upstream, outbound.body.len())
             .map_err(|_| Failure::Internal)?;
-        let addresses = self.resolver.addresses(&upstream.base.host, upstream.base.port).await.map_err(|error| {
-            tracing::warn!(upstream = &*upstream.name, %error, "upstream not resolved");
-            Failure::Unreachable
-        })?;
-        let address = addresses.get(usize::from(attempt) % addresses.len().max(1)).ok_or(Failure::Unreachable)?;
+        let addresses =
+            self.resolver.addresses(&upstream.base.host, upstream.base.port).await.map_err(|error| {
+                tracing::warn!(upstream = &*upstream.name, %error, "upstream not resolved");
+                Failure::Unreachable
+            })?;
+        let address =
+            addresses.get(usize::from(attempt) % addresses.len().max(1)).ok_or(Failure::Unreachable)?;
         let peer = self.peer(*address, upstream, outbound.tenant);
         let connected = self.connector.get_http_session(&peer).await;
         let (mut session, _reused) = connected.map_err(|error| {

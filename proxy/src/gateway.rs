@@ -150,7 +150,6 @@ impl Gateway {
         recorder.record.request_bytes = raw.len() as u64;
         let judged = judge::judge(&exchange, raw, recorder).await?;
         let (body, mut charge) = self.reserve(&exchange, &judged, arrival)?;
-        recorder.request_body(&judged.masked);
 
         // 7 route
         let upstreams = judge::route(&exchange, judged.head.model.as_deref())?;
@@ -246,20 +245,33 @@ impl Gateway {
     }
 
     /// Refuses a request that belongs to nobody we know.
-    async fn turn_away(&self, session: &mut ServerSession, dialect: Dialect, arrival: &Arrival, rejection: Rejection) {
+    async fn turn_away(
+        &self,
+        session: &mut ServerSession,
+        dialect: Dialect,
+        arrival: &Arrival,
+        rejection: Rejection,
+    ) {
         count_failure(self.metrics(), &rejection);
         let no_revision: Option<Revision> = None;
-        let _caller_may_have_left = respond::refuse(session, dialect, &rejection, arrival.id, no_revision).await;
+        let _caller_may_have_left =
+            respond::refuse(session, dialect, &rejection, arrival.id, no_revision).await;
     }
 }
 
-fn settle(charge: &mut Charge, exchange: &Exchange, answer: Answer, is_success: bool, recorder: &mut Recorder) {
+fn settle(
+    charge: &mut Charge,
+    exchange: &Exchange,
+    answer: Answer,
+    is_success: bool,
+    recorder: &mut Recorder,
+) {
     if !is_success {
         charge.release();
     }
     let served = answer.model.as_deref();
     let price = served.and_then(|model| exchange.key.policy().price(model));
-    let settlement = charge.settle(answer.usage, price);
+    let settlement = charge.settle(answer.usage, answer.complete, price);
     for alert in &settlement.alerts {
         tracing::warn!(
             tenant = %alert.key.tenant, budget = %alert.key.budget, subject = %alert.key.subject,

@@ -21,7 +21,8 @@ pub(crate) fn is_credential(name: &HeaderName) -> bool {
 /// 401 without a well-formed key, 400 with two different ones: a proxy before us and we might each pick another.
 pub(crate) fn api_key(headers: &HeaderMap) -> Result<ApiKey, Rejection> {
     let bearer = headers.get_all(header::AUTHORIZATION).iter().map(|value| bearer_token(value.as_bytes()));
-    let plain = KEY_HEADERS.iter().flat_map(|name| headers.get_all(*name)).map(|value| value.as_bytes().trim_ascii());
+    let plain =
+        KEY_HEADERS.iter().flat_map(|name| headers.get_all(*name)).map(|value| value.as_bytes().trim_ascii());
     let mut shown: Option<&[u8]> = None;
     for token in bearer.chain(plain) {
         match shown {

@@ -10,7 +10,7 @@ use bulkhead_dialect::json::{Document, Limits, splice};
 use bulkhead_dialect::request::{self, RequestHead, include_usage_edit, max_output_tokens_edit};
 use bulkhead_dialect::{Dialect, Endpoint, Operation};
 use bulkhead_policy::compile::{TenantPolicy, Upstream};
-use bulkhead_policy::document::{Uninspectable, UpstreamDialect};
+use bulkhead_policy::document::{Capture, Uninspectable, UpstreamDialect};
 use bulkhead_policy::ledger::BudgetUnit;
 use bulkhead_policy::prices::Price;
 use bulkhead_policy::snapshot::KeyContext;
@@ -22,10 +22,10 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub(crate) struct Judged {
     pub(crate) head: RequestHead,
-    /// As the caller meant it, with everything masked.
-    pub(crate) masked: Bytes,
-    /// `masked` with what we ask for ourselves.
+    /// What goes upstream: the caller's body with everything masked, and what we ask for ourselves.
     pub(crate) body: Bytes,
+    /// The copy for the trace, if the policy keeps one: no found value stands in it.
+    pub(crate) captured: Option<Bytes>,
     /// The usage chunk was asked for by us and must not reach the caller.
     pub(crate) asked_for_usage: bool,
 }
@@ -42,7 +42,11 @@ struct Verdict {
 ///
 /// # Errors
 /// 400 for a body that cannot be read, is not allowed, or is blocked.
-pub(crate) async fn judge(exchange: &Exchange, raw: Bytes, recorder: &mut Recorder) -> Result<Judged, Rejection> {
+pub(crate) async fn judge(
+    exchange: &Exchange,
+    raw: Bytes,
+    recorder: &mut Recorder,
+) -> Result<Judged, Rejection> {
     let (endpoint, policy) = (exchange.endpoint, Arc::clone(exchange.key.policy()));
     if endpoint.operation == Operation::Models {
         return Ok(Judged::default());
@@ -57,9 +61,11 @@ pub(crate) async fn judge(exchange: &Exchange, raw: Bytes, recorder: &mut Record
     recorder.record.model_asked.clone_from(&judged.head.model);
     recorder.record.streamed = judged.head.stream;
     recorder.found(findings);
+    if let Some(captured) = &judged.captured {
+        recorder.request_body(captured);
+    }
     may_call(&exchange.key, endpoint, judged.head.model.as_deref())?;
     if !blocked.is_empty() {
-        recorder.request_body(&judged.masked);
         return Err(Rejection::dlp_blocked("request", blocked));
     }
     let opaque = judged.head.binary_parts || judged.head.token_arrays;
@@ -77,13 +83,13 @@ fn inspect(policy: &TenantPolicy, endpoint: Endpoint, raw: &Bytes) -> Result<Ver
     let document = Document::parse(raw, &Limits::REQUEST).map_err(|error| Rejection::bad_json(&error))?;
     let head = request::read(endpoint, &document).map_err(Rejection::bad_request)?;
     let inspected = whole::json(policy.request_rules(), raw, &document, Direction::Request);
-    let masked = inspected.apply(raw);
     let (body, asked_for_usage) = match include_usage_edit(endpoint, &document) {
         Some(edit) => (with_edit(raw, &inspected, edit), !head.include_usage),
-        None => (masked.clone(), false),
+        None => (inspected.apply(raw), false),
     };
+    let captured = (policy.capture() == Capture::Masked).then(|| inspected.for_trace(raw));
     let Inspected { findings, blocked, .. } = inspected;
-    Ok(Verdict { judged: Judged { head, masked, body, asked_for_usage }, findings, blocked })
+    Ok(Verdict { judged: Judged { head, body, captured, asked_for_usage }, findings, blocked })
 }
 
 fn with_edit(raw: &[u8], inspected: &Inspected, edit: bulkhead_dialect::json::Splice<'static>) -> Bytes {
@@ -98,8 +104,8 @@ fn with_edit(raw: &[u8], inspected: &Inspected, edit: bulkhead_dialect::json::Sp
 /// # Errors
 /// 500 if the body we have just read cannot be read again.
 pub(crate) fn with_ceiling(endpoint: Endpoint, body: &Bytes, ceiling: u64) -> Result<Bytes, Rejection> {
-    let document =
-        Document::parse(body, &Limits::REQUEST).map_err(|_| Rejection::internal("lowering the answer's ceiling"))?;
+    let document = Document::parse(body, &Limits::REQUEST)
+        .map_err(|_| Rejection::internal("lowering the answer's ceiling"))?;
     Ok(match max_output_tokens_edit(endpoint, &document, ceiling) {
         Some(edit) => splice(body, &[edit]).into(),
         None => body.clone(),
@@ -131,7 +137,11 @@ pub(crate) fn route<'a>(exchange: &'a Exchange, model: Option<&str>) -> Result<V
 ///
 /// # Errors
 /// 400 where a budget counts money and the model has no price: what cannot be counted is not let through.
-pub(crate) fn price(key: &KeyContext, endpoint: Endpoint, model: Option<&str>) -> Result<Option<Price>, Rejection> {
+pub(crate) fn price(
+    key: &KeyContext,
+    endpoint: Endpoint,
+    model: Option<&str>,
+) -> Result<Option<Price>, Rejection> {
     let is_free = matches!(endpoint.operation, Operation::Models | Operation::CountTokens);
     let Some(model) = model.filter(|_| !is_free) else { return Ok(None) };
     let price = key.policy().price(model);

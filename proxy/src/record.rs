@@ -11,7 +11,7 @@ use bulkhead_dialect::{Dialect, Operation};
 use bulkhead_dlp::Action;
 use bulkhead_policy::ids::{AgentId, KeyId, Revision, TenantId, TraceId};
 use bulkhead_policy::money::NanoUsd;
-use bulkhead_policy::trace::{Outcome, Timings, TraceBodies, TraceRecord, TraceTokens};
+use bulkhead_policy::trace::{FINDINGS_MAX, Outcome, Timings, TraceBodies, TraceRecord, TraceTokens};
 use bytes::Bytes;
 use chrono::{DateTime, SubsecRound, Utc};
 use std::borrow::Cow;
@@ -127,25 +127,33 @@ impl Recorder {
 
     /// Bytes that left towards the caller.
     pub(crate) fn sent(&mut self, bytes: &Bytes) {
-        if self.record.timings.first_byte_micros.is_none() && !bytes.is_empty() {
+        self.sent_as(bytes.len(), bytes);
+    }
+
+    /// Bytes that left towards the caller, and what the trace keeps of them.
+    pub(crate) fn sent_as(&mut self, sent: usize, captured: &Bytes) {
+        if self.record.timings.first_byte_micros.is_none() && sent > 0 {
             self.record.timings.first_byte_micros = Some(micros(self.started.elapsed()));
         }
-        self.record.response_bytes += bytes.len() as u64;
+        self.record.response_bytes += sent as u64;
         if let Some(capture) = &mut self.capture {
-            capture.truncated |= keep(&mut capture.response, bytes, capture.max);
+            capture.truncated |= keep(&mut capture.response, captured, capture.max);
+        }
+    }
+
+    /// Drops what was kept of the answer.
+    pub(crate) fn forget_response(&mut self) {
+        if let Some(capture) = &mut self.capture {
+            capture.response.clear();
+            capture.truncated = true;
         }
     }
 
     pub(crate) fn found(&mut self, findings: Findings) {
         self.strictest = self.strictest.max(findings.strictest);
-        let mut all = Findings {
-            kept: std::mem::take(&mut self.record.findings),
-            total: self.record.findings_total,
-            strictest: None,
-        };
-        all.append(findings);
-        self.record.findings = all.kept;
-        self.record.findings_total = all.total;
+        self.record.findings_total += findings.total;
+        let room = FINDINGS_MAX.saturating_sub(self.record.findings.len());
+        self.record.findings.extend(findings.kept.into_iter().take(room));
     }
 
     /// Adds time that the proxy itself spent, as opposed to waiting for others.
@@ -254,7 +262,10 @@ fn text(bytes: Vec<u8>) -> Option<String> {
     if bytes.is_empty() {
         return None;
     }
-    Some(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+    Some(
+        String::from_utf8(bytes)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
+    )
 }
 
 fn micros(duration: Duration) -> u64 {

@@ -70,7 +70,12 @@ impl Rejection {
         Self { final_answer: true, ..Self::new(400, ErrorKind::InvalidRequest, code, message) }
     }
 
-    fn failed(status: u16, kind: ErrorKind, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+    fn failed(
+        status: u16,
+        kind: ErrorKind,
+        code: &'static str,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Self {
         let source = if status == 500 { Source::Internal } else { Source::Upstream };
         Self { outcome: Outcome::Failed, source, ..Self::new(status, kind, code, message) }
     }
@@ -162,14 +167,17 @@ impl Rejection {
     pub(crate) fn body_unreadable(error: &pingora::Error) -> Self {
         use pingora::ErrorType::{ConnectionClosed, ReadError, ReadTimedout, WriteError};
         match error.etype() {
-            ReadTimedout => Self::new(408, ErrorKind::InvalidRequest, "body_timeout", "the request body stalled"),
+            ReadTimedout => {
+                Self::new(408, ErrorKind::InvalidRequest, "body_timeout", "the request body stalled")
+            }
             ConnectionClosed | ReadError | WriteError => Self::client_gone(),
             _ => Self::invalid("malformed_body", "the request body is not framed as its headers say"),
         }
     }
 
     pub(crate) fn unknown_encoding() -> Self {
-        let message = "the Content-Encoding is not one that can be inspected; send identity, gzip, deflate, br or zstd";
+        let message =
+            "the Content-Encoding is not one that can be inspected; send identity, gzip, deflate, br or zstd";
         Self { outcome: Outcome::Blocked, ..Self::invalid("uninspectable", message) }
     }
 
@@ -188,7 +196,8 @@ impl Rejection {
     }
 
     pub(crate) fn bad_json(error: &JsonError) -> Self {
-        let message = format!("the request body is not JSON: at byte {}, expected {}", error.offset, error.expected);
+        let message =
+            format!("the request body is not JSON: at byte {}, expected {}", error.offset, error.expected);
         Self::invalid("invalid_json", message)
     }
 
@@ -214,16 +223,23 @@ impl Rejection {
     }
 
     pub(crate) fn upstream_timeout() -> Self {
-        Self::failed(504, ErrorKind::UpstreamTimeout, "upstream_timeout", "the upstream did not answer in time")
+        Self::failed(
+            504,
+            ErrorKind::UpstreamTimeout,
+            "upstream_timeout",
+            "the upstream did not answer in time",
+        )
     }
 
     pub(crate) fn answer_too_large(max: usize) -> Self {
-        let message = format!("the upstream's answer holds more than {max} bytes where it must be inspected whole");
+        let message =
+            format!("the upstream's answer holds more than {max} bytes where it must be inspected whole");
         Self::failed(502, ErrorKind::Upstream, "upstream_answer_too_large", message)
     }
 
     pub(crate) fn answer_uninspectable() -> Self {
-        let message = "the upstream's answer is in a form that cannot be inspected, and the policy blocks those";
+        let message =
+            "the upstream's answer is in a form that cannot be inspected, and the policy blocks those";
         Self {
             outcome: Outcome::Blocked,
             source: Source::Upstream,

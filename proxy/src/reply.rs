@@ -9,6 +9,7 @@
 use crate::charge::Charge;
 use crate::config::Config;
 use crate::forward::{Reply, while_caller_stays};
+use crate::inspect::Findings;
 use crate::inspect::stream::{Stop, StreamInspector, StreamOptions};
 use crate::inspect::whole::{self, Inspected};
 use crate::record::Recorder;
@@ -16,7 +17,7 @@ use crate::rejection::Rejection;
 use crate::respond::write_whole;
 use crate::rewrite::response_head;
 use bulkhead_dialect::json::{Document, Limits};
-use bulkhead_dialect::response::{self, blank_logprobs};
+use bulkhead_dialect::response::{self, ResponseFacts, blank_logprobs};
 use bulkhead_dialect::{Endpoint, Usage};
 use bulkhead_policy::compile::TenantPolicy;
 use bulkhead_policy::document::Uninspectable;
@@ -52,6 +53,8 @@ pub(crate) struct Relay<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Answer {
     pub(crate) usage: Option<Usage>,
+    /// The usage is the final one; else it is what the provider had counted when the answer broke off.
+    pub(crate) complete: bool,
     pub(crate) model: Option<String>,
 }
 
@@ -97,8 +100,13 @@ impl Relay<'_> {
         let raw = self.read_whole(session, reply).await?;
         let started = Instant::now();
         let is_success = reply.head.status.is_success();
-        let inspected = if body == Body::Opaque { Whole::untouched(raw) } else { self.inspect_whole(raw).await? };
+        let inspected = if body == Body::Opaque {
+            Whole::new(Inspected::default(), &raw, ResponseFacts::default())
+        } else {
+            self.inspect_whole(raw).await?
+        };
         answer.usage = inspected.usage.filter(|_| is_success);
+        answer.complete = true;
         answer.model = inspected.model;
         if is_success && answer.usage.is_none() {
             // No usage: the body's size is the best count there is. A whole answer cannot be cut any more.
@@ -109,13 +117,14 @@ impl Relay<'_> {
         if !inspected.blocked.is_empty() {
             return Err(Rejection::dlp_blocked("answer", inspected.blocked));
         }
-        let mut head = response_head(&reply.head, self.identity).map_err(|_| Rejection::internal("writing the head"))?;
+        let mut head =
+            response_head(&reply.head, self.identity).map_err(|_| Rejection::internal("writing the head"))?;
         if let (Body::Opaque, Some(encoding)) = (body, reply.head.headers.get(header::CONTENT_ENCODING)) {
             head.insert_header(header::CONTENT_ENCODING, encoding.clone())
                 .map_err(|_| Rejection::internal("writing the head"))?;
         }
         self.recorder.record.status = head.status.as_u16();
-        self.recorder.sent(&inspected.body);
+        self.recorder.sent_as(inspected.body.len(), &inspected.captured);
         write_whole(session, head, inspected.body).await.map_err(|_| Rejection::client_gone())
     }
 
@@ -145,9 +154,9 @@ impl Relay<'_> {
     async fn inspect_whole(&self, raw: Bytes) -> Result<Whole, Rejection> {
         let (policy, endpoint) = (Arc::clone(&self.policy), self.endpoint);
         if raw.len() <= INLINE_INSPECT_BYTES {
-            return Ok(inspect(&policy, endpoint, raw));
+            return Ok(inspect(&policy, endpoint, &raw));
         }
-        let inspected = tokio::task::spawn_blocking(move || inspect(&policy, endpoint, raw)).await;
+        let inspected = tokio::task::spawn_blocking(move || inspect(&policy, endpoint, &raw)).await;
         inspected.map_err(|_| Rejection::internal("inspecting the answer"))
     }
 
@@ -171,8 +180,14 @@ impl Relay<'_> {
         self.write_stream_head(session, reply).await?;
         let result = self.pump(session, reply, &mut inspector).await;
         answer.usage = inspector.usage();
+        answer.complete = result.is_ok();
         answer.model = inspector.model().map(str::to_owned);
-        self.recorder.found(inspector.take_findings());
+        let findings = inspector.take_findings();
+        if findings.has_alerts() {
+            // What alerts passes in clear, possibly in pieces: the trace must not keep it.
+            self.recorder.forget_response();
+        }
+        self.recorder.found(findings);
         self.recorder.record.uninspected |= inspector.uninspected();
         let Err(rejection) = result else {
             return session.finish_body().await.map_err(|_| Rejection::client_gone());
@@ -186,7 +201,11 @@ impl Relay<'_> {
         Err(rejection)
     }
 
-    async fn write_stream_head(&mut self, session: &mut ServerSession, reply: &Reply) -> Result<(), Rejection> {
+    async fn write_stream_head(
+        &mut self,
+        session: &mut ServerSession,
+        reply: &Reply,
+    ) -> Result<(), Rejection> {
         let internal = |_| Rejection::internal("writing the head");
         let mut head = response_head(&reply.head, self.identity).map_err(internal)?;
         if !session.is_http2() {
@@ -253,7 +272,8 @@ impl Relay<'_> {
             while let Some(progress) = inspector.step(out).map_err(|stop| stopped(stop, self.config))? {
                 *finished |= progress.finished || progress.failed;
                 if let Err(exhausted) = self.charge.count(inspector.text_bytes()) {
-                    let rejection = Rejection::budget_exhausted(self.endpoint.dialect, exhausted.budget.as_str());
+                    let rejection =
+                        Rejection::budget_exhausted(self.endpoint.dialect, exhausted.budget.as_str());
                     return Err(rejection.while_streaming());
                 }
             }
@@ -296,9 +316,11 @@ fn stopped(stop: Stop, config: &Config) -> Rejection {
 
 fn classify(head: &ResponseHeader) -> Body {
     let encoded = head.headers.get(header::CONTENT_ENCODING).is_some_and(|value| value != "identity");
-    let content_type = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let content_type =
+        head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let media = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-    let is_text = media.is_empty() || media.starts_with("text/") || media.ends_with("json") || media.ends_with("xml");
+    let is_text =
+        media.is_empty() || media.starts_with("text/") || media.ends_with("json") || media.ends_with("xml");
     match (encoded, media.as_str()) {
         (true, _) => Body::Opaque,
         (false, "text/event-stream") => Body::EventStream,
@@ -310,42 +332,38 @@ fn classify(head: &ResponseHeader) -> Body {
 /// A whole body after inspection.
 struct Whole {
     body: Bytes,
-    findings: crate::inspect::Findings,
+    /// The copy for the trace; the body itself where they are the same.
+    captured: Bytes,
+    findings: Findings,
     blocked: Vec<String>,
     usage: Option<Usage>,
     model: Option<String>,
 }
 
 impl Whole {
-    fn untouched(body: Bytes) -> Self {
-        Self { body, findings: Default::default(), blocked: Vec::new(), usage: None, model: None }
+    fn new(inspected: Inspected, raw: &Bytes, facts: ResponseFacts) -> Self {
+        Self {
+            body: inspected.apply(raw),
+            captured: inspected.for_trace(raw),
+            findings: inspected.findings,
+            blocked: inspected.blocked,
+            usage: facts.usage,
+            model: facts.model,
+        }
     }
 }
 
-fn inspect(policy: &TenantPolicy, endpoint: Endpoint, raw: Bytes) -> Whole {
+fn inspect(policy: &TenantPolicy, endpoint: Endpoint, raw: &Bytes) -> Whole {
     let rules = policy.response_rules();
-    let Ok(document) = Document::parse(&raw, &Limits::RESPONSE) else {
-        let (inspected, body) = whole::text(rules, &raw, Direction::Response);
-        return Whole {
-            body,
-            findings: inspected.findings,
-            blocked: inspected.blocked,
-            usage: None,
-            model: None,
-        };
+    let Ok(document) = Document::parse(raw, &Limits::RESPONSE) else {
+        return Whole::new(whole::text(rules, raw, Direction::Response), raw, ResponseFacts::default());
     };
     let facts = response::read(endpoint, &document);
-    let mut inspected = whole::json(rules, &raw, &document, Direction::Response);
+    let mut inspected = whole::json(rules, raw, &document, Direction::Response);
     if !rules.is_empty() {
         blank(&mut inspected, &document);
     }
-    Whole {
-        body: inspected.apply(&raw),
-        findings: inspected.findings,
-        blocked: inspected.blocked,
-        usage: facts.usage,
-        model: facts.model,
-    }
+    Whole::new(inspected, raw, facts)
 }
 
 /// Log probabilities repeat the text token by token, where no scan can see a value whole.

@@ -96,7 +96,8 @@ impl Resolver {
         self.answers.rcu(|answers| {
             let mut answers = HashMap::clone(answers);
             if answers.len() >= NAMES_MAX && !answers.contains_key(&name) {
-                let oldest = answers.iter().min_by_key(|(_, answer)| answer.fetched).map(|(name, _)| name.clone());
+                let oldest =
+                    answers.iter().min_by_key(|(_, answer)| answer.fetched).map(|(name, _)| name.clone());
                 oldest.map(|oldest| answers.remove(&oldest));
             }
             answers.insert(name.clone(), Arc::clone(&answer));

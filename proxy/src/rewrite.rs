@@ -11,8 +11,16 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use secrecy::ExposeSecret;
 
 /// Headers of one connection, not of the message; each side has its own.
-const HOP_BY_HOP: [&str; 8] =
-    ["connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "http2-settings"];
+const HOP_BY_HOP: [&str; 8] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "http2-settings",
+];
 
 /// Request headers that we set ourselves, or that say where the agent is.
 const NOT_FORWARDED: [&str; 9] = [
@@ -51,7 +59,8 @@ pub(crate) fn request_head(
         Some(query) => format!("{}{path}?{query}", upstream.base.path_prefix),
         None => format!("{}{path}", upstream.base.path_prefix),
     };
-    let mut head = RequestHeader::build(caller.method.clone(), target.as_bytes(), Some(caller.headers.len() + 4))?;
+    let mut head =
+        RequestHeader::build(caller.method.clone(), target.as_bytes(), Some(caller.headers.len() + 4))?;
     for (name, value) in &caller.headers {
         let dropped = HOP_BY_HOP.contains(&name.as_str())
             || NOT_FORWARDED.contains(&name.as_str())
@@ -73,8 +82,9 @@ pub(crate) fn request_head(
             Dialect::OpenAi => (header::AUTHORIZATION, format!("Bearer {secret}")),
             Dialect::Anthropic => (HeaderName::from_static("x-api-key"), secret.to_owned()),
         };
-        let mut value = HeaderValue::from_str(&value)
-            .map_err(|_| pingora::Error::explain(pingora::ErrorType::InternalError, "credential is no header value"))?;
+        let mut value = HeaderValue::from_str(&value).map_err(|_| {
+            pingora::Error::explain(pingora::ErrorType::InternalError, "credential is no header value")
+        })?;
         value.set_sensitive(true);
         head.insert_header(name, value)?;
     }
@@ -95,7 +105,10 @@ fn forwarded_query(query: &str) -> String {
 }
 
 /// Writes the head of the reply. The caller adds framing.
-pub(crate) fn response_head(upstream: &ResponseHeader, ours: &[(HeaderName, HeaderValue)]) -> pingora::Result<ResponseHeader> {
+pub(crate) fn response_head(
+    upstream: &ResponseHeader,
+    ours: &[(HeaderName, HeaderValue)],
+) -> pingora::Result<ResponseHeader> {
     let mut head = ResponseHeader::build(upstream.status, Some(upstream.headers.len() + ours.len() + 2))?;
     for (name, value) in &upstream.headers {
         if HOP_BY_HOP.contains(&name.as_str())

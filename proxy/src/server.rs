@@ -118,7 +118,12 @@ impl Service {
         let gateway = Arc::new(Gateway::new(self.config, self.parts));
 
         let mut listeners = JoinSet::new();
-        let front = Front { app: Arc::clone(&gateway), connections_max, metrics: Some(metrics), closed: closed.clone() };
+        let front = Front {
+            app: Arc::clone(&gateway),
+            connections_max,
+            metrics: Some(metrics),
+            closed: closed.clone(),
+        };
         listeners.spawn(front.accept(data));
         let side = Front { app: Arc::clone(&admin), connections_max: 256, metrics: None, closed };
         let mut admin_tasks = JoinSet::new();

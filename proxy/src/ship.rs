@@ -34,7 +34,7 @@ const FLUSH_EVERY: Duration = Duration::from_millis(500);
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(5);
 /// How long the stop waits for a database that does not take what is left.
-const STOP_PATIENCE: Duration = Duration::from_secs(20);
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Makes the queue between the request path and the shipper.
 #[must_use]
@@ -127,6 +127,8 @@ impl Shipper {
                         break;
                     }
                     self.fill(&mut batch).await;
+                    // First, so that whoever sees a trace knows that its cost is stored.
+                    self.flush_and_report().await;
                     self.ship(&mut batch).await;
                 }
                 _ = flush.tick() => self.flush_and_report().await,
@@ -164,7 +166,10 @@ impl Shipper {
             if self.queue.receiver.is_closed() {
                 let since = *closed_since.get_or_insert_with(Instant::now);
                 if since.elapsed() > STOP_PATIENCE {
-                    tracing::error!(records = batch.len(), "stopped with traces that PostgreSQL did not take");
+                    tracing::error!(
+                        records = batch.len(),
+                        "stopped with traces that PostgreSQL did not take"
+                    );
                     self.dropped("stopped", batch.len());
                     break;
                 }

@@ -1,7 +1,7 @@
 //! What the caller sees when a request is refused: the status its SDK understands, in the dialect of its path.
 
 use bulkhead_tests::fixture::upstreams;
-use bulkhead_tests::shapes::{OPERATIONS, chat, error_of, messages, streamed};
+use bulkhead_tests::shapes::{OPERATIONS, chat, error_of, messages, model, streamed};
 use bulkhead_tests::traces::assert_absent;
 use bulkhead_tests::{Reply, Shared, eventually, run};
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ fn every_answer_names_its_trace_and_revision() {
     run(async {
         let fixture = SHARED.get().await;
         for operation in OPERATIONS {
-            let request = (operation.request)("gpt-headers", "hi");
+            let request = (operation.request)(&model(operation.path, "headers"), "hi");
             let reply = fixture.client().post(operation.path, &request).await.expect(200);
             assert_traced(operation.name, &reply);
             let revision = reply.header("x-bulkhead-policy-revision").expect("a revision");

@@ -7,7 +7,9 @@ mod paste;
 mod tenant;
 
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bulkhead_policy::api_key::ApiKey;
@@ -20,7 +22,7 @@ use clap::Args;
 use ring::rand::SecureRandom as _;
 use tokio::time::Instant;
 
-use crate::config::default_node_name;
+use crate::config::{self, default_node_name};
 use crate::context::{block_on, read_master_key};
 use crate::demo_model::DemoModel;
 use crate::dev_state::{DATA_DIR_DEFAULT, DataDir, DevState};
@@ -34,6 +36,7 @@ use crate::signals::StopSignal;
 
 /// Who stops a demo does not want to wait for its streams for long.
 const DRAIN: Duration = Duration::from_secs(10);
+const WATCH_EVERY: Duration = Duration::from_millis(500);
 const READY_WITHIN: Duration = Duration::from_secs(30);
 const DEMO_POLICY: &str = include_str!("../../demo-policy.yaml");
 
@@ -51,6 +54,9 @@ pub(crate) struct DevArgs {
     /// Where metrics and probes are; port 0: the system chooses
     #[arg(long, default_value = "127.0.0.1:9090", value_name = "ADDR")]
     metrics_listen: SocketAddr,
+    /// Worker threads of the proxy; one per core if left out
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroU16>,
     /// Where everything is kept
     #[arg(long, default_value = DATA_DIR_DEFAULT, value_name = "DIR")]
     data_dir: PathBuf,
@@ -63,6 +69,7 @@ pub(crate) fn run(args: &DevArgs, format: Format) -> Result<(), Failure> {
     )?;
     // Before anything is created: a mistake in the policy or the URL changes nothing.
     let document = source_document(args)?;
+    let proxy = proxy_config(args)?;
     let stop = StopSignal::install()?;
     let data_dir = DataDir::new(&args.data_dir);
     data_dir.create()?;
@@ -75,24 +82,36 @@ pub(crate) fn run(args: &DevArgs, format: Format) -> Result<(), Failure> {
     let result = if stop.is_set() {
         Ok(())
     } else {
-        with_database(args, format, &stop, &data_dir, document, &postgres, previous, master_key)
+        with_database(
+            Plan { args, proxy, document, previous, master_key },
+            format,
+            &stop,
+            &data_dir,
+            &postgres,
+        )
     };
     say(format, "stopping PostgreSQL");
     postgres.stop()?;
     result
 }
 
-#[expect(clippy::too_many_arguments, reason = "the one place where all parts meet")]
+/// What is known before PostgreSQL runs.
+struct Plan<'a> {
+    args: &'a DevArgs,
+    proxy: bulkhead_proxy::Config,
+    document: PolicyDocument,
+    previous: Option<DevState>,
+    master_key: MasterKey,
+}
+
 fn with_database(
-    args: &DevArgs,
+    plan: Plan<'_>,
     format: Format,
     stop: &StopSignal,
     data_dir: &DataDir,
-    document: PolicyDocument,
     postgres: &Postgres,
-    previous: Option<DevState>,
-    master_key: MasterKey,
 ) -> Result<(), Failure> {
+    let Plan { args, proxy, document, previous, master_key } = plan;
     let database_url = postgres.url();
     say(format, "preparing the database and the demo tenant");
     block_on(async { Ok(bulkhead_store::migrate(&database_url).await?) })?;
@@ -116,7 +135,7 @@ fn with_database(
     }
 
     let node = Node::start(NodeSettings {
-        proxy: proxy_config(args),
+        proxy,
         sync_url: database_url.clone(),
         writer_url: database_url.clone(),
         master_key,
@@ -142,7 +161,31 @@ fn with_database(
             Format::People => print(&paste::text(&state, data_dir.path(), model.is_some()))?,
         }
     }
-    node.serve(stop)
+    while_watching(postgres, || node.serve(stop))
+}
+
+/// Runs `work` and meanwhile starts PostgreSQL again whenever it has died.
+fn while_watching<T>(postgres: &Postgres, work: impl FnOnce() -> T) -> T {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            while !done.load(Ordering::Acquire) {
+                std::thread::park_timeout(WATCH_EVERY);
+                if done.load(Ordering::Acquire) {
+                    return;
+                }
+                match postgres.revive() {
+                    Ok(false) => {}
+                    Ok(true) => tracing::warn!("PostgreSQL had died and was started again"),
+                    Err(error) => tracing::warn!(%error, "PostgreSQL has died and does not start"),
+                }
+            }
+        });
+        let result = work();
+        done.store(true, Ordering::Release);
+        watch.thread().unpark();
+        result
+    })
 }
 
 /// Waits until the demo tenant's key opens the door; false if a signal came first.
@@ -183,15 +226,15 @@ fn source_document(args: &DevArgs) -> Result<PolicyDocument, Failure> {
     Ok(document)
 }
 
-fn proxy_config(args: &DevArgs) -> bulkhead_proxy::Config {
-    let default = bulkhead_proxy::Config::default();
-    bulkhead_proxy::Config {
-        listen: args.listen,
-        metrics_listen: args.metrics_listen,
-        allow_private_upstreams: true,
-        timeouts: bulkhead_proxy::Timeouts { drain: DRAIN, ..default.timeouts },
-        ..default
-    }
+/// The flags over the environment over the defaults.
+fn proxy_config(args: &DevArgs) -> Result<bulkhead_proxy::Config, Failure> {
+    let mut config = config::proxy_from_environment()?;
+    config.listen = args.listen;
+    config.metrics_listen = args.metrics_listen;
+    config.allow_private_upstreams = true;
+    config.threads = args.threads.map_or(config.threads, |threads| usize::from(threads.get()));
+    config.timeouts.drain = config.timeouts.drain.min(DRAIN);
+    Ok(config)
 }
 
 /// The data dir's key; the first time makes one.

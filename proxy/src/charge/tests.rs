@@ -50,7 +50,7 @@ fn the_worst_case_is_reserved_and_the_real_one_settled() {
     let mut charge = reserve(&tokens, chat(Some(500))).unwrap();
     assert_eq!((committed(&tokens), charge.ceiling()), (600, None));
     charge.answering();
-    let settlement = charge.settle(Some(usage(90, 40)), None);
+    let settlement = charge.settle(Some(usage(90, 40)), true, None);
     assert_eq!(settlement.cost.get(), 90 * 1_000 + 40 * 4_000);
     assert!(!settlement.tokens.estimated);
     assert_eq!(committed(&tokens), 130);
@@ -66,8 +66,10 @@ fn the_models_own_ceiling_stands_in_for_a_missing_one() {
 #[test]
 fn a_budget_that_cannot_take_the_worst_case_lowers_the_ceiling() {
     let tokens = ledger(BudgetUnit::Tokens, 300, AtLimit::Refuse);
-    let charge = reserve(&tokens, chat(Some(500))).unwrap();
+    let charge = reserve(&tokens, chat(None)).unwrap();
     assert_eq!((committed(&tokens), charge.ceiling()), (300, Some(200)));
+    drop(charge);
+    assert_eq!(reserve(&tokens, chat(Some(500))).unwrap_err().code(), "insufficient_quota");
     let money = ledger(BudgetUnit::Usd, 100 * 1_000 + 200 * 4_000, AtLimit::Cut);
     let charge = reserve(&money, chat(Some(500))).unwrap();
     assert_eq!(charge.ceiling(), Some(200));
@@ -88,7 +90,7 @@ fn too_little_for_a_useful_answer_is_refused() {
 fn a_cut_budget_ends_the_stream_at_the_line_and_a_refuse_budget_does_not() {
     for (at_limit, ends) in [(AtLimit::Cut, true), (AtLimit::Refuse, false)] {
         let tokens = ledger(BudgetUnit::Tokens, 300, at_limit);
-        let mut charge = reserve(&tokens, chat(Some(500))).unwrap();
+        let mut charge = reserve(&tokens, chat(None)).unwrap();
         charge.answering();
         assert!(charge.count(200 * OUTPUT_BYTES_PER_TOKEN).is_ok());
         assert_eq!(charge.count(200 * OUTPUT_BYTES_PER_TOKEN + 1).is_err(), ends);
@@ -129,8 +131,19 @@ fn no_usage_is_settled_as_an_estimate() {
     let mut charge = reserve(&tokens, chat(Some(100))).unwrap();
     charge.answering();
     charge.count(40 * OUTPUT_BYTES_PER_TOKEN).unwrap();
-    let settlement = charge.settle(None, None);
+    let settlement = charge.settle(None, false, None);
     assert_eq!((settlement.tokens.input, settlement.tokens.output), (100, 40));
+    assert!(settlement.tokens.estimated);
+}
+
+#[test]
+fn the_usage_of_a_broken_answer_never_counts_less_than_was_produced() {
+    let tokens = ledger(BudgetUnit::Tokens, 1_000, AtLimit::Cut);
+    let mut charge = reserve(&tokens, chat(Some(100))).unwrap();
+    charge.answering();
+    charge.count(40 * OUTPUT_BYTES_PER_TOKEN).unwrap();
+    let settlement = charge.settle(Some(usage(11, 1)), false, None);
+    assert_eq!((settlement.tokens.input, settlement.tokens.output), (11, 40));
     assert!(settlement.tokens.estimated);
 }
 
@@ -141,7 +154,7 @@ fn operations_without_a_model_answer_cost_one_request() {
     let mut charge = reserve(&requests, estimate).unwrap();
     assert!(reserve(&requests, estimate).is_err());
     charge.answering();
-    let settlement = charge.settle(None, None);
+    let settlement = charge.settle(None, false, None);
     assert!(!settlement.tokens.estimated);
     assert_eq!(committed(&requests), 1);
 }

@@ -15,7 +15,8 @@ fn status(pairs: &[(&'static str, &str)]) -> u16 {
 #[test]
 fn a_key_is_found_in_every_header_that_sdks_use() {
     let random = ring::rand::SystemRandom::new();
-    let (key, other) = (ApiKey::generate("test", &random).unwrap(), ApiKey::generate("test", &random).unwrap());
+    let (key, other) =
+        (ApiKey::generate("test", &random).unwrap(), ApiKey::generate("test", &random).unwrap());
     let (key, other) = (key.expose().to_owned(), other.expose().to_owned());
     let bearer = format!("Bearer {key}");
     assert_eq!(status(&[("authorization", &bearer)]), 200);

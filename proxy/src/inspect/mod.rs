@@ -19,13 +19,21 @@ pub(crate) struct Findings {
     pub(crate) kept: Vec<FindingRecord>,
     pub(crate) total: u64,
     pub(crate) strictest: Option<Action>,
+    alerted: bool,
 }
 
 impl Findings {
     /// Adds one match that stands at `start..end` of `channel`.
-    pub(crate) fn add(&mut self, found: &Match, direction: Direction, channel: Cow<'static, str>, at: (u64, u64)) {
+    pub(crate) fn add(
+        &mut self,
+        found: &Match,
+        direction: Direction,
+        channel: Cow<'static, str>,
+        at: (u64, u64),
+    ) {
         self.total += 1;
         self.strictest = self.strictest.max(Some(found.action));
+        self.alerted |= found.action == Action::Alert;
         if self.kept.len() < FINDINGS_MAX {
             self.kept.push(FindingRecord {
                 detector: Arc::from(found.detector.id().as_ref()),
@@ -39,10 +47,16 @@ impl Findings {
         }
     }
 
+    /// Whether something was found that passed in clear.
+    pub(crate) fn has_alerts(&self) -> bool {
+        self.alerted
+    }
+
     /// Takes over everything `other` holds.
     pub(crate) fn append(&mut self, other: Self) {
         self.total += other.total;
         self.strictest = self.strictest.max(other.strictest);
+        self.alerted |= other.alerted;
         let room = FINDINGS_MAX.saturating_sub(self.kept.len());
         self.kept.extend(other.kept.into_iter().take(room));
     }

@@ -15,7 +15,7 @@ use bulkhead_dialect::json::{Splice, unescape};
 use bulkhead_dialect::sse::{Decoder, Frame};
 use bulkhead_dialect::stream::{Channel, Closes, StreamEvent, StreamReader, TextSpan};
 use bulkhead_dialect::{Endpoint, Usage};
-use bulkhead_dlp::{Edit, Match, RuleSet, StreamScanner};
+use bulkhead_dlp::{Action, Edit, Match, RuleSet, StreamScanner};
 use bulkhead_policy::trace::Direction;
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -189,7 +189,8 @@ impl StreamInspector {
             self.model.clone_from(&event.model);
         }
         let closes = event.closes.clone();
-        let progress = Progress { finished: event.terminal || closes.iter().any(ends_a_choice), failed: event.error };
+        let progress =
+            Progress { finished: event.terminal || closes.iter().any(ends_a_choice), failed: event.error };
         self.enqueue(frame, event)?;
         for closed in closes {
             match closed {
@@ -211,6 +212,7 @@ impl StreamInspector {
         if opaque && !self.options.allow_uninspectable {
             return Err(Stop::Uninspectable);
         }
+        self.inspect_around_data(&frame)?;
         self.uninspected |= opaque || (event.reopened && !self.rules.is_empty());
         let mut parts = SmallVec::new();
         let mut whole = Inspected::default();
@@ -219,7 +221,14 @@ impl StreamInspector {
             match span.channel {
                 Some(channel) => parts.extend(self.scan_part(channel, span, raw)?),
                 None if self.rules.is_empty() || is_inside(&event.logprobs, &span.raw) => {}
-                None => inspect_string(&self.rules, raw, span.raw.clone(), form(&event, span), Direction::Response, &mut whole),
+                None => inspect_string(
+                    &self.rules,
+                    raw,
+                    span.raw.clone(),
+                    form(&event, span),
+                    Direction::Response,
+                    &mut whole,
+                ),
             }
         }
         if !self.rules.is_empty() {
@@ -236,6 +245,29 @@ impl StreamInspector {
             return Err(Stop::HoldExceeded);
         }
         Ok(())
+    }
+
+    /// Comments, ids, event names and unknown fields: nobody has a reason to put a value there.
+    fn inspect_around_data(&mut self, frame: &Frame) -> Result<(), Stop> {
+        if self.rules.is_empty() {
+            return Ok(());
+        }
+        let raw = frame.raw();
+        let (before, after) = match frame.data_range() {
+            Some(data) => {
+                (raw.get(..data.start).unwrap_or_default(), raw.get(data.end..).unwrap_or_default())
+            }
+            // No data, or several lines of it: whatever is in those is scanned again as one text.
+            None => (raw.as_ref(), &[][..]),
+        };
+        let scans = [before, after].map(|fields| self.rules.scan(fields));
+        let found = scans.iter().flat_map(|scan| &scan.matches);
+        let hiding: Vec<_> = found.filter(|found| found.action != Action::Alert).collect();
+        if hiding.is_empty() {
+            Ok(())
+        } else {
+            Err(Stop::Blocked(hiding.iter().map(|found| found.detector.id().to_string()).collect()))
+        }
     }
 
     fn scan_part(&mut self, channel: Channel, span: &TextSpan, raw: &[u8]) -> Result<Option<Part>, Stop> {

@@ -2,11 +2,14 @@
 
 use super::Findings;
 use bulkhead_dialect::json::{Document, RawOffsets, Splice, escape, splice, unescape};
-use bulkhead_dlp::{Edit, Match, RuleSet, apply_edits};
+use bulkhead_dlp::{Action, Edit, Match, RuleSet};
 use bulkhead_policy::trace::Direction;
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::ops::Range;
+
+/// Stands in a trace's copy where a string held a value that was not masked on its way.
+const HIDDEN: &[u8] = b"[HIDDEN]";
 
 /// The result of inspecting one body. Offsets of its findings count raw bytes of the body.
 #[derive(Debug, Default)]
@@ -14,6 +17,8 @@ pub(crate) struct Inspected {
     pub(crate) findings: Findings,
     /// Edits that mask what was found, sorted and disjoint.
     pub(crate) splices: Vec<Splice<'static>>,
+    /// More edits for the copy that a trace keeps: there, what only alerts or blocks is hidden as well.
+    hidden: Vec<Splice<'static>>,
     /// Ids of the detectors whose rule blocks.
     pub(crate) blocked: Vec<String>,
 }
@@ -22,6 +27,20 @@ impl Inspected {
     /// The body with everything masked; the same bytes where nothing was.
     pub(crate) fn apply(&self, body: &Bytes) -> Bytes {
         if self.splices.is_empty() { body.clone() } else { splice(body, &self.splices).into() }
+    }
+
+    /// The body for the trace: every string with a finding that was not masked is hidden whole.
+    pub(crate) fn for_trace(&self, body: &Bytes) -> Bytes {
+        if self.hidden.is_empty() {
+            return self.apply(body);
+        }
+        let is_hidden = |splice: &&Splice<'static>| {
+            self.hidden.iter().any(|h| h.range.start <= splice.range.start && splice.range.end <= h.range.end)
+        };
+        let mut edits: Vec<_> = self.splices.iter().filter(|splice| !is_hidden(splice)).cloned().collect();
+        edits.extend(self.hidden.iter().cloned());
+        edits.sort_by_key(|edit| edit.range.start);
+        splice(body, &edits).into()
     }
 }
 
@@ -40,18 +59,12 @@ pub(crate) fn json(rules: &RuleSet, raw: &[u8], document: &Document<'_>, directi
 }
 
 /// Inspects a body that is plain text, or whose form is unknown.
-pub(crate) fn text(rules: &RuleSet, body: &Bytes, direction: Direction) -> (Inspected, Bytes) {
+pub(crate) fn text(rules: &RuleSet, body: &[u8], direction: Direction) -> Inspected {
     let mut inspected = Inspected::default();
-    if rules.is_empty() {
-        return (inspected, body.clone());
+    if !rules.is_empty() {
+        inspect_string(rules, body, 0..body.len(), Form::Plain, direction, &mut inspected);
     }
-    let scan = rules.scan(body);
-    for found in &scan.matches {
-        inspected.findings.add(found, direction, Cow::Borrowed("text"), (found.start, found.end));
-    }
-    inspected.blocked.extend(scan.blocked.iter().map(|found| found.detector.id().to_string()));
-    let masked = if scan.edits.is_empty() { body.clone() } else { apply_edits(body, &scan.edits).into() };
-    (inspected, masked)
+    inspected
 }
 
 /// How a text is written in the bytes around it.
@@ -92,7 +105,12 @@ pub(crate) fn inspect_string(
     }
     inspected.blocked.extend(scan.blocked.iter().map(|found| found.detector.id().to_string()));
     let edits = scan.edits.iter();
-    inspected.splices.extend(edits.map(|edit| Splice::new(position(edit.start..edit.end), placeholder(edit, form))));
+    inspected
+        .splices
+        .extend(edits.map(|edit| Splice::new(position(edit.start..edit.end), placeholder(edit, form))));
+    if scan.blocked.is_some() || scan.matches.iter().any(|found| found.action != Action::Mask) {
+        inspected.hidden.push(Splice::new(at.clone(), HIDDEN));
+    }
 }
 
 /// Where decoded offsets stand in the raw text; never inside an escape.

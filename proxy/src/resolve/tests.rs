@@ -15,5 +15,7 @@ async fn names_are_checked_after_the_look_up() {
     let strict = Resolver::new(false);
     assert!(matches!(strict.addresses("localhost", 80).await, Err(ResolveError::NotPublic)));
     let lenient = Resolver::new(true);
-    assert!(lenient.addresses("localhost", 80).await.unwrap().iter().all(|address| address.ip().is_loopback()));
+    assert!(
+        lenient.addresses("localhost", 80).await.unwrap().iter().all(|address| address.ip().is_loopback())
+    );
 }

@@ -51,7 +51,8 @@ fn the_tenants_credential_replaces_everything_the_caller_showed() {
     let upstream = upstream("https://api.anthropic.com", UpstreamDialect::Anthropic);
     let head = request_head(&caller, endpoint, &upstream, 42).unwrap();
     assert_eq!(head.uri, "/v1/messages?beta=true");
-    let mut sent: Vec<_> = head.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+    let mut sent: Vec<_> =
+        head.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
     sent.sort_unstable();
     assert_eq!(
         sent,
@@ -93,9 +94,14 @@ fn the_reply_keeps_the_providers_headers_and_gets_ours() {
     for (name, value) in headers {
         upstream.append_header(name, value).unwrap();
     }
-    let head = response_head(&upstream, &[(HeaderName::from_static(X_REQUEST_ID), HeaderValue::from_static("ours"))]).unwrap();
+    let head = response_head(
+        &upstream,
+        &[(HeaderName::from_static(X_REQUEST_ID), HeaderValue::from_static("ours"))],
+    )
+    .unwrap();
     assert_eq!(head.status, 429);
-    let mut sent: Vec<_> = head.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+    let mut sent: Vec<_> =
+        head.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
     sent.sort_unstable();
     assert_eq!(
         sent,

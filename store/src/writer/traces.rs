@@ -19,8 +19,7 @@ pub async fn insert_traces(store: &Store, traces: &[TraceRecord]) -> Result<(), 
         return Ok(());
     }
     let columns = Columns::of(traces)?;
-    let mut tx: Transaction<'static, Postgres> =
-        super::begin(store, columns.tenant_id.clone()).await?;
+    let mut tx: Transaction<'static, Postgres> = super::begin(store, columns.tenant_id.clone()).await?;
     append(&mut tx, &columns).await?;
     note_used_keys(&mut tx, &columns).await?;
     tx.commit().await.attempted("commit traces")

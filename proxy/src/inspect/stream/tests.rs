@@ -22,12 +22,18 @@ fn chat() -> Endpoint {
 }
 
 fn delta(choice: usize, content: &str) -> String {
-    let chunk = json!({"id": "c1", "model": "m", "choices": [{"index": choice, "delta": {"content": content}}]});
+    let chunk =
+        json!({"id": "c1", "model": "m", "choices": [{"index": choice, "delta": {"content": content}}]});
     format!("data: {chunk}\n\n")
 }
 
 /// Runs a whole stream in chunks of the given sizes (the last one repeats) and returns what left.
-fn run(stream: &str, cuts: &[usize], rules: &Arc<RuleSet>, options: StreamOptions) -> (String, Result<(), Stop>) {
+fn run(
+    stream: &str,
+    cuts: &[usize],
+    rules: &Arc<RuleSet>,
+    options: StreamOptions,
+) -> (String, Result<(), Stop>) {
     let mut inspector = StreamInspector::new(chat(), Arc::clone(rules), options);
     let (mut out, mut rest) = (Vec::new(), stream.as_bytes());
     let mut sizes = cuts.iter().copied().chain(std::iter::repeat(*cuts.last().unwrap()));
@@ -51,7 +57,9 @@ fn run(stream: &str, cuts: &[usize], rules: &Arc<RuleSet>, options: StreamOption
 /// The text of every choice, put together as a client does.
 fn texts(stream: &str, choices: usize) -> Vec<String> {
     let mut texts = vec![String::new(); choices];
-    for data in stream.split("\n\n").filter_map(|event| event.strip_prefix("data: ")).filter(|data| *data != "[DONE]") {
+    for data in
+        stream.split("\n\n").filter_map(|event| event.strip_prefix("data: ")).filter(|data| *data != "[DONE]")
+    {
         let event: Value = serde_json::from_str(data).unwrap();
         for choice in event["choices"].as_array().unwrap() {
             let index = choice["index"].as_u64().unwrap() as usize;
@@ -72,7 +80,8 @@ fn a_card_split_at_every_place_never_arrives() {
     for first in 1..text.len() {
         for second in first..text.len() {
             let parts = [&text[..first], &text[first..second], &text[second..]];
-            let stream: String = parts.iter().map(|part| delta(0, part)).chain(["data: [DONE]\n\n".into()]).collect();
+            let stream: String =
+                parts.iter().map(|part| delta(0, part)).chain(["data: [DONE]\n\n".into()]).collect();
             let (out, result) = run(&stream, &[stream.len()], &rules, OPTIONS);
             assert_eq!(result, Ok(()));
             assert_eq!(texts(&out, 1), ["pay with [CREDIT_CARD] now"], "{first} {second}");
@@ -109,7 +118,8 @@ fn a_blocked_stream_releases_nothing_of_the_value() {
     let rules = rules(Action::Block);
     let key = ["AKIA", "IOSFODNN7EXAMPLE"].concat();
     for cut in 1..key.len() {
-        let stream = [delta(0, "the key is "), delta(0, &key[..cut]), delta(0, &key[cut..]), delta(0, " ok")].concat();
+        let stream =
+            [delta(0, "the key is "), delta(0, &key[..cut]), delta(0, &key[cut..]), delta(0, " ok")].concat();
         let (out, result) = run(&stream, &[7], &rules, OPTIONS);
         assert_eq!(result, Err(Stop::Blocked(vec!["AWS_ACCESS_KEY_ID".into()])));
         assert_eq!(texts(&out, 1), ["the key is "], "{cut}");
@@ -121,7 +131,8 @@ fn a_full_queue_blocks() {
     let rules = rules(Action::Mask);
     let options = StreamOptions { held_bytes_max: 400, ..OPTIONS };
     // Choice 0 holds a word that may become an address; choice 1 goes on behind it.
-    let stream = [delta(0, "jane.doe"), delta(1, "a "), delta(1, "b "), delta(1, "c "), delta(1, "d ")].concat();
+    let stream =
+        [delta(0, "jane.doe"), delta(1, "a "), delta(1, "b "), delta(1, "c "), delta(1, "d ")].concat();
     let (out, result) = run(&stream, &[stream.len()], &rules, options);
     assert_eq!((out.as_str(), result), ("", Err(Stop::HoldExceeded)));
 }
@@ -180,7 +191,8 @@ fn pieces() -> impl Strategy<Value = String> {
     ]);
     prop::collection::vec((samples, 0..30_usize, "[ .,;:@/-]{0,2}"), 1..6).prop_map(|parts| {
         let cut = |(sample, keep, glue): (&str, usize, String)| {
-            let keep = (0..=keep.min(sample.len())).rev().find(|at| sample.is_char_boundary(*at)).unwrap_or(0);
+            let keep =
+                (0..=keep.min(sample.len())).rev().find(|at| sample.is_char_boundary(*at)).unwrap_or(0);
             format!("{}{glue}", &sample[..keep])
         };
         parts.into_iter().map(cut).collect()
