@@ -30,7 +30,7 @@ fn main() -> anyhow::Result<()> {
             [("clean", &clean, 0), ("one card", &dirty, usize::from(name != "secrets"))]
         {
             let whole = measure(|| whole(rules, text), found, text.len())?;
-            writeln!(out, "{name}, {what}: 60 KB at once           {whole}")?;
+            writeln!(out, "{name}, {what}: 60 KB at once            {whole}")?;
             for piece in [4, 64] {
                 let stream = measure(|| stream(rules, text, piece), found, text.len())?;
                 writeln!(out, "{name}, {what}: stream of {piece:>2}-byte pieces {stream}")?;

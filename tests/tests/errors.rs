@@ -146,7 +146,6 @@ fn two_different_keys_are_refused_and_two_equal_ones_are_fine() {
 fn unknown_paths_and_methods_are_refused() {
     run(async {
         let fixture = SHARED.get().await;
-        let seen = fixture.provider.all().len();
         for (method, path, status) in [
             ("POST", "/v1/unknown", 404),
             ("POST", "/v1/audio/speech", 404),
@@ -163,7 +162,7 @@ fn unknown_paths_and_methods_are_refused() {
             error_of(path, &reply.json());
             assert_eq!(reply.header("allow").is_some(), status == 405, "{method} {path}");
         }
-        assert_eq!(fixture.provider.all().len(), seen);
+        assert!(fixture.provider.all().iter().all(|seen| seen.json() != json!({})), "forwarded");
     });
 }
 

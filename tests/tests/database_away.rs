@@ -1,0 +1,107 @@
+//! `bulkhead proxy` started while its database is away, with and without a snapshot on disk.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use bulkhead_tests::process::binary;
+use bulkhead_tests::samples::github_token;
+use bulkhead_tests::shapes::chat;
+use bulkhead_tests::{Bulkhead, Client, Options, eventually, run};
+
+const POLICY: &str = r#"
+upstreams: { openai: { base_url: "https://api.example.com", dialect: openai } }
+dlp: { rules: [{ detect: ["secret.*"], on: both, action: block }] }
+"#;
+
+/// A node of its own; killed when dropped.
+struct Node {
+    child: Child,
+    proxy: String,
+    metrics: String,
+}
+
+impl Node {
+    /// Starts a node whose database does not exist.
+    fn start(folder: &Path, master_key: &Path, snapshot: &Path) -> Self {
+        let config = folder.join("bulkhead.toml");
+        let text = format!(
+            "[proxy]\nlisten = \"127.0.0.1:0\"\nmetrics_listen = \"127.0.0.1:0\"\n\
+             [database]\nurl = \"postgres:///bulkhead?host={}&user=nobody\"\n\
+             [master_key]\nfile = {master_key:?}\n[snapshot]\nfile = {snapshot:?}\n",
+            folder.join("no-such-socket").display()
+        );
+        std::fs::write(&config, text).expect("write the configuration");
+        let mut child = Command::new(binary())
+            .args(["proxy", "--config"])
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("start the binary");
+        let mut lines = BufReader::new(child.stderr.take().expect("stderr is piped")).lines();
+        let listening = lines.by_ref().map_while(Result::ok).find(|line| line.contains("listening"));
+        let line: serde_json::Value =
+            serde_json::from_str(&listening.expect("it says where it listens")).expect("a JSON log line");
+        let address = |name: &str| {
+            let found = [&line[name], &line["fields"][name]].into_iter().find_map(|value| value.as_str());
+            format!("http://{}", found.unwrap_or_else(|| panic!("no {name} in {line}")))
+        };
+        let (proxy, metrics) = (address("proxy"), address("metrics"));
+        // Keeps reading: a full pipe would stop the node.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, proxy, metrics }
+    }
+
+    async fn readiness(&self) -> u16 {
+        Client::new(&self.metrics, None).get("/readyz").await.status
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn with_a_snapshot_on_disk_it_judges_as_before_and_without_one_it_refuses() {
+    run(async {
+        let mut bulkhead = Bulkhead::start(Options { policy: Some(POLICY.to_owned()), ..Options::default() }).await;
+        let key = bulkhead.ready.api_key.clone();
+        let token = github_token(91);
+        let request = chat("gpt-away", &token);
+        bulkhead.client().post("/v1/chat/completions", &request).await.expect(400);
+        let snapshot = eventually("a snapshot on disk", || async { bulkhead.find("snapshot") }).await;
+        let master_key = bulkhead.find("master.key").expect("a master key");
+        bulkhead.sigterm();
+        assert_eq!(bulkhead.exited().await, Some(0));
+
+        let node = Node::start(bulkhead.folder(), &master_key, &snapshot);
+        eventually("ready from disk", || async { (node.readiness().await == 200).then_some(()) }).await;
+        let client = Client::new(&node.proxy, Some(&key));
+        let reply = client.post("/v1/chat/completions", &request).await.expect(400);
+        assert_eq!(reply.json()["error"]["code"], "dlp_blocked");
+        client.with_key("bh_dev_unknown").post("/v1/chat/completions", &request).await.expect(401);
+        drop(node);
+
+        let nothing = bulkhead.folder().join("no-snapshot");
+        let node = Node::start(bulkhead.folder(), &master_key, &nothing);
+        assert_eq!(node.readiness().await, 503);
+        let client = Client::new(&node.proxy, Some(&key));
+        let reply = client.post("/v1/chat/completions", &request).await.expect(503);
+        assert_eq!(reply.json()["error"]["code"], "not_ready");
+        assert_eq!(reply.header("retry-after"), Some("1"));
+        drop(node);
+
+        // One flipped bit: the file is refused, not half believed.
+        let mut bytes = std::fs::read(&snapshot).expect("read the snapshot");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(&nothing, bytes).expect("write the damaged snapshot");
+        let node = Node::start(bulkhead.folder(), &master_key, &nothing);
+        assert_eq!(node.readiness().await, 503);
+    });
+}
