@@ -221,6 +221,15 @@ impl<'d, 'a> Value<'d, 'a> {
         }
     }
 
+    /// A string's or key's decoded bytes; none for any other value.
+    pub(crate) fn text(&self) -> Cow<'a, [u8]> {
+        match self.node.tag {
+            Tag::Key | Tag::String => Cow::Borrowed(self.inner()),
+            Tag::KeyEscaped | Tag::StringEscaped => unescape(self.inner()),
+            _ => Cow::Borrowed(&[]),
+        }
+    }
+
     /// A string's decoded text. Bytes that are not UTF-8 and lone surrogates become U+FFFD.
     #[must_use]
     pub fn as_str(&self) -> Option<Cow<'a, str>> {

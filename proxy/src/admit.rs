@@ -30,6 +30,20 @@ pub(crate) struct Resolved {
     pub(crate) caller: Caller,
 }
 
+/// A request that ends before it is anybody's, or whose key does not count.
+#[derive(Debug)]
+pub(crate) struct Unresolved {
+    pub(crate) rejection: Rejection,
+    /// Whose key it is, where the key is known.
+    pub(crate) known: Option<Caller>,
+}
+
+impl From<Rejection> for Box<Unresolved> {
+    fn from(rejection: Rejection) -> Self {
+        Self::new(Unresolved { rejection, known: None })
+    }
+}
+
 /// What a request line stands for, and the dialect to answer in whatever it is.
 pub(crate) fn classified(head: &RequestHeader) -> (Dialect, Result<Endpoint, Unknown>) {
     let speaks_anthropic = head.headers.contains_key(ANTHROPIC_VERSION);
@@ -49,10 +63,10 @@ pub(crate) fn resolve(
     head: &RequestHeader,
     snapshots: &SnapshotHandle,
     arrival: &Arrival,
-) -> Result<Resolved, (Rejection, Option<Caller>)> {
-    let key = api_key(&head.headers).map_err(|rejection| (rejection, None))?;
+) -> Result<Resolved, Box<Unresolved>> {
+    let key = api_key(&head.headers)?;
     let Some(snapshot) = snapshots.load() else {
-        return Err((Rejection::not_ready(), None));
+        return Err(Rejection::not_ready().into());
     };
     match snapshot.resolve(&key, arrival.at) {
         Ok(context) => {
@@ -67,7 +81,8 @@ pub(crate) fn resolve(
             });
             // A tenant none of whose policies ever compiled cannot be judged; that is not the key's fault.
             let no_policy = unresolved.refusal == Refusal::NoPolicy;
-            Err((if no_policy { Rejection::not_ready() } else { Rejection::unauthorized() }, known))
+            let rejection = if no_policy { Rejection::not_ready() } else { Rejection::unauthorized() };
+            Err(Box::new(Unresolved { rejection, known }))
         }
     }
 }

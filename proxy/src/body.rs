@@ -15,8 +15,8 @@ use std::time::Duration;
 const RATIO_MAX: usize = 100;
 /// Below this size the ratio says nothing: ten kilobytes of one letter are no attack.
 const RATIO_FLOOR_BYTES: usize = 1 << 20;
-/// Bodies above this size are decoded off the event loop.
-const INLINE_DECODE_BYTES: usize = 64 << 10;
+/// Bodies above this size are decoded off the event loop; they may unpack to a hundred times as much.
+const INLINE_DECODE_BYTES: usize = 4 << 10;
 
 /// Limits on reading one request body.
 #[derive(Debug, Clone, Copy)]

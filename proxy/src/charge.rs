@@ -6,9 +6,11 @@
 //!    named is refused instead, if the budget's `at_limit` is `refuse`.
 //! 3. While an answer streams, our own count is watched. Past the reserved line more is reserved; where a
 //!    `cut` budget has no more, the stream ends at the line.
-//! 4. A [`Charge`] that is dropped unsettled charges what was counted if the upstream had begun to answer,
-//!    and nothing otherwise. It never forgets a hold.
+//! 4. A request that went to an upstream is charged, also where its caller left before the answer: leaving
+//!    early must not be a way around a budget. One that the upstream refused or never got costs nothing.
+//! 5. A [`Charge`] that is dropped unsettled does the same. It never forgets a hold.
 
+use crate::record::Recorder;
 use crate::rejection::Rejection;
 use bulkhead_dialect::request::RequestHead;
 use bulkhead_dialect::{Dialect, Operation, Usage};
@@ -18,6 +20,7 @@ use bulkhead_policy::prices::{Price, TokenCounts, cost};
 use bulkhead_policy::trace::TraceTokens;
 use chrono::{DateTime, Utc};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Bytes of a request body per input token, at least: ordinary prose and code have 3.5 to 4.5, JSON around
 /// them included. An estimate that is too high only reserves more; settling uses the provider's count.
@@ -28,6 +31,9 @@ const OUTPUT_BYTES_PER_TOKEN: u64 = 4;
 const OUTPUT_TOKENS_UNKNOWN: u64 = 32_768;
 /// An answer shorter than this is no use, and providers refuse a smaller ceiling.
 const OUTPUT_TOKENS_MIN: u64 = 16;
+/// What the fastest models produce. Bounds what may have been produced where nobody can say: a request whose
+/// caller left, or whose upstream broke off, before any of the answer was seen.
+const OUTPUT_TOKENS_PER_SECOND: u64 = 250;
 /// How much more is reserved at a time when an answer runs past its line.
 const EXTENSION_TOKENS: u64 = 256;
 
@@ -101,7 +107,8 @@ pub(crate) struct Charge {
     /// The ceiling per answer that must be written into the request.
     ceiling: Option<u64>,
     text_bytes: u64,
-    answered: bool,
+    /// When an upstream got the request that it may have worked on since.
+    sent_at: Option<Instant>,
 }
 
 /// What was charged.
@@ -145,7 +152,7 @@ impl Charge {
             ceiling = Some(per_answer);
             reservation.shrink(estimate.amount(per_answer.saturating_mul(estimate.choices), 1));
         }
-        Ok(Self { reservation: Some(reservation), estimate, line, ceiling, text_bytes: 0, answered: false })
+        Ok(Self { reservation: Some(reservation), estimate, line, ceiling, text_bytes: 0, sent_at: None })
     }
 
     /// The ceiling per answer that the budget imposes, if it is lower than what was asked for.
@@ -153,9 +160,9 @@ impl Charge {
         self.ceiling
     }
 
-    /// The upstream began to answer: from now on what is counted is charged.
-    pub(crate) fn answering(&mut self) {
-        self.answered = true;
+    /// The request went to an upstream: from now on it is charged, whatever becomes of it.
+    pub(crate) fn sent(&mut self, at: Instant) {
+        self.sent_at = Some(at);
     }
 
     /// Counts answer text (all of it so far) and keeps it under the line.
@@ -178,6 +185,18 @@ impl Charge {
         Ok(())
     }
 
+    /// What was counted; where nothing could be, what the time since sending allows, within the reservation.
+    fn produced(&self) -> u64 {
+        let most = self.estimate.output_tokens.max(self.line);
+        match (self.text_bytes, self.sent_at) {
+            (0, Some(sent_at)) => {
+                let millis = u64::try_from(sent_at.elapsed().as_millis()).unwrap_or(u64::MAX);
+                (millis.saturating_mul(OUTPUT_TOKENS_PER_SECOND) / 1_000).min(self.line).min(most)
+            }
+            _ => self.counted().min(most),
+        }
+    }
+
     fn counted(&self) -> u64 {
         output_tokens(self.text_bytes)
     }
@@ -197,13 +216,13 @@ impl Charge {
             Some(usage) => TraceTokens {
                 input: usage.input,
                 cached_input: usage.cached_input,
-                output: if complete { usage.output } else { usage.output.max(self.counted()) },
+                output: if complete { usage.output } else { usage.output.max(self.produced()) },
                 reasoning: usage.reasoning,
                 estimated: !complete,
             },
             None => TraceTokens {
                 input: self.estimate.input_tokens,
-                output: self.counted().min(self.estimate.output_tokens.max(self.line)),
+                output: self.produced(),
                 estimated: self.estimate.input_tokens > 0,
                 ..TraceTokens::default()
             },
@@ -220,6 +239,11 @@ impl Charge {
         Settlement { tokens, cost, alerts: reservation.settle(amount) }
     }
 
+    /// Whether it was neither settled nor released.
+    pub(crate) fn is_open(&self) -> bool {
+        self.reservation.is_some()
+    }
+
     /// Charges nothing: the upstream never answered, or answered with an error of its own.
     pub(crate) fn release(&mut self) {
         self.reservation = None;
@@ -228,10 +252,18 @@ impl Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        if self.answered && self.reservation.is_some() {
+        if self.sent_at.is_some() && self.reservation.is_some() {
             self.settle(None, false, None);
         }
     }
+}
+
+/// Settles a request that got no reply: what it may have cost if an upstream had it, nothing otherwise.
+pub(crate) fn settle_unanswered(charge: &mut Charge, recorder: &mut Recorder) {
+    if charge.sent_at.is_none() {
+        return charge.release();
+    }
+    recorder.settled(&charge.settle(None, false, None));
 }
 
 /// Our own count of the tokens in an answer's text.

@@ -26,12 +26,16 @@ use pingora::upstreams::peer::HttpPeer;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long an idle upstream connection is kept.
 const IDLE: Duration = Duration::from_secs(60);
 /// Streams per HTTP/2 connection to an upstream; providers commonly allow 100.
 const H2_STREAMS: usize = 64;
+/// Finds connections that died silently before a request does.
+const H2_PING: Duration = Duration::from_secs(30);
+/// Addresses of one upstream that are tried before the next upstream is.
+const ADDRESSES_TRIED: usize = 4;
 
 /// A request as judged: what goes upstream, whoever takes it.
 pub(crate) struct Outbound<'a> {
@@ -41,6 +45,15 @@ pub(crate) struct Outbound<'a> {
     pub(crate) tenant: TenantId,
     /// In order of preference; never empty.
     pub(crate) upstreams: Vec<&'a Upstream>,
+}
+
+/// How far sending came, also where it failed.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    pub(crate) attempts: u16,
+    /// When the request went to an upstream that may have worked on it since; `None` if nothing was sent, or if
+    /// the upstream said that it did nothing.
+    pub(crate) sent_at: Option<Instant>,
 }
 
 /// An upstream's reply whose head was read; the body follows.
@@ -90,29 +103,37 @@ impl Forwarder {
         &self,
         downstream: &mut ServerSession,
         outbound: &Outbound<'_>,
-        attempts: &mut u16,
+        progress: &mut Progress,
     ) -> Result<Reply, Rejection> {
-        let mut last = Rejection::upstream_unreachable();
+        let mut last = Err(Rejection::upstream_unreachable());
         for (position, upstream) in outbound.upstreams.iter().enumerate() {
             let is_last = position + 1 == outbound.upstreams.len();
-            *attempts = attempts.saturating_add(1);
-            let attempt = self.attempt(upstream, outbound, *attempts);
+            progress.attempts = progress.attempts.saturating_add(1);
+            let attempt = self.attempt(upstream, outbound, &mut progress.sent_at);
             let result = while_caller_stays(downstream, attempt).await?;
             self.count(&result);
             match result {
                 Ok(reply) if is_last || !is_worth_another(&reply.head) => return Ok(reply),
-                // Dropping the reply closes its connection: the body nobody reads must not be reused.
-                Ok(_) => {}
-                Err(failure) => {
-                    let again = matches!(failure, Failure::Unreachable | Failure::ConnectTimeout);
-                    last = rejection(&failure);
-                    if !again {
-                        return Err(last);
+                Ok(reply) => {
+                    // Its head says that nothing was produced. It is kept: better than no answer at all.
+                    progress.sent_at = None;
+                    self.keep_last(&mut last, Ok(reply)).await;
+                }
+                Err(failure @ (Failure::Unreachable | Failure::ConnectTimeout)) => {
+                    if last.is_err() {
+                        last = Err(rejection(&failure));
                     }
                 }
+                Err(failure) => return Err(rejection(&failure)),
             }
         }
-        Err(last)
+        last
+    }
+
+    async fn keep_last(&self, last: &mut Result<Reply, Rejection>, reply: Result<Reply, Rejection>) {
+        if let Ok(earlier) = std::mem::replace(last, reply) {
+            self.finished(earlier).await;
+        }
     }
 
     fn count(&self, result: &Result<Reply, Failure>) {
@@ -131,31 +152,50 @@ impl Forwarder {
         &self,
         upstream: &Upstream,
         outbound: &Outbound<'_>,
-        attempt: u16,
+        sent_at: &mut Option<Instant>,
     ) -> Result<Reply, Failure> {
         let head = rewrite::request_head(&outbound.caller, outbound.endpoint, upstream, outbound.body.len())
             .map_err(|_| Failure::Internal)?;
-        let addresses =
-            self.resolver.addresses(&upstream.base.host, upstream.base.port).await.map_err(|error| {
-                tracing::warn!(upstream = &*upstream.name, %error, "upstream not resolved");
-                Failure::Unreachable
-            })?;
-        let address =
-            addresses.get(usize::from(attempt) % addresses.len().max(1)).ok_or(Failure::Unreachable)?;
-        let peer = self.peer(*address, upstream, outbound.tenant);
-        let connected = self.connector.get_http_session(&peer).await;
-        let (mut session, _reused) = connected.map_err(|error| {
-            log_failure(upstream, &error);
-            if is_timeout(&error) { Failure::ConnectTimeout } else { Failure::Unreachable }
-        })?;
+        let (mut session, peer) = self.connect(upstream, outbound.tenant).await?;
         session.set_read_timeout(Some(self.timeouts.upstream_head));
         session.set_write_timeout(Some(self.timeouts.upstream_idle));
-        let head = exchange_heads(&mut session, head, outbound.body.clone()).await.map_err(|error| {
-            log_failure(upstream, &error);
-            if is_timeout(&error) { Failure::Timeout } else { Failure::Broken }
+        *sent_at = Some(Instant::now());
+        match exchange_heads(&mut session, head, outbound.body.clone()).await {
+            Ok(head) => {
+                session.set_read_timeout(Some(self.timeouts.upstream_idle));
+                Ok(Reply { session, peer, head, upstream: upstream.name.to_string(), failed: None })
+            }
+            Err(error) => {
+                log_failure(upstream, &error);
+                self.release(session, &peer).await;
+                Err(if is_timeout(&error) { Failure::Timeout } else { Failure::Broken })
+            }
+        }
+    }
+
+    /// Connects to the first of the upstream's addresses that answers.
+    async fn connect(
+        &self,
+        upstream: &Upstream,
+        tenant: TenantId,
+    ) -> Result<(UpstreamSession, HttpPeer), Failure> {
+        let resolved = self.resolver.addresses(&upstream.base.host, upstream.base.port).await;
+        let addresses = resolved.map_err(|error| {
+            tracing::warn!(upstream = &*upstream.name, %error, "upstream not resolved");
+            Failure::Unreachable
         })?;
-        session.set_read_timeout(Some(self.timeouts.upstream_idle));
-        Ok(Reply { session, peer, head, upstream: upstream.name.to_string(), failed: None })
+        let mut failure = Failure::Unreachable;
+        for address in addresses.iter().take(ADDRESSES_TRIED) {
+            let peer = self.peer(*address, upstream, tenant);
+            match self.connector.get_http_session(&peer).await {
+                Ok((session, _reused)) => return Ok((session, peer)),
+                Err(error) => {
+                    log_failure(upstream, &error);
+                    failure = if is_timeout(&error) { Failure::ConnectTimeout } else { Failure::Unreachable };
+                }
+            }
+        }
+        Err(failure)
     }
 
     fn peer(&self, address: SocketAddr, upstream: &Upstream, tenant: TenantId) -> HttpPeer {
@@ -174,14 +214,23 @@ impl Forwarder {
         options.write_timeout = Some(self.timeouts.upstream_idle);
         options.idle_timeout = Some(IDLE);
         options.max_h2_streams = H2_STREAMS;
+        options.h2_ping_interval = Some(H2_PING);
         options.alpn = if upstream.base.tls { ALPN::H2H1 } else { ALPN::H1 };
         peer
     }
 
-    /// Gives the connection of a reply that was read to its end back to the pool.
-    pub(crate) async fn finished(&self, mut reply: Reply) {
-        if reply.session.response_done() {
-            self.connector.release_http_session(reply.session, &reply.peer, Some(IDLE)).await;
+    /// Ends with a reply: its connection goes back to the pool if nothing of the reply is left on it.
+    pub(crate) async fn finished(&self, reply: Reply) {
+        self.release(reply.session, &reply.peer).await;
+    }
+
+    async fn release(&self, mut session: UpstreamSession, peer: &HttpPeer) {
+        // A stream of an HTTP/2 connection is reset when dropped, and its connection must always be released:
+        // the pool would hold it as in use for ever. An HTTP/1 connection with bytes left is closed.
+        let is_h2 = session.as_http2().is_some();
+        // Without a head pingora cannot say whether the body is done; it panics instead.
+        if is_h2 || (session.response_header().is_some() && session.response_done()) {
+            self.connector.release_http_session(session, peer, Some(IDLE)).await;
         }
     }
 }
@@ -238,7 +287,7 @@ async fn exchange_heads(
 ) -> pingora::Result<ResponseHeader> {
     session.write_request_header(Box::new(head)).await?;
     if !body.is_empty() {
-        session.write_request_body(body, true).await?;
+        session.write_request_body(body, false).await?;
     }
     session.finish_request_body().await?;
     loop {

@@ -1,17 +1,17 @@
 //! The life of a request, in order: [`Gateway::serve`] reads like the table of steps in ARCHITECTURE.md.
 
-use crate::admit::{self, Exchange, Resolved};
+use crate::admit::{self, Exchange, Resolved, Unresolved};
 use crate::body::{self, ReadLimits};
-use crate::charge::{Charge, Estimate};
+use crate::charge::{self, Charge, Estimate};
 use crate::config::Config;
-use crate::forward::{Forwarder, Outbound};
+use crate::forward::{Forwarder, Outbound, Progress};
 use crate::framing;
 use crate::judge::{self, Judged};
 use crate::metrics::Metrics;
 use crate::record::{Arrival, Recorder, count_failure};
 use crate::rejection::Rejection;
-use crate::reply::{Answer, Relay};
-use crate::respond;
+use crate::reply::Relay;
+use crate::respond::{self, in_time};
 use crate::server::Parts;
 use async_trait::async_trait;
 use bulkhead_dialect::{Dialect, Endpoint, Unknown};
@@ -77,8 +77,9 @@ impl Gateway {
         &self.parts.metrics
     }
 
-    /// One request whose head was read, from step 1 to step 12.
-    async fn serve(&self, session: &mut ServerSession) {
+    /// One request whose head was read, from step 1 to step 12. False if the caller did not get all of its answer:
+    /// then nothing may be added to what it got, not even an end.
+    async fn serve(&self, session: &mut ServerSession) -> bool {
         let _running = Running::new(self);
         let arrival = Arrival::now();
         session.set_write_timeout(Some(self.config.timeouts.client_write));
@@ -95,28 +96,23 @@ impl Gateway {
             return self.turn_away(session, dialect, &arrival, Rejection::framing(violation)).await;
         }
         if is_probe(session) {
-            let _caller_may_have_left = respond::root(session).await;
-            return;
+            return in_time(self.config.timeouts.client_write, respond::root(session)).await.is_ok();
         }
         // 2 identify, 3 resolve
         let resolved = match admit::resolve(session.req_header(), &self.parts.snapshot, &arrival) {
             Ok(resolved) => resolved,
-            Err((rejection, None)) => {
-                if rejection.status() == 401 {
-                    self.metrics().unauthenticated.inc();
-                }
-                return self.turn_away(session, dialect, &arrival, rejection).await;
-            }
-            Err((rejection, Some(known))) => {
-                let mut recorder = self.recorder(arrival, known, dialect, &endpoint);
-                return self.refuse(session, dialect, &arrival, &mut recorder, &rejection).await;
+            Err(unresolved) => {
+                return self.turn_away_unresolved(session, dialect, &arrival, &endpoint, *unresolved).await;
             }
         };
         let mut recorder = self.recorder(arrival, resolved.caller, dialect, &endpoint);
         // 4 classify to 11 settle
         let result = self.exchange(session, &arrival, &resolved, endpoint, &mut recorder).await;
         match result {
-            Ok(()) => recorder.completed(),
+            Ok(()) => {
+                recorder.completed();
+                true
+            }
             Err(rejection) => self.refuse(session, dialect, &arrival, &mut recorder, &rejection).await,
         }
         // 12 record: when the recorder is dropped
@@ -148,8 +144,9 @@ impl Gateway {
         let raw = body::read(session, limits).await?;
         let started = Instant::now();
         recorder.record.request_bytes = raw.len() as u64;
+        judge::judge_head(&exchange, session.req_header(), recorder)?;
         let judged = judge::judge(&exchange, raw, recorder).await?;
-        let (body, mut charge) = self.reserve(&exchange, &judged, arrival)?;
+        let (body, mut charge) = self.reserve(&exchange, &judged, arrival).await?;
 
         // 7 route
         let upstreams = judge::route(&exchange, judged.head.model.as_deref())?;
@@ -162,39 +159,42 @@ impl Gateway {
         };
         recorder.worked(started.elapsed());
 
-        // 8 rewrite, 9 read the reply's head, 10 inspect the reply
-        let mut reply = self.forwarder.send(session, &outbound, &mut recorder.record.attempts).await?;
-        recorder.record.upstream = Some(reply.upstream.clone());
-        let is_success = reply.head.status.is_success();
-        if is_success {
-            charge.answering();
+        // 8 rewrite, 9 read the reply's head
+        let mut progress = Progress::default();
+        let sent = self.forwarder.send(session, &outbound, &mut progress).await;
+        recorder.record.attempts = progress.attempts;
+        if let Some(sent_at) = progress.sent_at {
+            charge.sent(sent_at);
         }
+        let mut reply = match sent {
+            Ok(reply) => reply,
+            Err(rejection) => {
+                charge::settle_unanswered(&mut charge, recorder);
+                return Err(rejection);
+            }
+        };
+        recorder.record.upstream = Some(reply.upstream.clone());
+
+        // 10 inspect the reply, 11 settle
         let identity = respond::identity(arrival.id, Some(policy.revision()));
         let request_id = arrival.id.to_string();
-        let mut answer = Answer::default();
         let result = Relay {
             config: &self.config,
-            endpoint: exchange.endpoint,
-            policy: Arc::clone(&policy),
+            exchange: &exchange,
             identity: &identity,
             request_id: &request_id,
             drop_usage_chunk: judged.asked_for_usage,
             charge: &mut charge,
             recorder,
         }
-        .run(session, &mut reply, &mut answer)
+        .run(session, &mut reply)
         .await;
-
-        // 11 settle
-        settle(&mut charge, &exchange, answer, is_success, recorder);
-        if result.is_ok() {
-            self.forwarder.finished(reply).await;
-        }
+        self.forwarder.finished(reply).await;
         result
     }
 
     /// Reserves what the request may cost and returns the body with the ceiling that follows from it.
-    fn reserve(
+    async fn reserve(
         &self,
         exchange: &Exchange,
         judged: &Judged,
@@ -205,7 +205,7 @@ impl Gateway {
         let estimate = Estimate::new(exchange.endpoint.operation, &judged.head, judged.body.len(), price);
         let charge = Charge::reserve(key.ledgers(), estimate, arrival.at, exchange.endpoint.dialect)?;
         let body = match charge.ceiling() {
-            Some(ceiling) => judge::with_ceiling(exchange.endpoint, &judged.body, ceiling)?,
+            Some(ceiling) => judge::with_ceiling(exchange.endpoint, &judged.body, ceiling).await?,
             None => judged.body.clone(),
         };
         Ok((body, charge))
@@ -232,15 +232,45 @@ impl Gateway {
         arrival: &Arrival,
         recorder: &mut Recorder,
         rejection: &Rejection,
-    ) {
+    ) -> bool {
         recorder.rejected(rejection);
-        if rejection.is_client_gone() || has_answered(session) {
-            return;
+        if rejection.is_client_gone() {
+            return false;
+        }
+        if has_answered(session) {
+            return true;
         }
         recorder.record.status = rejection.status();
         let revision = Some(recorder.record.policy_revision);
-        if let Ok(body) = respond::refuse(session, dialect, rejection, arrival.id, revision).await {
-            recorder.sent(&body);
+        let write = respond::refuse(session, dialect, rejection, arrival.id, revision);
+        match in_time(self.config.timeouts.client_write, write).await {
+            Ok(body) => {
+                recorder.sent(&body);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Refuses a request whose key does not count; it leaves a trace where the key is known.
+    async fn turn_away_unresolved(
+        &self,
+        session: &mut ServerSession,
+        dialect: Dialect,
+        arrival: &Arrival,
+        endpoint: &Result<Endpoint, Unknown>,
+        unresolved: Unresolved,
+    ) -> bool {
+        let Unresolved { rejection, known } = unresolved;
+        if rejection.status() == 401 {
+            self.metrics().unauthenticated.inc();
+        }
+        match known {
+            None => self.turn_away(session, dialect, arrival, rejection).await,
+            Some(known) => {
+                let mut recorder = self.recorder(*arrival, known, dialect, endpoint);
+                self.refuse(session, dialect, arrival, &mut recorder, &rejection).await
+            }
         }
     }
 
@@ -251,37 +281,12 @@ impl Gateway {
         dialect: Dialect,
         arrival: &Arrival,
         rejection: Rejection,
-    ) {
+    ) -> bool {
         count_failure(self.metrics(), &rejection);
         let no_revision: Option<Revision> = None;
-        let _caller_may_have_left =
-            respond::refuse(session, dialect, &rejection, arrival.id, no_revision).await;
+        let write = respond::refuse(session, dialect, &rejection, arrival.id, no_revision);
+        in_time(self.config.timeouts.client_write, write).await.is_ok()
     }
-}
-
-fn settle(
-    charge: &mut Charge,
-    exchange: &Exchange,
-    answer: Answer,
-    is_success: bool,
-    recorder: &mut Recorder,
-) {
-    if !is_success {
-        charge.release();
-    }
-    let served = answer.model.as_deref();
-    let price = served.and_then(|model| exchange.key.policy().price(model));
-    let settlement = charge.settle(answer.usage, answer.complete, price);
-    for alert in &settlement.alerts {
-        tracing::warn!(
-            tenant = %alert.key.tenant, budget = %alert.key.budget, subject = %alert.key.subject,
-            settled = alert.settled, threshold = alert.threshold, limit = alert.limit,
-            "budget passed an alert line"
-        );
-    }
-    recorder.record.tokens = settlement.tokens;
-    recorder.record.cost = settlement.cost;
-    recorder.record.model_served = answer.model;
 }
 
 fn has_answered(session: &ServerSession) -> bool {
@@ -331,14 +336,18 @@ impl HttpServerApp for Gateway {
             Ok(Ok(true)) => {}
             Ok(Err(error)) if matches!(error.etype(), pingora::ErrorType::InvalidHTTPHeader) => {
                 self.metrics().failures.with_label_values(&["malformed_request", "downstream"]).inc();
-                let _caller_may_have_left = respond::malformed(&mut session).await;
+                let write = respond::malformed(&mut session);
+                let _caller_may_have_left = in_time(self.config.timeouts.client_write, write).await;
                 return None;
             }
             _ => return None,
         }
-        self.serve(&mut session).await;
+        if !self.serve(&mut session).await {
+            // Dropped as it is: the connection closes or the stream is reset, which no client takes for an end.
+            return None;
+        }
         let settings = HttpPersistentSettings::for_session(&session);
-        let stream = session.finish().await.ok().flatten()?;
+        let stream = in_time(self.config.timeouts.client_write, session.finish()).await.ok().flatten()?;
         Some(ReusedHttpStream::from_reusable_stream(stream, settings))
     }
 

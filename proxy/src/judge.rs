@@ -6,9 +6,11 @@ use crate::inspect::whole::{self, Inspected};
 use crate::record::Recorder;
 use crate::rejection::Rejection;
 use crate::reply::INLINE_INSPECT_BYTES;
+use crate::rewrite;
 use bulkhead_dialect::json::{Document, Limits, splice};
 use bulkhead_dialect::request::{self, RequestHead, include_usage_edit, max_output_tokens_edit};
 use bulkhead_dialect::{Dialect, Endpoint, Operation};
+use bulkhead_dlp::Action;
 use bulkhead_policy::compile::{TenantPolicy, Upstream};
 use bulkhead_policy::document::{Capture, Uninspectable, UpstreamDialect};
 use bulkhead_policy::ledger::BudgetUnit;
@@ -16,6 +18,8 @@ use bulkhead_policy::prices::Price;
 use bulkhead_policy::snapshot::KeyContext;
 use bulkhead_policy::trace::Direction;
 use bytes::Bytes;
+use pingora::http::RequestHeader;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// A body that may go upstream.
@@ -99,17 +103,51 @@ fn with_edit(raw: &[u8], inspected: &Inspected, edit: bulkhead_dialect::json::Sp
     splice(raw, &edits).into()
 }
 
+/// Inspects what of the head goes upstream: the query and the headers that are copied. Nothing can be masked
+/// there, so whatever a rule masks or blocks is refused.
+///
+/// # Errors
+/// 400 that names the detectors.
+pub(crate) fn judge_head(
+    exchange: &Exchange,
+    head: &RequestHeader,
+    recorder: &mut Recorder,
+) -> Result<(), Rejection> {
+    let rules = exchange.key.policy().request_rules();
+    if rules.is_empty() {
+        return Ok(());
+    }
+    let mut findings = Findings::default();
+    let mut refused = Vec::new();
+    for text in rewrite::forwarded_texts(head) {
+        for found in rules.scan(text).matches {
+            findings.add(&found, Direction::Request, Cow::Borrowed("head"), (found.start, found.end));
+            if found.action != Action::Alert {
+                refused.push(found.detector.id().to_string());
+            }
+        }
+    }
+    recorder.found(findings);
+    if refused.is_empty() { Ok(()) } else { Err(Rejection::dlp_blocked("request's head", refused)) }
+}
+
 /// Writes the budget's ceiling into the request, so that the provider itself stops there.
 ///
 /// # Errors
 /// 500 if the body we have just read cannot be read again.
-pub(crate) fn with_ceiling(endpoint: Endpoint, body: &Bytes, ceiling: u64) -> Result<Bytes, Rejection> {
-    let document = Document::parse(body, &Limits::REQUEST)
-        .map_err(|_| Rejection::internal("lowering the answer's ceiling"))?;
-    Ok(match max_output_tokens_edit(endpoint, &document, ceiling) {
-        Some(edit) => splice(body, &[edit]).into(),
-        None => body.clone(),
-    })
+pub(crate) async fn with_ceiling(endpoint: Endpoint, body: &Bytes, ceiling: u64) -> Result<Bytes, Rejection> {
+    const DOING: &str = "lowering the answer's ceiling";
+    let body = body.clone();
+    let write = move || -> Option<Bytes> {
+        let document = Document::parse(&body, &Limits::REQUEST).ok()?;
+        Some(match max_output_tokens_edit(endpoint, &document, ceiling) {
+            Some(edit) => splice(&body, &[edit]).into(),
+            None => body.clone(),
+        })
+    };
+    // Where it may take long, not on the event loop.
+    let written = tokio::task::spawn_blocking(write).await.ok().flatten();
+    written.ok_or_else(|| Rejection::internal(DOING))
 }
 
 /// Step 7: the upstreams that may serve the request, in order of preference.

@@ -53,7 +53,6 @@ impl Metrics {
     ///
     /// # Errors
     /// Only if two metrics here share a name, which a test rules out.
-    #[expect(clippy::too_many_lines, reason = "a table of declarations")]
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let declare = Declare { registry: &registry };

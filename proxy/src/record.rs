@@ -3,6 +3,7 @@
 //! A [`Recorder`] is made when the tenant is known and writes its record when it is dropped, so no path,
 //! not even an aborted task, leaves a request without its row or with two.
 
+use crate::charge::Settlement;
 use crate::inspect::Findings;
 use crate::metrics::Metrics;
 use crate::rejection::{Rejection, Source};
@@ -154,6 +155,19 @@ impl Recorder {
         self.record.findings_total += findings.total;
         let room = FINDINGS_MAX.saturating_sub(self.record.findings.len());
         self.record.findings.extend(findings.kept.into_iter().take(room));
+    }
+
+    /// What the request was charged; alert lines that this passed are told once, here.
+    pub(crate) fn settled(&mut self, settlement: &Settlement) {
+        self.record.tokens = settlement.tokens;
+        self.record.cost = settlement.cost;
+        for alert in &settlement.alerts {
+            tracing::warn!(
+                tenant = %alert.key.tenant, budget = %alert.key.budget, subject = %alert.key.subject,
+                settled = alert.settled, threshold = alert.threshold, limit = alert.limit,
+                "budget passed an alert line"
+            );
+        }
     }
 
     /// Adds time that the proxy itself spent, as opposed to waiting for others.

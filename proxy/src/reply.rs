@@ -6,6 +6,7 @@
 //!    stopped stream ends like a finished one.
 //! 3. Nothing here awaits anything but the upstream's bytes, the caller's socket and the ping timer.
 
+use crate::admit::Exchange;
 use crate::charge::Charge;
 use crate::config::Config;
 use crate::forward::{Reply, while_caller_stays};
@@ -14,16 +15,16 @@ use crate::inspect::stream::{Stop, StreamInspector, StreamOptions};
 use crate::inspect::whole::{self, Inspected};
 use crate::record::Recorder;
 use crate::rejection::Rejection;
-use crate::respond::write_whole;
+use crate::respond::{in_time, write_whole};
 use crate::rewrite::response_head;
 use bulkhead_dialect::json::{Document, Limits};
 use bulkhead_dialect::response::{self, ResponseFacts, blank_logprobs};
 use bulkhead_dialect::{Endpoint, Usage};
 use bulkhead_policy::compile::TenantPolicy;
-use bulkhead_policy::document::Uninspectable;
+use bulkhead_policy::document::{Capture, Uninspectable};
 use bulkhead_policy::trace::Direction;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, Version, header};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use std::sync::Arc;
@@ -39,8 +40,7 @@ const PING: Bytes = Bytes::from_static(b": ping\n\n");
 /// What relaying needs to know about the request it answers.
 pub(crate) struct Relay<'a> {
     pub(crate) config: &'a Config,
-    pub(crate) endpoint: Endpoint,
-    pub(crate) policy: Arc<TenantPolicy>,
+    pub(crate) exchange: &'a Exchange,
     pub(crate) identity: &'a [(HeaderName, HeaderValue)],
     pub(crate) request_id: &'a str,
     /// Usage was asked for by us: its chunk is taken out again.
@@ -51,11 +51,11 @@ pub(crate) struct Relay<'a> {
 
 /// What the reply said about itself.
 #[derive(Debug, Default)]
-pub(crate) struct Answer {
-    pub(crate) usage: Option<Usage>,
+struct Answer {
+    usage: Option<Usage>,
     /// The usage is the final one; else it is what the provider had counted when the answer broke off.
-    pub(crate) complete: bool,
-    pub(crate) model: Option<String>,
+    complete: bool,
+    model: Option<String>,
 }
 
 /// How a body has to be treated.
@@ -68,24 +68,47 @@ enum Body {
 }
 
 impl Relay<'_> {
-    /// Brings the reply to the caller. `answer` is filled as far as the reply came, whatever happens.
+    /// Brings the reply to the caller and settles what it cost, whatever happens on the way.
     pub(crate) async fn run(
         &mut self,
         session: &mut ServerSession,
         reply: &mut Reply,
-        answer: &mut Answer,
     ) -> Result<(), Rejection> {
+        let result = self.bring(session, reply).await;
+        if self.charge.is_open() {
+            // It broke off before it could say what it used.
+            self.settle(&reply.head, Answer::default());
+        }
+        result
+    }
+
+    async fn bring(&mut self, session: &mut ServerSession, reply: &mut Reply) -> Result<(), Rejection> {
         let body = classify(&reply.head);
-        if body == Body::Opaque && !self.policy.response_rules().is_empty() {
-            if self.policy.uninspectable() == Uninspectable::Block {
+        if body == Body::Opaque && !self.policy().response_rules().is_empty() {
+            if self.policy().uninspectable() == Uninspectable::Block {
                 return Err(Rejection::answer_uninspectable());
             }
             self.recorder.record.uninspected = true;
         }
         match body {
-            Body::EventStream => self.stream(session, reply, answer).await,
-            Body::Text | Body::Opaque => self.whole(session, reply, answer, body).await,
+            Body::EventStream => self.stream(session, reply).await,
+            Body::Text | Body::Opaque => self.whole(session, reply, body).await,
         }
+    }
+
+    fn policy(&self) -> &Arc<TenantPolicy> {
+        self.exchange.key.policy()
+    }
+
+    /// Step 11. An answer that is the provider's error costs nothing.
+    fn settle(&mut self, head: &ResponseHeader, answer: Answer) {
+        if !head.status.is_success() {
+            self.charge.release();
+        }
+        let price = answer.model.as_deref().and_then(|model| self.policy().price(model));
+        let settlement = self.charge.settle(answer.usage, answer.complete, price);
+        self.recorder.settled(&settlement);
+        self.recorder.record.model_served = answer.model;
     }
 
     // --- whole bodies ---------------------------------------------------------------------------
@@ -94,25 +117,24 @@ impl Relay<'_> {
         &mut self,
         session: &mut ServerSession,
         reply: &mut Reply,
-        answer: &mut Answer,
         body: Body,
     ) -> Result<(), Rejection> {
         let raw = self.read_whole(session, reply).await?;
         let started = Instant::now();
         let is_success = reply.head.status.is_success();
         let inspected = if body == Body::Opaque {
-            Whole::new(Inspected::default(), &raw, ResponseFacts::default())
+            Whole::new(Inspected::default(), &raw, ResponseFacts::default(), Capture::None)
         } else {
             self.inspect_whole(raw).await?
         };
-        answer.usage = inspected.usage.filter(|_| is_success);
-        answer.complete = true;
-        answer.model = inspected.model;
-        if is_success && answer.usage.is_none() {
+        let usage = inspected.usage.filter(|_| is_success);
+        if is_success && usage.is_none() {
             // No usage: the body's size is the best count there is. A whole answer cannot be cut any more.
             let _over_the_line = self.charge.count(inspected.body.len() as u64);
         }
         self.recorder.found(inspected.findings);
+        // Before the answer leaves: the caller's next request finds the room that this one gives back.
+        self.settle(&reply.head, Answer { usage, complete: true, model: inspected.model });
         self.recorder.worked(started.elapsed());
         if !inspected.blocked.is_empty() {
             return Err(Rejection::dlp_blocked("answer", inspected.blocked));
@@ -125,7 +147,7 @@ impl Relay<'_> {
         }
         self.recorder.record.status = head.status.as_u16();
         self.recorder.sent_as(inspected.body.len(), &inspected.captured);
-        write_whole(session, head, inspected.body).await.map_err(|_| Rejection::client_gone())
+        in_time(self.config.timeouts.client_write, write_whole(session, head, inspected.body)).await
     }
 
     async fn read_whole(&self, session: &mut ServerSession, reply: &mut Reply) -> Result<Bytes, Rejection> {
@@ -152,7 +174,7 @@ impl Relay<'_> {
     }
 
     async fn inspect_whole(&self, raw: Bytes) -> Result<Whole, Rejection> {
-        let (policy, endpoint) = (Arc::clone(&self.policy), self.endpoint);
+        let (policy, endpoint) = (Arc::clone(self.policy()), self.exchange.endpoint);
         if raw.len() <= INLINE_INSPECT_BYTES {
             return Ok(inspect(&policy, endpoint, &raw));
         }
@@ -162,26 +184,20 @@ impl Relay<'_> {
 
     // --- event streams --------------------------------------------------------------------------
 
-    async fn stream(
-        &mut self,
-        session: &mut ServerSession,
-        reply: &mut Reply,
-        answer: &mut Answer,
-    ) -> Result<(), Rejection> {
+    async fn stream(&mut self, session: &mut ServerSession, reply: &mut Reply) -> Result<(), Rejection> {
         self.recorder.record.streamed = true;
         let options = StreamOptions {
             event_bytes_max: self.config.limits.event_bytes,
             held_bytes_max: self.config.limits.held_bytes,
             drop_usage_chunk: self.drop_usage_chunk,
-            allow_uninspectable: self.policy.uninspectable() == Uninspectable::Allow,
+            allow_uninspectable: self.policy().uninspectable() == Uninspectable::Allow,
         };
-        let rules = Arc::clone(self.policy.response_rules());
-        let mut inspector = StreamInspector::new(self.endpoint, rules, options);
+        let rules = Arc::clone(self.policy().response_rules());
+        let mut inspector = StreamInspector::new(self.exchange.endpoint, rules, options);
         self.write_stream_head(session, reply).await?;
         let result = self.pump(session, reply, &mut inspector).await;
-        answer.usage = inspector.usage();
-        answer.complete = result.is_ok();
-        answer.model = inspector.model().map(str::to_owned);
+        let model = inspector.model().map(str::to_owned);
+        self.settle(&reply.head, Answer { usage: inspector.usage(), complete: result.is_ok(), model });
         let findings = inspector.take_findings();
         if findings.has_alerts() {
             // What alerts passes in clear, possibly in pieces: the trace must not keep it.
@@ -190,7 +206,7 @@ impl Relay<'_> {
         self.recorder.found(findings);
         self.recorder.record.uninspected |= inspector.uninspected();
         let Err(rejection) = result else {
-            return session.finish_body().await.map_err(|_| Rejection::client_gone());
+            return in_time(self.config.timeouts.client_write, session.finish_body()).await;
         };
         if !rejection.is_client_gone() {
             let event = rejection.with_info(self.request_id, |info| inspector.error_event(info));
@@ -208,11 +224,12 @@ impl Relay<'_> {
     ) -> Result<(), Rejection> {
         let internal = |_| Rejection::internal("writing the head");
         let mut head = response_head(&reply.head, self.identity).map_err(internal)?;
-        if !session.is_http2() {
+        // HTTP/1.0 knows no chunks: there the end of the connection ends the body.
+        if session.req_header().version == Version::HTTP_11 {
             head.insert_header(header::TRANSFER_ENCODING, "chunked").map_err(internal)?;
         }
         self.recorder.record.status = head.status.as_u16();
-        session.write_response_header(Box::new(head)).await.map_err(|_| Rejection::client_gone())
+        in_time(self.config.timeouts.client_write, session.write_response_header(Box::new(head))).await
     }
 
     async fn pump(
@@ -223,25 +240,36 @@ impl Relay<'_> {
     ) -> Result<(), Rejection> {
         let mut out = Vec::new();
         let mut finished = false;
-        let ping_after = self.config.timeouts.stream_ping;
-        let mut last_write = tokio::time::Instant::now();
+        let timeouts = &self.config.timeouts;
+        let mut last_read = tokio::time::Instant::now();
+        let mut last_write = last_read;
         loop {
             let chunk = tokio::select! {
                 biased;
-                chunk = reply.read() => chunk?,
+                chunk = reply.read() => chunk,
                 _ = session.read_body_or_idle(true) => return Err(Rejection::client_gone()),
-                () = sleep_until(last_write + ping_after) => {
+                // Each ping starts a new read, so the read's own timeout would never come.
+                () = sleep_until(last_read + timeouts.upstream_idle) => Err(Rejection::upstream_timeout()),
+                () = sleep_until(last_write + timeouts.stream_ping) => {
                     // Only whole events have left, so a comment may stand here; clients skip it.
                     write(session, PING).await?;
                     last_write = tokio::time::Instant::now();
                     continue;
                 }
             };
+            last_read = tokio::time::Instant::now();
             let started = Instant::now();
-            let is_end = chunk.is_none();
-            let stopped = match chunk {
-                Some(chunk) => self.take_chunks(chunk, reply, inspector, &mut out, &mut finished).await,
-                None => inspector.finish(&mut out).map_err(|stop| stopped(stop, self.config)),
+            let ended = match chunk {
+                Ok(Some(chunk)) => {
+                    self.take_chunks(chunk, reply, inspector, &mut out, &mut finished).await.map(|()| false)
+                }
+                // Whatever is held has no continuation any more: it is decided and leaves.
+                Ok(None) => {
+                    inspector.finish(&mut out).map_err(|stop| stopped(stop, self.config)).map(|()| true)
+                }
+                Err(broken) => {
+                    inspector.finish(&mut out).map_err(|stop| stopped(stop, self.config)).and(Err(broken))
+                }
             };
             self.recorder.worked(started.elapsed());
             if let Some(bytes) = join(&mut out) {
@@ -249,8 +277,7 @@ impl Relay<'_> {
                 write(session, bytes).await?;
                 last_write = tokio::time::Instant::now();
             }
-            stopped?;
-            if is_end {
+            if ended? {
                 return if finished { Ok(()) } else { Err(Rejection::upstream_broken()) };
             }
         }
@@ -272,8 +299,10 @@ impl Relay<'_> {
             while let Some(progress) = inspector.step(out).map_err(|stop| stopped(stop, self.config))? {
                 *finished |= progress.finished || progress.failed;
                 if let Err(exhausted) = self.charge.count(inspector.text_bytes()) {
-                    let rejection =
-                        Rejection::budget_exhausted(self.endpoint.dialect, exhausted.budget.as_str());
+                    let rejection = Rejection::budget_exhausted(
+                        self.exchange.endpoint.dialect,
+                        exhausted.budget.as_str(),
+                    );
                     return Err(rejection.while_streaming());
                 }
             }
@@ -341,10 +370,11 @@ struct Whole {
 }
 
 impl Whole {
-    fn new(inspected: Inspected, raw: &Bytes, facts: ResponseFacts) -> Self {
+    fn new(inspected: Inspected, raw: &Bytes, facts: ResponseFacts, capture: Capture) -> Self {
+        let body = inspected.apply(raw);
         Self {
-            body: inspected.apply(raw),
-            captured: inspected.for_trace(raw),
+            captured: if capture == Capture::None { body.clone() } else { inspected.for_trace(raw) },
+            body,
             findings: inspected.findings,
             blocked: inspected.blocked,
             usage: facts.usage,
@@ -356,14 +386,19 @@ impl Whole {
 fn inspect(policy: &TenantPolicy, endpoint: Endpoint, raw: &Bytes) -> Whole {
     let rules = policy.response_rules();
     let Ok(document) = Document::parse(raw, &Limits::RESPONSE) else {
-        return Whole::new(whole::text(rules, raw, Direction::Response), raw, ResponseFacts::default());
+        return Whole::new(
+            whole::text(rules, raw, Direction::Response),
+            raw,
+            ResponseFacts::default(),
+            policy.capture(),
+        );
     };
     let facts = response::read(endpoint, &document);
     let mut inspected = whole::json(rules, raw, &document, Direction::Response);
     if !rules.is_empty() {
         blank(&mut inspected, &document);
     }
-    Whole::new(inspected, raw, facts)
+    Whole::new(inspected, raw, facts, policy.capture())
 }
 
 /// Log probabilities repeat the text token by token, where no scan can see a value whole.
@@ -376,6 +411,7 @@ fn blank(inspected: &mut Inspected, document: &Document<'_>) {
         blanks.iter().any(|blank| blank.range.start <= range.start && range.end <= blank.range.end)
     };
     inspected.splices.retain(|splice| !inside(&splice.range));
+    inspected.hidden.retain(|splice| !inside(&splice.range));
     inspected.splices.extend(blanks);
     inspected.splices.sort_by_key(|splice| splice.range.start);
 }

@@ -1,7 +1,7 @@
 //! Names of upstreams to addresses, off the request path.
 //!
 //! 1. A host name is looked up by the operating system, at most once per [`FRESH`] while it is used.
-//! 2. A failed look-up keeps the last good answer.
+//! 2. A stale name is looked up by one request at a time; a failed look-up keeps the last good answer.
 //! 3. Every address is checked when it is resolved and the connection goes to that very address, so a name
 //!    that later points inwards (DNS rebinding) never reaches the inside.
 
@@ -62,19 +62,20 @@ impl Resolver {
         }
         let name = Name { host: host.to_owned(), port };
         let known = self.answers.load().get(&name).cloned();
-        if let Some(answer) = &known
-            && answer.fetched.elapsed() < FRESH
-        {
-            return Ok(answer.addresses.as_slice().into());
-        }
-        match (self.look_up(&name).await, known) {
-            (Ok(addresses), _) => {
-                self.remember(name, addresses.clone());
-                Ok(addresses.into())
+        let Some(known) = known else {
+            let addresses = self.look_up(&name).await?;
+            self.remember(name, addresses.clone());
+            return Ok(addresses.into());
+        };
+        if known.fetched.elapsed() >= FRESH {
+            // Put back first: meanwhile the others go on with what is known, and a look-up that fails or is given
+            // up is not repeated by every request.
+            self.remember(name.clone(), known.addresses.clone());
+            if let Ok(fresh) = self.look_up(&name).await {
+                self.remember(name, fresh);
             }
-            (Err(_), Some(stale)) => Ok(stale.addresses.as_slice().into()),
-            (Err(error), None) => Err(error),
         }
+        Ok(known.addresses.as_slice().into())
     }
 
     async fn look_up(&self, name: &Name) -> Result<Vec<SocketAddr>, ResolveError> {

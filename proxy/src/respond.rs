@@ -8,6 +8,19 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
+use std::time::Duration;
+
+/// Bounds a write to the caller: pingora bounds body writes only, and a caller that stops reading must not
+/// hold its connection, its room and a drain for ever.
+pub(crate) async fn in_time<T>(
+    limit: Duration,
+    write: impl Future<Output = pingora::Result<T>>,
+) -> Result<T, Rejection> {
+    match tokio::time::timeout(limit, write).await {
+        Ok(Ok(done)) => Ok(done),
+        _ => Err(Rejection::client_gone()),
+    }
+}
 
 /// The headers that tell a caller, and later its operator, which request and which policy this was.
 pub(crate) fn identity(id: TraceId, revision: Option<Revision>) -> Vec<(HeaderName, HeaderValue)> {

@@ -61,15 +61,8 @@ pub(crate) fn request_head(
     };
     let mut head =
         RequestHeader::build(caller.method.clone(), target.as_bytes(), Some(caller.headers.len() + 4))?;
-    for (name, value) in &caller.headers {
-        let dropped = HOP_BY_HOP.contains(&name.as_str())
-            || NOT_FORWARDED.contains(&name.as_str())
-            || is_credential(name)
-            || name.as_str().starts_with("x-bulkhead-")
-            || nominated(&caller.headers, name);
-        if !dropped {
-            head.append_header(name.clone(), value.clone())?;
-        }
+    for (name, value) in forwarded_headers(&caller.headers) {
+        head.append_header(name.clone(), value.clone())?;
     }
     head.insert_header(header::HOST, authority(&upstream.base))?;
     head.insert_header(header::ACCEPT_ENCODING, "identity")?;
@@ -98,10 +91,32 @@ fn authority(base: &BaseUrl) -> String {
     if base.port == default_port { host } else { format!("{host}:{}", base.port) }
 }
 
-/// The query without a `key` parameter: some SDKs put their key there.
+/// The caller's headers that go upstream.
+fn forwarded_headers(headers: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+    headers.iter().filter(|(name, _)| {
+        let dropped = HOP_BY_HOP.contains(&name.as_str())
+            || NOT_FORWARDED.contains(&name.as_str())
+            || is_credential(name)
+            || name.as_str().starts_with("x-bulkhead-")
+            || nominated(headers, name);
+        !dropped
+    })
+}
+
+/// Everything of the head that goes upstream in the caller's own words.
+pub(crate) fn forwarded_texts(caller: &RequestHeader) -> impl Iterator<Item = &[u8]> {
+    let query = caller.uri.query().map(str::as_bytes);
+    query.into_iter().chain(forwarded_headers(&caller.headers).map(|(_, value)| value.as_bytes()))
+}
+
+/// The query as it goes upstream: plain names only, and no `key`, where some SDKs put their key.
 fn forwarded_query(query: &str) -> String {
-    let kept: Vec<_> = query.split('&').filter(|pair| *pair != "key" && !pair.starts_with("key=")).collect();
-    kept.join("&")
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let kept = query.split('&').filter(|pair| {
+        let name = pair.split('=').next().unwrap_or("");
+        !name.is_empty() && name.bytes().all(is_plain) && !name.eq_ignore_ascii_case("key")
+    });
+    kept.collect::<Vec<_>>().join("&")
 }
 
 /// Writes the head of the reply. The caller adds framing.

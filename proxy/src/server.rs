@@ -21,8 +21,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-/// First bytes of an HTTP/2 connection; no HTTP/1 method starts like this.
-const H2_PREFACE_START: &[u8] = b"PRI * HTTP/2.0";
+/// First bytes of an HTTP/2 connection (RFC 9113 section 3.4); no HTTP/1 request starts like this.
+const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// A preface that comes in pieces is looked at again after this.
+const PREFACE_POLL: Duration = Duration::from_millis(20);
+/// Connections that outlive their last request by this much are ended when draining.
+const LINGER: Duration = Duration::from_secs(2);
 const KEEP_ALIVE_SECONDS: u64 = 60;
 
 /// Why the proxy could not start.
@@ -136,13 +140,11 @@ impl Service {
         gateway.set_draining();
         tokio::time::sleep(timeouts.drain_delay).await;
         closing.send_replace(true);
-        let drained = tokio::time::timeout(timeouts.drain, async {
-            while listeners.join_next().await.is_some() {}
-            gateway.idle().await;
-        });
-        if drained.await.is_err() {
+        if tokio::time::timeout(timeouts.drain, gateway.idle()).await.is_err() {
             tracing::warn!(in_flight = gateway.in_flight(), "drain time is over; ending what still runs");
         }
+        let connections_end = async { while listeners.join_next().await.is_some() {} };
+        let _ended_or_worth_no_more_waiting = tokio::time::timeout(LINGER, connections_end).await;
         Ok(())
     }
 }
@@ -234,8 +236,13 @@ where
     A: HttpServerApp + Send + Sync + 'static,
 {
     let _only_slower_without = tcp.set_nodelay(true);
-    let first = tokio::time::timeout(Duration::from_secs(KEEP_ALIVE_SECONDS), is_h2(&tcp));
-    let Ok(Ok(h2)) = first.await else { return };
+    let mut closing = closed.clone();
+    let h2 = tokio::select! {
+        first = tokio::time::timeout(Duration::from_secs(KEEP_ALIVE_SECONDS), is_h2(&tcp)) => first,
+        // A connection that has not asked for anything is not worth waiting for.
+        _ = closing.wait_for(|closed| *closed) => return,
+    };
+    let Ok(Ok(h2)) = h2 else { return };
     let stream: Stream = Box::new(TcpL4Stream::from(tcp));
     if h2 {
         app.process_new(stream, closed).await;
@@ -255,16 +262,16 @@ where
 
 /// Looks at the first bytes without taking them. Waits while they could still become the HTTP/2 preface.
 async fn is_h2(tcp: &TcpStream) -> io::Result<bool> {
-    let mut start = [0; H2_PREFACE_START.len()];
+    let mut start = [0; H2_PREFACE.len()];
     loop {
         let seen = tcp.peek(&mut start).await?;
         let seen = start.get(..seen).unwrap_or_default();
-        if seen == H2_PREFACE_START {
+        if seen == H2_PREFACE {
             return Ok(true);
         }
-        if seen.is_empty() || !H2_PREFACE_START.starts_with(seen) {
+        if seen.is_empty() || !H2_PREFACE.starts_with(seen) {
             return Ok(false);
         }
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        tokio::time::sleep(PREFACE_POLL).await;
     }
 }

@@ -94,13 +94,15 @@ pub struct Shipper {
     ledgers: Arc<LedgerBook>,
     unconfirmed: Option<UsageBatch>,
     usage_loaded: bool,
+    /// Once the request path is gone: when to stop waiting for the database.
+    give_up_at: Option<Instant>,
 }
 
 impl Shipper {
     /// `store` acts as [`bulkhead_store::Role::Writer`].
     #[must_use]
     pub fn new(store: Store, queue: TraceReceiver, ledgers: Arc<LedgerBook>) -> Self {
-        Self { store, queue, ledgers, unconfirmed: None, usage_loaded: false }
+        Self { store, queue, ledgers, unconfirmed: None, usage_loaded: false, give_up_at: None }
     }
 
     /// Loads what was spent before this process began; [`run`](Self::run) tries again if it fails.
@@ -134,69 +136,78 @@ impl Shipper {
                 _ = flush.tick() => self.flush_and_report().await,
             }
         }
-        let patience = tokio::time::timeout(STOP_PATIENCE, async {
-            while self.flush_usage().await.is_err() {
-                tokio::time::sleep(RETRY_FIRST).await;
+        while let Err(error) = self.flush_usage().await {
+            if self.has_given_up() {
+                tracing::error!(%error, "stopped with spend that PostgreSQL did not take");
+                return;
             }
-        });
-        if patience.await.is_err() {
-            tracing::error!("stopped with spend that PostgreSQL did not take");
+            tokio::time::sleep(RETRY_FIRST).await;
         }
     }
 
     /// Waits a moment for more records, so that a busy node writes full batches.
+    ///
+    /// Sleeps instead of waiting at the queue: a waiter there is woken for every single record, which costs
+    /// more than the record.
     async fn fill(&mut self, batch: &mut Vec<TraceRecord>) {
-        let until = Instant::now() + BATCH_WAIT;
-        while batch.len() < BATCH_RECORDS {
-            let room = BATCH_RECORDS - batch.len();
-            match tokio::time::timeout_at(until, self.queue.receiver.recv_many(batch, room)).await {
-                Ok(received) if received > 0 => {}
-                _ => return,
-            }
+        tokio::time::sleep(BATCH_WAIT).await;
+        while batch.len() < BATCH_RECORDS
+            && let Ok(record) = self.queue.receiver.try_recv()
+        {
+            batch.push(record);
         }
     }
 
     async fn ship(&mut self, batch: &mut Vec<TraceRecord>) {
+        let records = batch.len();
         let bytes: usize = batch.iter().map(body_bytes).sum();
         let mut wait = RETRY_FIRST;
-        let mut closed_since = None;
         loop {
-            let Err(error) = self.insert_halving(batch).await else { break };
-            tracing::warn!(%error, records = batch.len(), "traces wait for the database");
-            if self.queue.receiver.is_closed() {
-                let since = *closed_since.get_or_insert_with(Instant::now);
-                if since.elapsed() > STOP_PATIENCE {
-                    tracing::error!(
-                        records = batch.len(),
-                        "stopped with traces that PostgreSQL did not take"
-                    );
-                    self.dropped("stopped", batch.len());
+            match self.insert_halving(batch).await {
+                Ok(refused) => {
+                    self.queue.metrics.traces_written.inc_by((records - refused) as u64);
                     break;
                 }
+                Err(error) => tracing::warn!(%error, records, "traces wait for the database"),
+            }
+            if self.has_given_up() {
+                tracing::error!(records, "stopped with traces that PostgreSQL did not take");
+                self.dropped("stopped", records);
+                break;
             }
             tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(RETRY_MOST);
+            wait = (wait * 2).min(if self.give_up_at.is_some() { RETRY_FIRST } else { RETRY_MOST });
         }
         self.queue.body_bytes.fetch_sub(bytes, Ordering::Relaxed);
-        let shipped = i64::try_from(batch.len()).unwrap_or(i64::MAX);
-        self.queue.metrics.trace_queue_depth.sub(shipped);
+        self.queue.metrics.trace_queue_depth.sub(i64::try_from(records).unwrap_or(i64::MAX));
         batch.clear();
     }
 
-    /// Inserts the batch, leaving out what the database refuses for good.
+    /// True when the request path has been gone for so long that the process should end.
+    fn has_given_up(&mut self) -> bool {
+        if !self.queue.receiver.is_closed() {
+            return false;
+        }
+        let give_up_at = *self.give_up_at.get_or_insert_with(|| Instant::now() + STOP_PATIENCE);
+        Instant::now() >= give_up_at
+    }
+
+    /// Inserts the batch, leaving out what the database refuses for good; returns how many that were.
     ///
     /// Parts that were inserted before a transient error are inserted again later and ignored then: trace
     /// ids are unique.
-    async fn insert_halving(&self, batch: &[TraceRecord]) -> Result<(), StoreError> {
+    async fn insert_halving(&self, batch: &[TraceRecord]) -> Result<usize, StoreError> {
         let mut parts = vec![batch];
+        let mut refused = 0;
         while let Some(part) = parts.pop() {
             match insert_traces(&self.store, part).await {
-                Ok(()) => self.queue.metrics.traces_written.inc_by(part.len() as u64),
+                Ok(()) => {}
                 Err(error) if error.is_transient() => return Err(error),
                 Err(error) if part.len() <= 1 => {
                     let id = part.first().map(|record| record.id.to_string()).unwrap_or_default();
                     tracing::error!(%error, trace = id, "a trace was refused by the database and is dropped");
                     self.dropped("refused", part.len());
+                    refused += part.len();
                 }
                 Err(_) => {
                     let (left, right) = part.split_at(part.len() / 2);
@@ -204,7 +215,7 @@ impl Shipper {
                 }
             }
         }
-        Ok(())
+        Ok(refused)
     }
 
     fn dropped(&self, reason: &str, records: usize) {

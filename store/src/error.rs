@@ -72,25 +72,23 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// True if the same call may succeed later without a change: the server is away, overloaded, or another transaction was
-    /// in the way.
+    /// True if the same call may succeed later: the server is away, overloaded, fails over, or lacks a right that it can be
+    /// given. Whatever is not known to be the data's fault counts as this, because data that is given up is lost.
     ///
     /// False means that the data is at fault; sending it again changes nothing.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        let (Self::Connect { source, .. } | Self::Database { source, .. }) = self else { return false };
-        match source {
-            sqlx::Error::Database(error) => {
-                // Classes: connection, transaction rollback, resources, operator intervention, system; and lock_not_available.
-                let code = error.code().unwrap_or_default();
-                ["08", "40", "53", "57", "58", "55P03"].iter().any(|class| code.starts_with(class))
-            }
-            sqlx::Error::Io(_)
-            | sqlx::Error::Tls(_)
-            | sqlx::Error::Protocol(_)
-            | sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed => true,
+        match self {
+            Self::Connect { .. } | Self::UnsafeRole { .. } => true,
+            Self::Database { source, .. } => match source {
+                sqlx::Error::Database(error) => {
+                    // Classes: cardinality, data exception, integrity constraint; and program limits such as a row too large.
+                    let code = error.code().unwrap_or_default();
+                    !["21", "22", "23", "54"].iter().any(|class| code.starts_with(class))
+                }
+                sqlx::Error::Encode(_) => false,
+                _ => true,
+            },
             _ => false,
         }
     }

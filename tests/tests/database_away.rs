@@ -69,7 +69,8 @@ impl Drop for Node {
 #[test]
 fn with_a_snapshot_on_disk_it_judges_as_before_and_without_one_it_refuses() {
     run(async {
-        let mut bulkhead = Bulkhead::start(Options { policy: Some(POLICY.to_owned()), ..Options::default() }).await;
+        let mut bulkhead =
+            Bulkhead::start(Options { policy: Some(POLICY.to_owned()), ..Options::default() }).await;
         let key = bulkhead.ready.api_key.clone();
         let token = github_token(91);
         let request = chat("gpt-away", &token);

@@ -5,19 +5,19 @@ use crate::json::{Document, Kind, Value};
 /// Whether any image, sound or file is part of the request as base64.
 ///
 /// Goes by the members' names wherever they stand, not by the place a dialect has for them:
-/// providers add places faster than we would learn of them.
+/// providers add places faster than we would learn of them. One look at each member: this runs over
+/// every member of every request.
 pub(super) fn has_binary_parts(document: &Document<'_>) -> bool {
-    document.all_entries().any(|(key, value)| match value.kind() {
-        Kind::String => {
-            let data_url = ["url", "image_url", "file_url", "audio_url", "video_url"];
-            key.is("file_data") && !value.is("")
-                || data_url.iter().any(|name| key.is(name)) && is_data_url(value)
+    document.all_entries().any(|(key, value)| match (value.kind(), key.text().as_ref()) {
+        (Kind::String, b"file_data") => !value.is(""),
+        (Kind::String, b"url" | b"image_url" | b"file_url" | b"audio_url" | b"video_url") => {
+            is_data_url(value)
         }
-        // OpenAI `input_audio: {data, format}`; Anthropic `source: {type: base64, data}`.
-        Kind::Object => {
-            let has_data = value.get("data").is_some_and(|data| !data.is("") && !data.is_null());
-            let base64 = value.get("type").is_some_and(|kind| kind.is("base64"));
-            has_data && (key.is("input_audio") || base64)
+        // Anthropic's `source: {type: base64, data}`.
+        (Kind::String, b"type") => value.is("base64"),
+        // OpenAI's `input_audio: {data, format}`.
+        (Kind::Object, b"input_audio") => {
+            value.get("data").is_some_and(|data| !data.is("") && !data.is_null())
         }
         _ => false,
     })

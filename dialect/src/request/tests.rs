@@ -166,7 +166,7 @@ fn what_cannot_be_read_is_found_wherever_it_stands() {
         (false, "{\"file_data\":\"\"}"),
         (false, "{\"file_id\":\"file-1\"}"),
         (false, "{\"source\":{\"type\":\"text\",\"data\":\"AA\"}}"),
-        (false, "{\"type\":\"base64\"}"),
+        (true, "{\"type\":\"base64\"}"),
         (false, "{\"text\":\"data:image/png;base64,AA\"}"),
         (false, "{\"url\":\"https://a.example/data:\"}"),
     ];

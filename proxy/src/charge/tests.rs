@@ -49,7 +49,7 @@ fn the_worst_case_is_reserved_and_the_real_one_settled() {
     let tokens = ledger(BudgetUnit::Tokens, 10_000, AtLimit::Refuse);
     let mut charge = reserve(&tokens, chat(Some(500))).unwrap();
     assert_eq!((committed(&tokens), charge.ceiling()), (600, None));
-    charge.answering();
+    charge.sent(Instant::now());
     let settlement = charge.settle(Some(usage(90, 40)), true, None);
     assert_eq!(settlement.cost.get(), 90 * 1_000 + 40 * 4_000);
     assert!(!settlement.tokens.estimated);
@@ -91,7 +91,7 @@ fn a_cut_budget_ends_the_stream_at_the_line_and_a_refuse_budget_does_not() {
     for (at_limit, ends) in [(AtLimit::Cut, true), (AtLimit::Refuse, false)] {
         let tokens = ledger(BudgetUnit::Tokens, 300, at_limit);
         let mut charge = reserve(&tokens, chat(None)).unwrap();
-        charge.answering();
+        charge.sent(Instant::now());
         assert!(charge.count(200 * OUTPUT_BYTES_PER_TOKEN).is_ok());
         assert_eq!(charge.count(200 * OUTPUT_BYTES_PER_TOKEN + 1).is_err(), ends);
     }
@@ -101,7 +101,7 @@ fn a_cut_budget_ends_the_stream_at_the_line_and_a_refuse_budget_does_not() {
 fn past_the_line_more_is_reserved_while_there_is_some() {
     let tokens = ledger(BudgetUnit::Tokens, 1_000, AtLimit::Cut);
     let mut charge = reserve(&tokens, chat(Some(100))).unwrap();
-    charge.answering();
+    charge.sent(Instant::now());
     assert!(charge.count(150 * OUTPUT_BYTES_PER_TOKEN).is_ok());
     assert_eq!(committed(&tokens), 200 + EXTENSION_TOKENS);
     assert!(charge.count(2_000 * OUTPUT_BYTES_PER_TOKEN).is_err());
@@ -114,13 +114,13 @@ fn a_dropped_charge_releases_or_charges_what_was_counted() {
     assert_eq!(committed(&tokens), 0);
 
     let mut charge = reserve(&tokens, chat(Some(100))).unwrap();
-    charge.answering();
+    charge.sent(Instant::now());
     charge.count(40 * OUTPUT_BYTES_PER_TOKEN).unwrap();
     drop(charge);
     assert_eq!(committed(&tokens), 140);
 
     let mut charge = reserve(&tokens, chat(Some(100))).unwrap();
-    charge.answering();
+    charge.sent(Instant::now());
     charge.release();
     assert_eq!(committed(&tokens), 140);
 }
@@ -129,7 +129,7 @@ fn a_dropped_charge_releases_or_charges_what_was_counted() {
 fn no_usage_is_settled_as_an_estimate() {
     let tokens = ledger(BudgetUnit::Tokens, 1_000, AtLimit::Cut);
     let mut charge = reserve(&tokens, chat(Some(100))).unwrap();
-    charge.answering();
+    charge.sent(Instant::now());
     charge.count(40 * OUTPUT_BYTES_PER_TOKEN).unwrap();
     let settlement = charge.settle(None, false, None);
     assert_eq!((settlement.tokens.input, settlement.tokens.output), (100, 40));
@@ -140,11 +140,24 @@ fn no_usage_is_settled_as_an_estimate() {
 fn the_usage_of_a_broken_answer_never_counts_less_than_was_produced() {
     let tokens = ledger(BudgetUnit::Tokens, 1_000, AtLimit::Cut);
     let mut charge = reserve(&tokens, chat(Some(100))).unwrap();
-    charge.answering();
+    charge.sent(Instant::now());
     charge.count(40 * OUTPUT_BYTES_PER_TOKEN).unwrap();
     let settlement = charge.settle(Some(usage(11, 1)), false, None);
     assert_eq!((settlement.tokens.input, settlement.tokens.output), (11, 40));
     assert!(settlement.tokens.estimated);
+}
+
+#[test]
+fn leaving_before_the_answer_costs_what_the_time_allows() {
+    let tokens = ledger(BudgetUnit::Tokens, 1_000, AtLimit::Cut);
+    let mut charge = reserve(&tokens, chat(Some(600))).unwrap();
+    charge.sent(Instant::now().checked_sub(std::time::Duration::from_secs(1)).unwrap());
+    let output = charge.settle(None, false, None).tokens.output;
+    assert!((250..300).contains(&output), "{output}");
+
+    let mut charge = reserve(&tokens, chat(Some(100))).unwrap();
+    charge.sent(Instant::now().checked_sub(std::time::Duration::from_secs(60)).unwrap());
+    assert_eq!(charge.settle(None, false, None).tokens.output, 100, "never more than was reserved");
 }
 
 #[test]
@@ -153,7 +166,7 @@ fn operations_without_a_model_answer_cost_one_request() {
     let estimate = Estimate::new(Operation::Models, &RequestHead::default(), 0, None);
     let mut charge = reserve(&requests, estimate).unwrap();
     assert!(reserve(&requests, estimate).is_err());
-    charge.answering();
+    charge.sent(Instant::now());
     let settlement = charge.settle(None, false, None);
     assert!(!settlement.tokens.estimated);
     assert_eq!(committed(&requests), 1);

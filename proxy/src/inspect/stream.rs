@@ -24,6 +24,9 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
+/// Texts that one stream may have open; real answers have a handful.
+const TEXTS_MAX: usize = 1024;
+
 /// Why a stream must not go on.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
@@ -279,6 +282,9 @@ impl StreamInspector {
             return Ok(None);
         }
         let index = self.open(channel);
+        if self.texts.len() > TEXTS_MAX {
+            return Err(Stop::HoldExceeded);
+        }
         let Some(text) = self.texts.get_mut(index) else { return Err(Stop::HoldExceeded) };
         let start = text.scanner.pushed();
         text.scanner.push(&decoded);

@@ -18,7 +18,7 @@ pub(crate) struct Inspected {
     /// Edits that mask what was found, sorted and disjoint.
     pub(crate) splices: Vec<Splice<'static>>,
     /// More edits for the copy that a trace keeps: there, what only alerts or blocks is hidden as well.
-    hidden: Vec<Splice<'static>>,
+    pub(crate) hidden: Vec<Splice<'static>>,
     /// Ids of the detectors whose rule blocks.
     pub(crate) blocked: Vec<String>,
 }

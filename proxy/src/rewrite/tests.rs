@@ -28,7 +28,7 @@ fn caller(path: &str, headers: &[(&'static str, &str)]) -> RequestHeader {
 #[test]
 fn the_tenants_credential_replaces_everything_the_caller_showed() {
     let caller = caller(
-        "/anthropic/v1/messages?beta=true&key=bh_x",
+        "/anthropic/v1/messages?beta=true&key=bh_x&k%65y=bh_x&KEY=bh_x",
         &[
             ("host", "proxy"),
             ("authorization", "Bearer bh_agent"),

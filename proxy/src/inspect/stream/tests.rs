@@ -62,7 +62,7 @@ fn texts(stream: &str, choices: usize) -> Vec<String> {
     {
         let event: Value = serde_json::from_str(data).unwrap();
         for choice in event["choices"].as_array().unwrap() {
-            let index = choice["index"].as_u64().unwrap() as usize;
+            let index = usize::try_from(choice["index"].as_u64().unwrap()).unwrap();
             texts[index].push_str(choice["delta"]["content"].as_str().unwrap_or(""));
         }
     }
