@@ -11,7 +11,7 @@ use std::time::Duration;
 use bulkhead_policy::crypto::MasterKey;
 use bulkhead_policy::ids::{Revision, TenantId};
 use bulkhead_policy::ledger::LedgerBook;
-use bulkhead_policy::snapshot::SnapshotHandle;
+use bulkhead_policy::snapshot::{Snapshot, SnapshotHandle};
 use bulkhead_policy_sync::{Observer, PolicySync, SyncConfig};
 use bulkhead_proxy::{Addresses, Metrics, Parts, Service, Shipper};
 use bulkhead_store::writer::ensure_partitions;
@@ -137,10 +137,12 @@ impl Observer for FeedMetrics {
         self.0.policy_feed_connected.set(i64::from(up));
     }
 
-    fn applied(&self, _: TenantId, revision: Revision, propagation: Duration) {
-        let revision = i64::try_from(revision.get()).unwrap_or(i64::MAX);
-        // One task calls this, so nothing comes between reading and setting.
-        self.0.policy_revision.set(revision.max(self.0.policy_revision.get()));
+    fn published(&self, snapshot: &Snapshot) {
+        let newest = snapshot.tenants().map(|tenant| tenant.revision().get()).max().unwrap_or(0);
+        self.0.policy_revision.set(i64::try_from(newest).unwrap_or(i64::MAX));
+    }
+
+    fn applied(&self, _: TenantId, _: Revision, propagation: Duration) {
         self.0.policy_propagation_seconds.observe(propagation.as_secs_f64());
     }
 

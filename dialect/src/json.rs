@@ -53,6 +53,9 @@ impl Default for Limits {
     }
 }
 
+/// Digits from which on an integer may be a value worth hiding: 12 is the shortest card number.
+const LONG_INTEGER_DIGITS: usize = 12;
+
 /// Where a document stops being JSON, or goes over a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("byte {offset}: expected {expected}")]
@@ -156,6 +159,27 @@ impl<'a> Document<'a> {
     /// Every string in the order it stands in the bytes, keys and values.
     pub fn strings(&self) -> impl Iterator<Item = StringSpan> + '_ {
         self.tape.nodes().iter().filter_map(Node::string)
+    }
+
+    /// Where the integers of 12 digits and more stand: a card or account number need not be a string.
+    ///
+    /// A sign and a fraction of zeros belong to the number. One with another fraction or with an
+    /// exponent is a measure (embeddings, log probabilities) and none of these.
+    /// Cost: one pass over the tape; looks at the bytes of long numbers only.
+    ///
+    /// ```
+    /// use bulkhead_dialect::json::{Document, Limits};
+    ///
+    /// let document = Document::parse(br#"{"card":4111111111111111,"p":-0.1234567890123}"#, &Limits::REQUEST)?;
+    /// assert_eq!(document.long_integers().collect::<Vec<_>>(), [8..24]);
+    /// # Ok::<(), bulkhead_dialect::json::JsonError>(())
+    /// ```
+    pub fn long_integers(&self) -> impl Iterator<Item = Range<usize>> + '_ {
+        let numbers = self.tape.nodes().iter().filter(|node| node.tag == Tag::Number).map(Node::range);
+        numbers.filter(|range| {
+            range.len() >= LONG_INTEGER_DIGITS
+                && is_long_integer(self.raw.get(range.clone()).unwrap_or_default())
+        })
     }
 
     /// Every key of the document, at any depth, with its value.
@@ -296,6 +320,18 @@ impl<'d, 'a> Value<'d, 'a> {
             Some(Value { raw, nodes, index, node })
         })
     }
+}
+
+/// Whether a number has digits enough and nothing behind them but zeros of a fraction.
+fn is_long_integer(number: &[u8]) -> bool {
+    let number = number.strip_prefix(b"-").unwrap_or(number);
+    let digits = number.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let rest = number.get(digits..).unwrap_or_default();
+    let whole = match rest.split_first() {
+        None => true,
+        Some((point, zeros)) => *point == b'.' && zeros.iter().all(|digit| *digit == b'0'),
+    };
+    digits >= LONG_INTEGER_DIGITS && whole
 }
 
 // Bodies never get into logs, not even by way of `{:?}`.

@@ -87,7 +87,11 @@ fn replies() {
         let facts = response::read(endpoint(&path), &document);
         let blank = text(&splice(&body, &response::blank_logprobs(&document)));
         let blank = if blank.as_bytes() == body { "unchanged\n".to_owned() } else { blank };
-        assert_expected(&path, &format!("{facts:#?}\nwithout logprobs: {blank}"));
+        let mut found = format!("{facts:#?}\nwithout logprobs: {blank}");
+        for number in document.long_integers() {
+            writeln!(found, "number: {}", text(&body[number])).unwrap();
+        }
+        assert_expected(&path, &found);
     }
 }
 
@@ -129,6 +133,9 @@ fn tell(frame: &Frame, event: &StreamEvent, named: &mut HashSet<String>, out: &m
             None => {}
         }
     }
+    for number in &event.numbers {
+        writeln!(out, "  number: {}", text(&data[number.clone()])).unwrap();
+    }
     for closes in &event.closes {
         match closes {
             Closes::Channel(channel) => {
@@ -143,6 +150,7 @@ fn tell(frame: &Frame, event: &StreamEvent, named: &mut HashSet<String>, out: &m
         writeln!(out, "  {usage:?}").unwrap();
     }
     for (flag, name) in [
+        (event.usage_is_final, "final usage"),
         (event.is_usage_only_chunk, "usage only"),
         (event.terminal, "terminal"),
         (event.error, "error"),

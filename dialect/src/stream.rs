@@ -3,11 +3,13 @@
 //! - A **channel** is one text that a client puts together from the strings of several events. Its
 //!   scanner lives as long as the channel.
 //! - **Every** string of every event is reported, keys too. One that belongs to no channel is a
-//!   whole text of its own: identifiers, repeated final texts, error messages, unknown events.
+//!   whole text of its own: identifiers, repeated final texts, error messages, unknown events
+//!   without a delta.
 //! - A channel ends when the dialect says so, and when its choice goes on to another channel:
 //!   ordinary models write reasoning, then content, then tool calls, and the held tail of the
-//!   first would stall the rest. A choice seen to go back and forth between channels is left
-//!   alone from then on ([`StreamEvent::reopened`]).
+//!   first would stall the rest. Parallel tool calls take turns, so none of them ends for another
+//!   one. A choice seen to go back and forth between channels is left alone from then on
+//!   ([`StreamEvent::reopened`]).
 
 use std::ops::Range;
 
@@ -23,16 +25,19 @@ use crate::{Dialect, Endpoint, Operation, Usage};
 mod anthropic;
 mod chat;
 mod open;
+mod other;
 mod responses;
 
 use open::OpenChannels;
+use other::{OtherTexts, Place};
 
 /// One text that several events carry in pieces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Channel {
     /// The choice (Chat, Completions), output item (Responses) or content block (Messages).
     pub choice: u32,
-    /// The tool call (Chat), content or summary part (Responses); otherwise 0.
+    /// The tool call (Chat), content or summary part (Responses); for [`ChannelKind::Other`] a
+    /// number that the reader gives; otherwise 0.
     pub item: u32,
     /// Which of the texts of this choice and item.
     pub kind: ChannelKind,
@@ -61,6 +66,8 @@ pub enum ChannelKind {
     Transcript,
     /// Code the provider's own interpreter runs.
     Code,
+    /// Text in a member or event that this crate does not know, and the names of called tools.
+    Other,
 }
 
 /// One text in an event's data.
@@ -92,10 +99,15 @@ pub enum Closes {
 pub struct StreamEvent {
     /// Every text, in the order of the bytes.
     pub texts: Vec<TextSpan>,
+    /// Where the data has long integers, as [`Document::long_integers`] has them; without those in
+    /// the `logprobs` ranges.
+    pub numbers: Vec<Range<usize>>,
     /// What ends with this event, its own texts included.
     pub closes: SmallVec<[Closes; 2]>,
     /// What was used so far, where this event says something about it.
     pub usage: Option<Usage>,
+    /// Whether `usage` is the provider's last word and not a count on the way.
+    pub usage_is_final: bool,
     /// The model that answers, where this event names it first or names another one.
     pub model: Option<String>,
     /// Whether this is the chunk that `stream_options.include_usage` adds.
@@ -139,17 +151,30 @@ pub struct StreamEvent {
 pub struct StreamReader {
     endpoint: Endpoint,
     channels: OpenChannels,
+    others: OtherTexts,
     anthropic_usage: AnthropicUsage,
     response: ResponseSoFar,
+    /// Whether a choice has finished (Chat, Completions).
+    finished: bool,
     model: Option<String>,
     tape: Tape,
+}
+
+/// Where an event goes on with a channel.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    /// Where the string's raw bytes start.
+    start: usize,
+    channel: Channel,
+    /// Whether it is a text of a tool call.
+    in_call: bool,
 }
 
 /// What a dialect's reader finds in an event, beside the facts that it notes directly.
 #[derive(Default)]
 struct Found<'d, 'a> {
-    /// The spans that belong to channels, by where they start.
-    spans: SmallVec<[(usize, Channel); 4]>,
+    pieces: SmallVec<[Piece; 4]>,
+    others: OtherTexts,
     model: Option<Value<'d, 'a>>,
     event: StreamEvent,
 }
@@ -161,8 +186,10 @@ impl StreamReader {
         Self {
             endpoint,
             channels: OpenChannels::default(),
+            others: OtherTexts::default(),
             anthropic_usage: AnthropicUsage::default(),
             response: ResponseSoFar::default(),
+            finished: false,
             model: None,
             tape: Tape::default(),
         }
@@ -180,17 +207,18 @@ impl StreamReader {
         let Ok(document) = Document::parse_onto(data, &Limits::RESPONSE, tape) else {
             return whole(data);
         };
-        let mut found = Found::default();
+        let mut found = Found { others: std::mem::take(&mut self.others), ..Found::default() };
         found.event.json = true;
         let root = document.root();
         match self.endpoint.operation {
             Operation::Responses => responses::read(root, &mut self.response, &mut found),
             _ => match self.endpoint.dialect {
-                Dialect::OpenAi => chat::read(root, &mut found),
+                Dialect::OpenAi => chat::read(root, &mut self.finished, &mut found),
                 Dialect::Anthropic => anthropic::read(root, &mut self.anthropic_usage, &mut found),
             },
         }
-        let Found { mut spans, model, mut event } = found;
+        let Found { mut pieces, others, model, mut event } = found;
+        self.others = others;
         // Most dialects repeat the model in every event.
         if let Some(model) = model
             && !self.model.as_deref().is_some_and(|known| model.is(known))
@@ -198,11 +226,12 @@ impl StreamReader {
             event.model = model.as_str().map(String::from);
             self.model.clone_from(&event.model);
         }
-        spans.sort_unstable_by_key(|(start, _)| *start);
+        pieces.sort_unstable_by_key(|piece| piece.start);
         let grouped = matches!(self.endpoint.operation, Operation::Chat | Operation::Completions);
-        self.channels.note(&spans, grouped, &mut event);
-        event.texts = texts(&document, &spans);
+        self.channels.note(&pieces, grouped, &mut event);
+        event.texts = texts(&document, &pieces);
         event.logprobs = blank_logprobs(&document);
+        event.numbers = numbers(&document, &event.logprobs);
         self.tape = document.into_tape();
         event
     }
@@ -233,7 +262,27 @@ impl<'d, 'a> Found<'d, 'a> {
     /// An empty string goes on with nothing: many providers send `"content":""` beside other text.
     fn text(&mut self, value: Option<Value<'_, '_>>, channel: Channel) {
         if let Some(span) = value.and_then(|value| value.span()).filter(|span| !span.raw.is_empty()) {
-            self.spans.push((span.raw.start, channel));
+            let in_call = channel.kind == ChannelKind::ToolArguments;
+            self.pieces.push(Piece { start: span.raw.start, channel, in_call });
+        }
+    }
+
+    /// Notes the strings among the members of `of` that go on with texts nobody named, all but
+    /// the members in `leave`.
+    fn others(&mut self, of: Option<Value<'_, '_>>, place: Place, leave: [&[&str]; 2]) {
+        let before = self.pieces.len();
+        for (key, value) in of.iter().flat_map(Value::entries) {
+            let left = || leave.into_iter().flatten().any(|name| key.is(name));
+            let Some(span) = value.span().filter(|span| !span.raw.is_empty() && !left()) else { continue };
+            let Some(item) = self.others.number(place, &key.text()) else { continue };
+            let channel = Channel { choice: place.choice, item, kind: ChannelKind::Other };
+            // Of several members of one name the last, as with `Value::get`.
+            let piece = Piece { start: span.raw.start, channel, in_call: place.within.is_call() };
+            let so_far = self.pieces.get_mut(before..).unwrap_or_default();
+            match so_far.iter_mut().find(|piece| piece.channel == channel) {
+                Some(earlier) => *earlier = piece,
+                None => self.pieces.push(piece),
+            }
         }
     }
 
@@ -260,14 +309,25 @@ fn whole(data: &[u8]) -> StreamEvent {
 }
 
 /// Every string of the document, with the channels of those that have one.
-fn texts(document: &Document<'_>, spans: &[(usize, Channel)]) -> Vec<TextSpan> {
-    let mut spans = spans.iter().peekable();
+fn texts(document: &Document<'_>, pieces: &[Piece]) -> Vec<TextSpan> {
+    let mut pieces = pieces.iter().peekable();
     let mut texts = Vec::with_capacity(32);
     texts.extend(document.strings().map(|string| {
-        let channel = spans.next_if(|(start, _)| *start == string.raw.start).map(|span| span.1);
+        let piece = pieces.next_if(|piece| piece.start == string.raw.start);
+        let channel = piece.map(|piece| piece.channel);
         TextSpan { channel, raw: string.raw, escaped: string.escaped, is_key: string.is_key }
     }));
     texts
+}
+
+/// The long integers that stand outside of the `logprobs`; both are in the order of the bytes.
+fn numbers(document: &Document<'_>, logprobs: &[Splice<'_>]) -> Vec<Range<usize>> {
+    let mut logprobs = logprobs.iter().peekable();
+    let numbers = document.long_integers().filter(|number| {
+        while logprobs.next_if(|blank| blank.range.end <= number.start).is_some() {}
+        logprobs.peek().is_none_or(|blank| number.end <= blank.range.start)
+    });
+    numbers.collect()
 }
 
 /// The member `name` as an index; 0 if it is missing.

@@ -20,68 +20,116 @@ pub struct Usage {
     pub reasoning: u64,
 }
 
+/// More tokens than any reply has; a provider that says so is wrong.
+const TOKENS_MAX: u64 = 1_000_000_000;
+
+/// One member of a usage object.
+///
+/// What is no count makes the whole usage count as missing: read as 0 it would be free.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Count {
+    #[default]
+    Missing,
+    Tokens(u64),
+    /// Negative, fractional, too large or no number.
+    Unusable,
+}
+
+impl Count {
+    fn read(of: Option<Value<'_, '_>>, name: &str) -> Self {
+        let Some(count) = of.and_then(|of| of.get(name)).filter(|count| !count.is_null()) else {
+            return Self::Missing;
+        };
+        count.as_u64().filter(|tokens| *tokens <= TOKENS_MAX).map_or(Self::Unusable, Self::Tokens)
+    }
+
+    fn or(self, other: Self) -> Self {
+        if self == Self::Missing { other } else { self }
+    }
+
+    fn tokens(self) -> Result<Option<u64>, Unusable> {
+        match self {
+            Self::Missing => Ok(None),
+            Self::Tokens(tokens) => Ok(Some(tokens)),
+            Self::Unusable => Err(Unusable),
+        }
+    }
+}
+
+/// A usage that says nothing, because a count in it is none.
+struct Unusable;
+
 /// The fields of Anthropic's usage seen so far. Each event repeats some of them, cumulatively.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct AnthropicUsage {
-    input: Option<u64>,
-    cache_read: Option<u64>,
-    cache_write: Option<u64>,
-    output: Option<u64>,
+    input: Count,
+    cache_read: Count,
+    cache_write: Count,
+    output: Count,
 }
 
 impl AnthropicUsage {
     /// Takes over what `usage` names and keeps the rest.
     pub(crate) fn merge(&mut self, usage: Value<'_, '_>) {
-        let count = |name| usage.get(name).and_then(|count| count.as_u64());
+        let count = |name| Count::read(Some(usage), name);
         self.input = count("input_tokens").or(self.input);
         self.cache_read = count("cache_read_input_tokens").or(self.cache_read);
         self.cache_write = count("cache_creation_input_tokens").or(self.cache_write);
         self.output = count("output_tokens").or(self.output);
     }
 
-    /// The counts, if there are any.
+    /// The counts, if there are any and all of them are usable.
     pub(crate) fn usage(self) -> Option<Usage> {
-        if self.input.is_none() && self.output.is_none() {
-            return None;
+        self.read().unwrap_or(None)
+    }
+
+    fn read(self) -> Result<Option<Usage>, Unusable> {
+        let (input, output) = (self.input.tokens()?, self.output.tokens()?);
+        let cached_input = self.cache_read.tokens()?.unwrap_or(0);
+        let cache_write = self.cache_write.tokens()?.unwrap_or(0);
+        if input.is_none() && output.is_none() {
+            return Ok(None);
         }
-        let cached_input = self.cache_read.unwrap_or(0);
-        let cache_write = self.cache_write.unwrap_or(0);
-        let fresh = self.input.unwrap_or(0);
-        Some(Usage {
+        Ok(Some(Usage {
             // Anthropic's `input_tokens` leaves the cached ones out.
-            input: fresh.saturating_add(cached_input).saturating_add(cache_write),
+            input: input.unwrap_or(0).saturating_add(cached_input).saturating_add(cache_write),
             cached_input,
             cache_write,
-            output: self.output.unwrap_or(0),
+            output: output.unwrap_or(0),
             reasoning: 0,
-        })
+        }))
     }
 }
 
 /// Reads the `usage` of Chat Completions, Completions, Embeddings (`prompt_tokens`) and of
-/// Responses (`input_tokens`).
+/// Responses (`input_tokens`); `None` if a count in it is unusable.
 pub(crate) fn openai(usage: Value<'_, '_>) -> Option<Usage> {
-    let count = |name| usage.get(name).and_then(|count| count.as_u64());
-    let detail = |of, name| usage.get(of)?.get(name)?.as_u64();
-    let input = count("prompt_tokens").or_else(|| count("input_tokens"));
-    let output = count("completion_tokens").or_else(|| count("output_tokens"));
+    read_openai(usage).unwrap_or(None)
+}
+
+fn read_openai(usage: Value<'_, '_>) -> Result<Option<Usage>, Unusable> {
+    let count = |name| Count::read(Some(usage), name).tokens();
+    let detail = |of, name| Count::read(usage.get(of), name).tokens();
+    let input = count("prompt_tokens")?.or(count("input_tokens")?);
+    let output = count("completion_tokens")?.or(count("output_tokens")?);
+    let total = count("total_tokens")?;
+    let cached = detail("prompt_tokens_details", "cached_tokens")?;
+    let cached = cached.or(detail("input_tokens_details", "cached_tokens")?);
+    let reasoning = detail("completion_tokens_details", "reasoning_tokens")?;
+    let reasoning = reasoning.or(detail("output_tokens_details", "reasoning_tokens")?);
     if input.is_none() && output.is_none() {
-        return None;
+        return Ok(None);
     }
     let input = input.unwrap_or(0);
     // Some compatible providers leave reasoning out of the completion and count it in the total.
-    let rest = count("total_tokens").unwrap_or(0).saturating_sub(input);
-    Some(Usage {
+    let rest = total.unwrap_or(0).saturating_sub(input);
+    Ok(Some(Usage {
         input,
-        cached_input: detail("prompt_tokens_details", "cached_tokens")
-            .or_else(|| detail("input_tokens_details", "cached_tokens"))
-            .unwrap_or(0),
+        cached_input: cached.unwrap_or(0),
         cache_write: 0,
         output: output.unwrap_or(0).max(rest),
-        reasoning: detail("completion_tokens_details", "reasoning_tokens")
-            .or_else(|| detail("output_tokens_details", "reasoning_tokens"))
-            .unwrap_or(0),
-    })
+        reasoning: reasoning.unwrap_or(0),
+    }))
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ pub struct CustomDetector {
 /// What a custom detector looks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CustomPattern {
-    /// Fixed texts, found wherever they stand, inside words too.
+    /// Fixed texts, found wherever they stand, inside words too; not inside an escape, see [`crate::RuleSet`].
     Terms {
         /// The texts, none of them empty.
         terms: Vec<String>,

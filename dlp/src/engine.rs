@@ -167,7 +167,7 @@ impl Engine {
         if self.blocked.is_none() {
             self.start_heads(rules, byte);
         }
-        self.before = Before::from_byte(byte);
+        self.before = self.before.then(byte);
         self.position += 1;
     }
 
@@ -188,6 +188,10 @@ impl Engine {
     /// Moves on over text in which nothing can start; only while idle.
     pub(crate) fn skip_to(&mut self, position: usize, before: Before) {
         debug_assert!(self.is_idle() || self.position == position as u64, "skipped over open candidates");
+        debug_assert!(
+            self.before == before || self.position != position as u64,
+            "read {before:?} for the same bytes"
+        );
         self.position = position as u64;
         self.before = before;
     }

@@ -13,6 +13,7 @@ use memchr::memchr;
 use regex_syntax::hir::literal::Extractor;
 use regex_syntax::hir::{Hir, Look};
 
+use crate::automaton::{Before, ESCAPE_BYTES_MAX};
 use crate::rules::Rule;
 pub(crate) use shape::Shape;
 use shape::{DigitNeeds, ShapeGate};
@@ -282,8 +283,10 @@ fn mask(masks: &[u64; 256], byte: u8) -> u64 {
 }
 
 fn is_word_before(text: &[u8], start: usize) -> bool {
-    let before = start.checked_sub(1).and_then(|before| text.get(before));
-    before.is_some_and(|&byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    let near = text.get(start.saturating_sub(ESCAPE_BYTES_MAX)..start).unwrap_or_default();
+    near.last().is_some_and(|&byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        // It may belong to an escape; that takes longer to find out and is rare.
+        && (!near.contains(&b'\\') || Before::at(text, start) == Before::Word)
 }
 
 #[cfg(test)]

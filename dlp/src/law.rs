@@ -223,6 +223,25 @@ fn two_samples_glued_together_cut_everywhere() {
     }
 }
 
+#[test]
+fn samples_behind_escapes_cut_everywhere() {
+    let sets = [rules(|_| Some(Action::Mask), &[]), rules(|index| action(index + 1), &[])];
+    let escapes = [
+        r"\n", r"\t", r"\r", r"\b", r"\f", r"\\n", r"\\\n", r"\u00e9", r"\u00E", r"\u", r#"\""#, r"\/", r"\",
+    ];
+    for sample in samples::samples() {
+        for escape in escapes {
+            let text = format!("a{escape}{sample}{escape}b");
+            for rules in &sets {
+                // Cuts behind the first bytes of a sample have nothing to do with what is before it.
+                let near = escape.len() + 8;
+                let cuts = (0..=text.len()).filter(|&cut| cut <= near || cut + near >= text.len());
+                check(rules, text.as_bytes(), &cuts.collect::<Vec<_>>());
+            }
+        }
+    }
+}
+
 /// The exact answer for the text that made others release the middle of a match.
 #[test]
 fn a_later_candidate_that_lives_on_does_not_cut_a_finished_key() {

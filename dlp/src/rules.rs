@@ -32,6 +32,13 @@ pub struct Rule {
 /// then id), candidates are taken where they do not overlap one taken before. Masks are chosen among
 /// masks and alerts among alerts, so that an alert cannot shield a value from being masked. Any
 /// candidate of a `block` rule blocks, whatever covers it.
+///
+/// Escapes: arguments of tool calls are JSON inside JSON, so a text may hold `\n` as two bytes. Directly
+/// after an odd run of backslashes, the letter of an escape (`n`, `t`, `r`, `b`, `f`, `u`) and up to four hex
+/// digits after that `u` belong to the escape: no candidate starts at such a byte, and for the left context
+/// of what follows it is no word byte. Matches that start earlier run over it like over any other byte, and
+/// at their end it is one. This holds for every text, JSON or not: of `DOMAIN\bob@x.example` it masks
+/// `ob@x.example`, and a fixed text such as a custom term is not found from an escape's letter on.
 pub struct RuleSet {
     rules: Vec<Rule>,
     starts: StartTable,
@@ -115,8 +122,7 @@ impl RuleSet {
         let window = Window { base: 0, text };
         let mut next = Some(first);
         while let Some(Stop { start, window: reason }) = next {
-            let before = start.checked_sub(1).and_then(|before| text.get(before));
-            engine.skip_to(start, before.map_or(Before::Text, |&byte| Before::from_byte(byte)));
+            engine.skip_to(start, Before::at(text, start));
             let mut at = start;
             for &byte in text.get(start..).unwrap_or_default() {
                 engine.step(self, window, byte);
@@ -130,7 +136,7 @@ impl RuleSet {
             }
             next = self.gate.next(text, at);
         }
-        engine.skip_to(text.len(), Before::Text);
+        engine.skip_to(text.len(), Before::at(text, text.len()));
         engine.finish(self, window);
         if engine.needs_every_byte() { self.scan_every_byte(text) } else { engine.into_scan(self) }
     }
@@ -196,7 +202,7 @@ impl StartTable {
     fn new(rules: &[Rule]) -> Self {
         let mut cells = Vec::new();
         for (rule, index) in rules.iter().zip(0..) {
-            for before in Before::ALL {
+            for before in Before::SEEN {
                 for byte in 0..=u8::MAX {
                     if let Some(state) = rule.detector.automaton.enter(before, byte) {
                         cells.push((Self::cell(before, byte), Start { rule: index, state }));
@@ -206,11 +212,20 @@ impl StartTable {
         }
         // Stable, so that the starts of a cell stay in order of priority.
         cells.sort_by_key(|(cell, _)| *cell);
-        let mut ranges = vec![(0, 0); Before::ALL.len() * 256];
+        let mut ranges = vec![(0, 0); Before::COUNT * 256];
         for ((cell, _), index) in cells.iter().zip(0..) {
             if let Some((from, to)) = ranges.get_mut(*cell) {
                 *from = if *to == 0 { index } else { *from };
                 *to = index + 1;
+            }
+        }
+        // Inside an escape the starts are those after a non-word byte, without the escape's own bytes.
+        for before in Before::ESCAPES {
+            for byte in (0..=u8::MAX).filter(|&byte| !before.is_in_escape(byte)) {
+                let range = ranges.get(Self::cell(Before::NonWord, byte)).copied().unwrap_or_default();
+                if let Some(cell) = ranges.get_mut(Self::cell(before, byte)) {
+                    *cell = range;
+                }
             }
         }
         Self { ranges, starts: cells.into_iter().map(|(_, start)| start).collect() }

@@ -172,16 +172,28 @@ impl Charge {
     pub(crate) fn count(&mut self, text_bytes: u64) -> Result<(), Exhausted> {
         self.text_bytes = text_bytes;
         while self.counted() > self.line {
-            let Some(reservation) = &mut self.reservation else { return Ok(()) };
-            let more = EXTENSION_TOKENS.max(output_tokens(text_bytes) - self.line);
-            let cost = self.estimate.price.map_or(NanoUsd::ZERO, |price| price.worst_case(0, more));
-            match reservation.extend(Amount { cost, tokens: more, requests: 0 }) {
-                Ok(()) => self.line = self.line.saturating_add(more),
+            let needed = output_tokens(text_bytes) - self.line;
+            // More than is needed, so that the next events need not ask; if that is too much, only what is.
+            let extended = match self.extend(needed.max(EXTENSION_TOKENS)) {
+                Err(_) => self.extend(needed),
+                extended => extended,
+            };
+            match extended {
                 Err(exhausted) if exhausted.at_limit == AtLimit::Cut => return Err(exhausted),
                 // A `refuse` budget lets running answers end; what they use beyond is settled.
                 Err(_) => self.line = u64::MAX,
+                Ok(()) => {}
             }
         }
+        Ok(())
+    }
+
+    fn extend(&mut self, more: u64) -> Result<(), Exhausted> {
+        let cost = self.estimate.price.map_or(NanoUsd::ZERO, |price| price.worst_case(0, more));
+        if let Some(reservation) = &mut self.reservation {
+            reservation.extend(Amount { cost, tokens: more, requests: 0 })?;
+        }
+        self.line = self.line.saturating_add(more);
         Ok(())
     }
 

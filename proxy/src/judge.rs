@@ -10,7 +10,7 @@ use crate::rewrite;
 use bulkhead_dialect::json::{Document, Limits, splice};
 use bulkhead_dialect::request::{self, RequestHead, include_usage_edit, max_output_tokens_edit};
 use bulkhead_dialect::{Dialect, Endpoint, Operation};
-use bulkhead_dlp::Action;
+use bulkhead_dlp::{Action, RuleSet};
 use bulkhead_policy::compile::{TenantPolicy, Upstream};
 use bulkhead_policy::document::{Capture, Uninspectable, UpstreamDialect};
 use bulkhead_policy::ledger::BudgetUnit;
@@ -62,7 +62,8 @@ pub(crate) async fn judge(
         inspected.map_err(|_| Rejection::internal("inspecting the request"))?
     };
     let Verdict { judged, findings, blocked } = verdict?;
-    recorder.record.model_asked.clone_from(&judged.head.model);
+    recorder.record.model_asked =
+        judged.head.model.clone().map(|model| name_for_trace(exchange.key.policy(), model));
     recorder.record.streamed = judged.head.stream;
     recorder.found(findings);
     if let Some(captured) = &judged.captured {
@@ -80,6 +81,16 @@ pub(crate) async fn judge(
         recorder.record.uninspected = true;
     }
     Ok(judged)
+}
+
+/// A model's name as the trace may keep it: it is text from the wire, and a value may stand in it.
+pub(crate) fn name_for_trace(policy: &TenantPolicy, name: String) -> String {
+    let is_clean = |rules: &RuleSet| rules.scan(name.as_bytes()).clean();
+    if is_clean(policy.request_rules()) && is_clean(policy.response_rules()) {
+        name
+    } else {
+        "[HIDDEN]".to_owned()
+    }
 }
 
 /// CPU only: one parse, one pass over the strings.

@@ -5,7 +5,7 @@
 //!
 //! | step | module |
 //! |---|---|
-//! | 1 accept | [`server`], [`framing`] |
+//! | 1 accept | [`server`], [`socket`], [`framing`] |
 //! | 2 identify | [`identify`] |
 //! | 3 resolve, 4 classify, 5 admit | [`admit`] |
 //! | 6 read and inspect | [`body`], [`judge`], [`inspect`], [`charge`] |
@@ -39,6 +39,7 @@ mod respond;
 mod rewrite;
 mod server;
 mod ship;
+mod socket;
 
 pub use config::{Config, Limits, Timeouts};
 pub use metrics::Metrics;

@@ -13,6 +13,7 @@ use crate::forward::{Reply, while_caller_stays};
 use crate::inspect::Findings;
 use crate::inspect::stream::{Stop, StreamInspector, StreamOptions};
 use crate::inspect::whole::{self, Inspected};
+use crate::judge;
 use crate::record::Recorder;
 use crate::rejection::Rejection;
 use crate::respond::{in_time, write_whole};
@@ -20,6 +21,7 @@ use crate::rewrite::response_head;
 use bulkhead_dialect::json::{Document, Limits};
 use bulkhead_dialect::response::{self, ResponseFacts, blank_logprobs};
 use bulkhead_dialect::{Endpoint, Usage};
+use bulkhead_dlp::Action;
 use bulkhead_policy::compile::TenantPolicy;
 use bulkhead_policy::document::{Capture, Uninspectable};
 use bulkhead_policy::trace::Direction;
@@ -27,9 +29,9 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderName, HeaderValue, Version, header};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Instant;
-use tokio::time::sleep_until;
+use tokio::time::{Instant, sleep_until};
 
 /// Bodies above this size are inspected off the event loop: 256 KiB take about half a millisecond.
 pub(crate) const INLINE_INSPECT_BYTES: usize = 256 << 10;
@@ -108,7 +110,8 @@ impl Relay<'_> {
         let price = answer.model.as_deref().and_then(|model| self.policy().price(model));
         let settlement = self.charge.settle(answer.usage, answer.complete, price);
         self.recorder.settled(&settlement);
-        self.recorder.record.model_served = answer.model;
+        self.recorder.record.model_served =
+            answer.model.map(|model| judge::name_for_trace(self.policy(), model));
     }
 
     // --- whole bodies ---------------------------------------------------------------------------
@@ -122,10 +125,13 @@ impl Relay<'_> {
         let raw = self.read_whole(session, reply).await?;
         let started = Instant::now();
         let is_success = reply.head.status.is_success();
+        if is_success && may_hide_events(&raw) {
+            return self.whole_stream(session, reply, raw).await;
+        }
         let inspected = if body == Body::Opaque {
             Whole::new(Inspected::default(), &raw, ResponseFacts::default(), Capture::None)
         } else {
-            self.inspect_whole(raw).await?
+            self.inspect_whole(raw, is_success).await?
         };
         let usage = inspected.usage.filter(|_| is_success);
         if is_success && usage.is_none() {
@@ -139,8 +145,7 @@ impl Relay<'_> {
         if !inspected.blocked.is_empty() {
             return Err(Rejection::dlp_blocked("answer", inspected.blocked));
         }
-        let mut head =
-            response_head(&reply.head, self.identity).map_err(|_| Rejection::internal("writing the head"))?;
+        let mut head = self.head(reply)?;
         if let (Body::Opaque, Some(encoding)) = (body, reply.head.headers.get(header::CONTENT_ENCODING)) {
             head.insert_header(header::CONTENT_ENCODING, encoding.clone())
                 .map_err(|_| Rejection::internal("writing the head"))?;
@@ -173,31 +178,90 @@ impl Relay<'_> {
         Ok(whole.freeze())
     }
 
-    async fn inspect_whole(&self, raw: Bytes) -> Result<Whole, Rejection> {
+    async fn inspect_whole(&mut self, raw: Bytes, is_success: bool) -> Result<Whole, Rejection> {
         let (policy, endpoint) = (Arc::clone(self.policy()), self.exchange.endpoint);
-        if raw.len() <= INLINE_INSPECT_BYTES {
-            return Ok(inspect(&policy, endpoint, &raw));
+        let inspected = if raw.len() <= INLINE_INSPECT_BYTES {
+            inspect(&policy, endpoint, &raw)
+        } else {
+            let inspected = tokio::task::spawn_blocking(move || inspect(&policy, endpoint, &raw)).await;
+            inspected.map_err(|_| Rejection::internal("inspecting the answer"))?
+        };
+        // A successful answer is JSON. What is not could be read in ways that a scan of its bytes does not see.
+        let opaque = is_success && !inspected.is_json && !inspected.body.is_empty();
+        if opaque && !self.policy().response_rules().is_empty() {
+            if self.policy().uninspectable() == Uninspectable::Block {
+                return Err(Rejection::answer_uninspectable());
+            }
+            self.recorder.record.uninspected = true;
         }
-        let inspected = tokio::task::spawn_blocking(move || inspect(&policy, endpoint, &raw)).await;
-        inspected.map_err(|_| Rejection::internal("inspecting the answer"))
+        Ok(inspected)
+    }
+
+    /// Inspects an event stream that was read whole, under whatever content type.
+    async fn whole_stream(
+        &mut self,
+        session: &mut ServerSession,
+        reply: &Reply,
+        raw: Bytes,
+    ) -> Result<(), Rejection> {
+        let mut inspector = self.inspector();
+        let mut out = Vec::new();
+        let stop = |stop| stopped(stop, self.config);
+        let run = || -> Result<(), Rejection> {
+            inspector.push(raw).map_err(stop)?;
+            while inspector.step(&mut out).map_err(stop)? {}
+            inspector.finish(&mut out).map_err(stop)
+        };
+        let result = run();
+        let _counted_but_too_late_to_cut = self.charge.count(inspector.text_bytes());
+        self.conclude(&mut inspector, &reply.head, result.is_ok());
+        result?;
+        let body = join(&mut out).unwrap_or_default();
+        self.recorder.sent(&body);
+        let head = self.head(reply)?;
+        self.recorder.record.status = head.status.as_u16();
+        in_time(self.config.timeouts.client_write, write_whole(session, head, body)).await
     }
 
     // --- event streams --------------------------------------------------------------------------
 
     async fn stream(&mut self, session: &mut ServerSession, reply: &mut Reply) -> Result<(), Rejection> {
         self.recorder.record.streamed = true;
+        let mut inspector = self.inspector();
+        self.write_stream_head(session, reply).await?;
+        let result = self.pump(session, reply, &mut inspector).await;
+        self.conclude(&mut inspector, &reply.head, result.is_ok());
+        let Err(rejection) = result else {
+            return in_time(self.config.timeouts.client_write, session.finish_body()).await;
+        };
+        if !rejection.is_client_gone() {
+            let mut event = rejection.with_info(self.request_id, |info| inspector.error_event(info));
+            if !inspector.is_between_events() {
+                // What left last is no whole event: without a blank line the error would be a part of it.
+                event = [b"\n\n", event.as_ref()].concat().into();
+            }
+            self.recorder.sent(&event);
+            // If the caller is gone by now the trace still says why the stream was stopped.
+            let _sent = session.write_response_body(event, true).await;
+        }
+        Err(rejection)
+    }
+
+    fn inspector(&self) -> StreamInspector {
         let options = StreamOptions {
             event_bytes_max: self.config.limits.event_bytes,
             held_bytes_max: self.config.limits.held_bytes,
             drop_usage_chunk: self.drop_usage_chunk,
             allow_uninspectable: self.policy().uninspectable() == Uninspectable::Allow,
         };
-        let rules = Arc::clone(self.policy().response_rules());
-        let mut inspector = StreamInspector::new(self.exchange.endpoint, rules, options);
-        self.write_stream_head(session, reply).await?;
-        let result = self.pump(session, reply, &mut inspector).await;
+        StreamInspector::new(self.exchange.endpoint, Arc::clone(self.policy().response_rules()), options)
+    }
+
+    /// Takes over what the inspector learnt, and settles.
+    fn conclude(&mut self, inspector: &mut StreamInspector, head: &ResponseHeader, complete: bool) {
         let model = inspector.model().map(str::to_owned);
-        self.settle(&reply.head, Answer { usage: inspector.usage(), complete: result.is_ok(), model });
+        let complete = complete && inspector.usage_is_final();
+        self.settle(head, Answer { usage: inspector.usage(), complete, model });
         let findings = inspector.take_findings();
         if findings.has_alerts() {
             // What alerts passes in clear, possibly in pieces: the trace must not keep it.
@@ -205,16 +269,16 @@ impl Relay<'_> {
         }
         self.recorder.found(findings);
         self.recorder.record.uninspected |= inspector.uninspected();
-        let Err(rejection) = result else {
-            return in_time(self.config.timeouts.client_write, session.finish_body()).await;
+    }
+
+    /// The head for the caller, without framing; a header that a rule would mask or block is left out.
+    fn head(&self, reply: &Reply) -> Result<ResponseHeader, Rejection> {
+        let rules = self.policy().response_rules();
+        let passes = |value: &HeaderValue| {
+            rules.is_empty()
+                || rules.scan(value.as_bytes()).matches.iter().all(|found| found.action == Action::Alert)
         };
-        if !rejection.is_client_gone() {
-            let event = rejection.with_info(self.request_id, |info| inspector.error_event(info));
-            self.recorder.sent(&event);
-            // If the caller is gone by now the trace still says why the stream was stopped.
-            let _sent = session.write_response_body(event, true).await;
-        }
-        Err(rejection)
+        response_head(&reply.head, self.identity, passes).map_err(|_| Rejection::internal("writing the head"))
     }
 
     async fn write_stream_head(
@@ -223,7 +287,7 @@ impl Relay<'_> {
         reply: &Reply,
     ) -> Result<(), Rejection> {
         let internal = |_| Rejection::internal("writing the head");
-        let mut head = response_head(&reply.head, self.identity).map_err(internal)?;
+        let mut head = self.head(reply)?;
         // HTTP/1.0 knows no chunks: there the end of the connection ends the body.
         if session.req_header().version == Version::HTTP_11 {
             head.insert_header(header::TRANSFER_ENCODING, "chunked").map_err(internal)?;
@@ -239,30 +303,39 @@ impl Relay<'_> {
         inspector: &mut StreamInspector,
     ) -> Result<(), Rejection> {
         let mut out = Vec::new();
-        let mut finished = false;
         let timeouts = &self.config.timeouts;
-        let mut last_read = tokio::time::Instant::now();
+        let mut last_read = Instant::now();
         let mut last_write = last_read;
+        let next_deadline = |last_read, last_write| {
+            Instant::min(last_read + timeouts.upstream_idle, last_write + timeouts.stream_ping)
+        };
+        // One timer, moved only when it fires: events come far more often than deadlines.
+        let mut deadline = pin!(sleep_until(next_deadline(last_read, last_write)));
         loop {
             let chunk = tokio::select! {
                 biased;
                 chunk = reply.read() => chunk,
                 _ = session.read_body_or_idle(true) => return Err(Rejection::client_gone()),
-                // Each ping starts a new read, so the read's own timeout would never come.
-                () = sleep_until(last_read + timeouts.upstream_idle) => Err(Rejection::upstream_timeout()),
-                () = sleep_until(last_write + timeouts.stream_ping) => {
-                    // Only whole events have left, so a comment may stand here; clients skip it.
-                    write(session, PING).await?;
-                    last_write = tokio::time::Instant::now();
-                    continue;
+                () = &mut deadline => {
+                    let now = Instant::now();
+                    // Each pass starts a new read, so the read's own timeout would never come.
+                    let silent = now >= last_read + timeouts.upstream_idle;
+                    if !silent && now >= last_write + timeouts.stream_ping {
+                        // Only whole events have left, so a comment may stand here; clients skip it.
+                        write(session, PING).await?;
+                        last_write = now;
+                    }
+                    deadline.as_mut().reset(next_deadline(last_read, last_write));
+                    if !silent {
+                        continue;
+                    }
+                    Err(Rejection::upstream_timeout())
                 }
             };
-            last_read = tokio::time::Instant::now();
+            last_read = Instant::now();
             let started = Instant::now();
             let ended = match chunk {
-                Ok(Some(chunk)) => {
-                    self.take_chunks(chunk, reply, inspector, &mut out, &mut finished).await.map(|()| false)
-                }
+                Ok(Some(chunk)) => self.take_chunks(chunk, reply, inspector, &mut out).await.map(|()| false),
                 // Whatever is held has no continuation any more: it is decided and leaves.
                 Ok(None) => {
                     inspector.finish(&mut out).map_err(|stop| stopped(stop, self.config)).map(|()| true)
@@ -275,10 +348,10 @@ impl Relay<'_> {
             if let Some(bytes) = join(&mut out) {
                 self.recorder.sent(&bytes);
                 write(session, bytes).await?;
-                last_write = tokio::time::Instant::now();
+                last_write = Instant::now();
             }
             if ended? {
-                return if finished { Ok(()) } else { Err(Rejection::upstream_broken()) };
+                return if inspector.is_finished() { Ok(()) } else { Err(Rejection::upstream_broken()) };
             }
         }
     }
@@ -290,14 +363,12 @@ impl Relay<'_> {
         reply: &mut Reply,
         inspector: &mut StreamInspector,
         out: &mut Vec<Bytes>,
-        finished: &mut bool,
     ) -> Result<(), Rejection> {
         let mut taken = first.len();
         let mut chunk = first;
         loop {
             inspector.push(chunk).map_err(|stop| stopped(stop, self.config))?;
-            while let Some(progress) = inspector.step(out).map_err(|stop| stopped(stop, self.config))? {
-                *finished |= progress.finished || progress.failed;
+            while inspector.step(out).map_err(|stop| stopped(stop, self.config))? {
                 if let Err(exhausted) = self.charge.count(inspector.text_bytes()) {
                     let rejection = Rejection::budget_exhausted(
                         self.exchange.endpoint.dialect,
@@ -343,8 +414,15 @@ fn stopped(stop: Stop, config: &Config) -> Rejection {
     }
 }
 
+/// Whether a body that calls itself something else is an event stream.
+fn may_hide_events(raw: &[u8]) -> bool {
+    let text = raw.strip_prefix(b"\xef\xbb\xbf").unwrap_or(raw).trim_ascii_start();
+    let fields: [&[u8]; 5] = [b"data:", b"event:", b"id:", b"retry:", b":"];
+    fields.iter().any(|field| text.starts_with(field))
+}
+
 fn classify(head: &ResponseHeader) -> Body {
-    let encoded = head.headers.get(header::CONTENT_ENCODING).is_some_and(|value| value != "identity");
+    let encoded = head.headers.get_all(header::CONTENT_ENCODING).iter().any(|value| value != "identity");
     let content_type =
         head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let media = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
@@ -360,6 +438,7 @@ fn classify(head: &ResponseHeader) -> Body {
 
 /// A whole body after inspection.
 struct Whole {
+    is_json: bool,
     body: Bytes,
     /// The copy for the trace; the body itself where they are the same.
     captured: Bytes,
@@ -373,6 +452,7 @@ impl Whole {
     fn new(inspected: Inspected, raw: &Bytes, facts: ResponseFacts, capture: Capture) -> Self {
         let body = inspected.apply(raw);
         Self {
+            is_json: true,
             captured: if capture == Capture::None { body.clone() } else { inspected.for_trace(raw) },
             body,
             findings: inspected.findings,
@@ -386,12 +466,9 @@ impl Whole {
 fn inspect(policy: &TenantPolicy, endpoint: Endpoint, raw: &Bytes) -> Whole {
     let rules = policy.response_rules();
     let Ok(document) = Document::parse(raw, &Limits::RESPONSE) else {
-        return Whole::new(
-            whole::text(rules, raw, Direction::Response),
-            raw,
-            ResponseFacts::default(),
-            policy.capture(),
-        );
+        let inspected = whole::text(rules, raw, Direction::Response);
+        let whole = Whole::new(inspected, raw, ResponseFacts::default(), policy.capture());
+        return Whole { is_json: false, ..whole };
     };
     let facts = response::read(endpoint, &document);
     let mut inspected = whole::json(rules, raw, &document, Direction::Response);

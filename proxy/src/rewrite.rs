@@ -105,8 +105,8 @@ fn forwarded_headers(headers: &HeaderMap) -> impl Iterator<Item = (&HeaderName, 
 
 /// Everything of the head that goes upstream in the caller's own words.
 pub(crate) fn forwarded_texts(caller: &RequestHeader) -> impl Iterator<Item = &[u8]> {
-    let query = caller.uri.query().map(str::as_bytes);
-    query.into_iter().chain(forwarded_headers(&caller.headers).map(|(_, value)| value.as_bytes()))
+    let target = caller.uri.path_and_query().map(|target| target.as_str().as_bytes());
+    target.into_iter().chain(forwarded_headers(&caller.headers).map(|(_, value)| value.as_bytes()))
 }
 
 /// The query as it goes upstream: plain names only, and no `key`, where some SDKs put their key.
@@ -119,10 +119,11 @@ fn forwarded_query(query: &str) -> String {
     kept.collect::<Vec<_>>().join("&")
 }
 
-/// Writes the head of the reply. The caller adds framing.
+/// Writes the head of the reply, with the provider's headers whose value `passes`. The caller adds framing.
 pub(crate) fn response_head(
     upstream: &ResponseHeader,
     ours: &[(HeaderName, HeaderValue)],
+    passes: impl Fn(&HeaderValue) -> bool,
 ) -> pingora::Result<ResponseHeader> {
     let mut head = ResponseHeader::build(upstream.status, Some(upstream.headers.len() + ours.len() + 2))?;
     for (name, value) in &upstream.headers {
@@ -132,6 +133,7 @@ pub(crate) fn response_head(
             || name == header::CONTENT_ENCODING
             || name.as_str().starts_with("x-bulkhead-")
             || nominated(&upstream.headers, name)
+            || !passes(value)
         {
             continue;
         }

@@ -8,15 +8,14 @@ use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::metrics::Metrics;
 use crate::ship::TraceSender;
+use crate::socket;
 use bulkhead_policy::snapshot::SnapshotHandle;
 use pingora::apps::{HttpServerApp, ReusedHttpStream, ServerApp};
-use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
-use pingora::protocols::l4::stream::Stream as TcpL4Stream;
 use std::io;
 use std::net::{SocketAddr, TcpListener as BoundListener};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -25,6 +24,8 @@ use tokio::task::JoinSet;
 const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// A preface that comes in pieces is looked at again after this.
 const PREFACE_POLL: Duration = Duration::from_millis(20);
+/// A client sends its preface at once; a piece of one is no client.
+const PREFACE_WITHIN: Duration = Duration::from_secs(2);
 /// Connections that outlive their last request by this much are ended when draining.
 const LINGER: Duration = Duration::from_secs(2);
 const KEEP_ALIVE_SECONDS: u64 = 60;
@@ -243,7 +244,7 @@ where
         _ = closing.wait_for(|closed| *closed) => return,
     };
     let Ok(Ok(h2)) = h2 else { return };
-    let stream: Stream = Box::new(TcpL4Stream::from(tcp));
+    let stream = socket::stream(tcp);
     if h2 {
         app.process_new(stream, closed).await;
         return;
@@ -260,16 +261,19 @@ where
     }
 }
 
-/// Looks at the first bytes without taking them. Waits while they could still become the HTTP/2 preface.
+/// Looks at the first bytes without taking them. Waits a moment while they could still become the HTTP/2 preface.
 async fn is_h2(tcp: &TcpStream) -> io::Result<bool> {
     let mut start = [0; H2_PREFACE.len()];
+    let mut give_up_at = None;
     loop {
         let seen = tcp.peek(&mut start).await?;
         let seen = start.get(..seen).unwrap_or_default();
         if seen == H2_PREFACE {
             return Ok(true);
         }
-        if seen.is_empty() || !H2_PREFACE.starts_with(seen) {
+        let now = Instant::now();
+        let may_become = !seen.is_empty() && H2_PREFACE.starts_with(seen);
+        if !may_become || now >= *give_up_at.get_or_insert(now + PREFACE_WITHIN) {
             return Ok(false);
         }
         tokio::time::sleep(PREFACE_POLL).await;

@@ -84,7 +84,11 @@ impl StoreError {
                 sqlx::Error::Database(error) => {
                     // Classes: cardinality, data exception, integrity constraint; and program limits such as a row too large.
                     let code = error.code().unwrap_or_default();
-                    !["21", "22", "23", "54"].iter().any(|class| code.starts_with(class))
+                    // A check without a name is a partition's: a row on its way to the default partition while the day's
+                    // own one was made.
+                    let is_moved_partition = code == "23514" && error.constraint().is_none();
+                    is_moved_partition
+                        || !["21", "22", "23", "54"].iter().any(|class| code.starts_with(class))
                 }
                 sqlx::Error::Encode(_) => false,
                 _ => true,

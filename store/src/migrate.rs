@@ -51,6 +51,11 @@ pub async fn migrate(url: &str) -> Result<Applied, StoreError> {
     let before = applied_versions(&mut connection).await?;
     MIGRATIONS.run(&mut connection).await.map_err(StoreError::Migrate)?;
     let after = applied_versions(&mut connection).await?;
+    // Before the first trace comes: while a day's partition is made, rows of that day may be turned away.
+    sqlx::raw_sql("select ensure_trace_partitions((now() at time zone 'UTC')::date, 8)")
+        .execute(&mut connection)
+        .await
+        .attempted("create partitions for traces")?;
     connection.close().await.attempted("close the connection")?;
     Ok(Applied {
         version: after.iter().copied().max().unwrap_or(0),

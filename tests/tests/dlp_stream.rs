@@ -331,6 +331,9 @@ fn an_event_stream_is_inspected_even_where_the_content_type_hides_it() {
             "text/event-stream; charset=utf-8",
             "Text/Event-Stream",
             "text/plain",
+            "application/json",
+            "application/x-ndjson",
+            "text/event-stream,text/plain",
             "application/octet-stream",
         ]
         .into_iter()
@@ -340,9 +343,13 @@ fn an_event_stream_is_inspected_even_where_the_content_type_hides_it() {
             let model = format!("gpt-type-{number}");
             fixture.provider.on(
                 &model,
-                Answer::events(channel.events(&["it is ", CARD, "."])).content_type(content_type),
+                Answer::events(channel.events(&["it is ", &CARD[..7], &CARD[7..], "."]))
+                    .content_type(content_type),
             );
             let reply = fixture.client().post(channel.path, &channel.request(&model)).await;
+            // Put together as a client does, whatever it thinks of the content type.
+            let text = channel.text(&reply.events());
+            assert_absent(CARD, content_type, &text);
             assert_absent(CARD, content_type, &reply.text());
         }
     });

@@ -3,11 +3,12 @@
 use bulkhead_policy::ids::TraceId;
 use bulkhead_policy::trace::{Outcome, TraceRecord};
 use bulkhead_store::tenant::{TraceFilter, TraceSummary};
-use chrono::{TimeDelta, Utc};
+use bulkhead_store::{Role, system};
+use chrono::{Days, TimeDelta, Utc};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use crate::context::{TenantArgs, block_on, named};
+use crate::context::{DatabaseArgs, TenantArgs, block_on, named};
 use crate::duration;
 use crate::failure::Failure;
 use crate::output::{Format, Table, moment, or_dash, print, print_json, print_list, printable};
@@ -31,6 +32,14 @@ pub(crate) enum TraceCommand {
         #[command(flatten)]
         tenant: TenantArgs,
     },
+    /// Drop the traces of all tenants that are older than a number of days, day by day
+    Prune {
+        /// Days to keep; today is not counted
+        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+        keep_days: u32,
+        #[command(flatten)]
+        database: DatabaseArgs,
+    },
     /// Show one request in full
     Show {
         /// Its id: what the answer's `x-request-id` says
@@ -48,9 +57,21 @@ pub(crate) fn run(command: TraceCommand, format: Format) -> Result<(), Failure> 
                 let filter = TraceFilter { since, outcome, limit, ..TraceFilter::default() };
                 list(filter, agent.as_deref(), &tenant, format).await
             }
+            TraceCommand::Prune { keep_days, database } => prune(keep_days, &database, format).await,
             TraceCommand::Show { id, tenant } => show(id, &tenant, format).await,
         }
     })
+}
+
+/// Only the migrator may: whoever appends traces must not be able to make them vanish.
+async fn prune(keep_days: u32, database: &DatabaseArgs, format: Format) -> Result<(), Failure> {
+    let store = database.connect(Role::Migrator).await?;
+    let before = Utc::now().date_naive() - Days::new(u64::from(keep_days));
+    let dropped = system::drop_partitions(&store, before).await?;
+    match format {
+        Format::Machines => print_json(&json!({ "before": before, "days_dropped": dropped })),
+        Format::People => print(&format!("dropped {dropped} days of traces before {before}")),
+    }
 }
 
 async fn list(

@@ -303,6 +303,27 @@ fn boundaries(raw: &str) -> Vec<(usize, usize)> {
         .collect()
 }
 
+#[test]
+fn long_integers_are_found_wherever_they_stand() {
+    let cases: &[(&str, &[&str])] = &[
+        (r#"{"card":4111111111111111}"#, &["4111111111111111"]),
+        ("411111111111", &["411111111111"]),
+        ("41111111111", &[]),
+        ("-41111111111", &[]),
+        ("-411111111111", &["-411111111111"]),
+        ("[411111111111.0,411111111111.000,411111111111.01]", &["411111111111.0", "411111111111.000"]),
+        ("[411111111111e0,411111111111E2,411111111111.0e0,4.11111111111e11]", &[]),
+        ("[-0.02345678901234567,1780000000.123456,0.000000000000000]", &[]),
+        (r#"["411111111111",{"411111111111":1}]"#, &[]),
+        (r#"{"a":[{"b": 123456789012 }],"a":210987654321}"#, &["123456789012", "210987654321"]),
+    ];
+    for (raw, expected) in cases {
+        let document = Document::parse(raw.as_bytes(), &Limits::REQUEST).unwrap();
+        let found: Vec<_> = document.long_integers().map(|range| &raw[range]).collect();
+        assert_eq!(found, *expected, "{raw}");
+    }
+}
+
 proptest! {
     #[test]
     fn documents_read_like_the_judge(value in json(), pretty: bool) {

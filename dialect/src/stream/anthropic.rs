@@ -1,8 +1,12 @@
 //! Events of Anthropic Messages.
 
+use super::other::{Place, Within};
 use super::{Channel, ChannelKind, Closes, Found, index};
 use crate::json::Value;
 use crate::usage::AnthropicUsage;
+
+/// Members of a `delta` that are no text to be put together.
+const NAMES: [&str; 4] = ["type", "stop_reason", "stop_sequence", "signature"];
 
 pub(super) fn read<'d, 'a>(root: Value<'d, 'a>, usage: &mut AnthropicUsage, found: &mut Found<'d, 'a>) {
     // The JSON's own type, not the `event` field: not every client reads the latter.
@@ -15,9 +19,19 @@ pub(super) fn read<'d, 'a>(root: Value<'d, 'a>, usage: &mut AnthropicUsage, foun
     if let Some(counts) = counts {
         usage.merge(counts);
         found.event.usage = usage.usage();
+        // `message_start` counts the output as it begins.
+        let ends =
+            kind == "message_delta" && counts.get("output_tokens").is_some_and(|count| !count.is_null());
+        found.event.usage_is_final = ends && found.event.usage.is_some();
     }
     let number = index(root, "index");
     let channel = |kind| Channel { choice: number, item: 0, kind };
+    let known: &[&str] = match kind.as_ref() {
+        "content_block_delta" => &["text", "thinking", "partial_json"],
+        _ => &[],
+    };
+    let place = Place { choice: number, within: Within::Delta, index: 0 };
+    found.others(root.get("delta"), place, [&NAMES, known]);
     match kind.as_ref() {
         "content_block_start" => {
             // Usually empty; a provider may begin the text right here.

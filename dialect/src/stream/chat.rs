@@ -1,52 +1,83 @@
 //! Events of OpenAI Chat Completions and Completions.
 
+use super::other::{Place, Within};
 use super::{Channel, ChannelKind, Closes, Found, index};
 use crate::json::{Kind, Value};
 use crate::usage;
 
-pub(super) fn read<'d, 'a>(root: Value<'d, 'a>, found: &mut Found<'d, 'a>) {
+/// Members that name something, and blobs: not text to be put together. A blob of audio or of
+/// encrypted reasoning would count as text of the answer.
+const NAMES: [&str; 10] =
+    ["id", "call_id", "tool_call_id", "type", "role", "format", "status", "object", "index", "signature"];
+
+pub(super) fn read<'d, 'a>(root: Value<'d, 'a>, finished: &mut bool, found: &mut Found<'d, 'a>) {
     found.model(root);
-    found.event.usage = root.get("usage").and_then(usage::openai);
+    let usage = root.get("usage");
+    found.event.usage = usage.and_then(usage::openai);
     let choices = root.get("choices");
     let no_choices = choices.is_some_and(|choices| choices.is_empty_container());
-    found.event.is_usage_only_chunk = no_choices && found.event.usage.is_some();
+    // Whatever the counts are worth, it is the chunk that a caller may not have asked for.
+    found.event.is_usage_only_chunk = no_choices && usage.is_some_and(|usage| usage.kind() == Kind::Object);
     for choice in choices.iter().flat_map(Value::items) {
-        read_choice(choice, found);
+        *finished |= read_choice(choice, found);
     }
+    found.event.usage_is_final =
+        found.event.usage.is_some() && (*finished || found.event.is_usage_only_chunk);
     // SDKs raise on anything that is neither absent nor null.
     if root.get("error").is_some_and(|error| !error.is_null()) {
         found.failed();
     }
 }
 
-fn read_choice(choice: Value<'_, '_>, found: &mut Found<'_, '_>) {
+/// True if the choice finishes.
+fn read_choice(choice: Value<'_, '_>, found: &mut Found<'_, '_>) -> bool {
     let number = index(choice, "index");
-    let channel = |kind| Channel { choice: number, item: 0, kind };
-    found.text(choice.get("text"), channel(ChannelKind::Content));
+    let channel = Channel { choice: number, item: 0, kind: ChannelKind::Content };
+    found.text(choice.get("text"), channel);
     if let Some(delta) = choice.get("delta") {
-        read_content(delta.get("content"), number, found);
-        found.text(delta.get("refusal"), channel(ChannelKind::Refusal));
-        found.text(delta.get("reasoning"), channel(ChannelKind::Reasoning));
-        found.text(delta.get("reasoning_content"), channel(ChannelKind::ReasoningContent));
-        for call in delta.get("tool_calls").iter().flat_map(Value::items) {
-            let channel = Channel { item: index(call, "index"), ..channel(ChannelKind::ToolArguments) };
-            found.text(member(call, "function", "arguments"), channel);
-            // Custom tools take text instead of JSON.
-            found.text(member(call, "custom", "input"), channel);
-        }
-        let arguments = member(delta, "function_call", "arguments");
-        found.text(arguments, channel(ChannelKind::FunctionArguments));
-        found.text(member(delta, "audio", "transcript"), channel(ChannelKind::Transcript));
-        for detail in delta.get("reasoning_details").iter().flat_map(Value::items) {
-            let item = index(detail, "index");
-            let channel = Channel { item, ..channel(ChannelKind::ReasoningDetail) };
-            found.text(detail.get("text"), channel);
-            found.text(detail.get("summary"), channel);
-        }
+        read_delta(delta, number, found);
     }
-    let finished = choice.get("finish_reason");
-    if finished.is_some_and(|reason| reason.kind() == Kind::String && !reason.is("")) {
+    let reason = choice.get("finish_reason");
+    let finished = reason.is_some_and(|reason| reason.kind() == Kind::String && !reason.is(""));
+    if finished {
         found.event.closes.push(Closes::Choice(number));
+    }
+    finished
+}
+
+fn read_delta(delta: Value<'_, '_>, choice: u32, found: &mut Found<'_, '_>) {
+    let channel = |kind| Channel { choice, item: 0, kind };
+    let place = |within, index| Place { choice, within, index };
+    read_content(delta.get("content"), choice, found);
+    found.text(delta.get("refusal"), channel(ChannelKind::Refusal));
+    found.text(delta.get("reasoning"), channel(ChannelKind::Reasoning));
+    found.text(delta.get("reasoning_content"), channel(ChannelKind::ReasoningContent));
+    let known: &[&str] = &["content", "refusal", "reasoning", "reasoning_content"];
+    found.others(Some(delta), place(Within::Delta, 0), [&NAMES, known]);
+    for call in delta.get("tool_calls").iter().flat_map(Value::items) {
+        let item = index(call, "index");
+        let channel = Channel { item, ..channel(ChannelKind::ToolArguments) };
+        let (function, custom) = (call.get("function"), call.get("custom"));
+        found.text(member(function, "arguments"), channel);
+        // Custom tools take text instead of JSON.
+        found.text(member(custom, "input"), channel);
+        found.others(Some(call), place(Within::Call, item), [&NAMES, &[]]);
+        found.others(function, place(Within::CallFunction, item), [&NAMES, &["arguments"]]);
+        found.others(custom, place(Within::CallCustom, item), [&NAMES, &["input"]]);
+    }
+    let call = delta.get("function_call");
+    found.text(member(call, "arguments"), channel(ChannelKind::FunctionArguments));
+    found.others(call, place(Within::FunctionCall, 0), [&NAMES, &["arguments"]]);
+    let audio = delta.get("audio");
+    found.text(member(audio, "transcript"), channel(ChannelKind::Transcript));
+    found.others(audio, place(Within::Audio, 0), [&NAMES, &["transcript", "data"]]);
+    for detail in delta.get("reasoning_details").iter().flat_map(Value::items) {
+        let item = index(detail, "index");
+        let channel = Channel { item, ..channel(ChannelKind::ReasoningDetail) };
+        found.text(detail.get("text"), channel);
+        found.text(detail.get("summary"), channel);
+        let known: &[&str] = &["text", "summary", "data"];
+        found.others(Some(detail), place(Within::ReasoningDetail, item), [&NAMES, known]);
     }
 }
 
@@ -61,9 +92,11 @@ fn read_content(content: Option<Value<'_, '_>>, choice: u32, found: &mut Found<'
         for thought in thinking.iter().flat_map(Value::items) {
             found.text(thought.get("text"), channel(ChannelKind::Reasoning));
         }
+        let place = Place { choice, within: Within::ContentPart, index: index(part, "index") };
+        found.others(Some(part), place, [&NAMES, &["text", "thinking"]]);
     }
 }
 
-fn member<'d, 'a>(of: Value<'d, 'a>, outer: &str, inner: &str) -> Option<Value<'d, 'a>> {
-    of.get(outer)?.get(inner)
+fn member<'d, 'a>(of: Option<Value<'d, 'a>>, name: &str) -> Option<Value<'d, 'a>> {
+    of?.get(name)
 }

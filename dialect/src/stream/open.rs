@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::{Channel, Closes, StreamEvent};
+use super::{Channel, ChannelKind, Closes, Piece, StreamEvent};
 
 /// Choices followed at most; no provider gives more to one request. The channels of others end
 /// only when the dialect says so.
@@ -29,6 +29,8 @@ struct Group {
 #[derive(Debug)]
 struct Open {
     channel: Channel,
+    /// Whether it is a text of a tool call.
+    in_call: bool,
     /// Whether the event at hand has text of it.
     written: bool,
     /// Whether the event at hand is its first.
@@ -36,15 +38,15 @@ struct Open {
 }
 
 impl OpenChannels {
-    /// Takes note of an event's texts and of what it ends, and adds what ends because of it.
+    /// Takes note of an event's pieces of text and of what it ends, and adds what ends because of it.
     ///
     /// `by_choice`: every choice is a group of its own (they are written side by side); otherwise
     /// the whole reply is one.
-    pub(super) fn note(&mut self, spans: &[(usize, Channel)], by_choice: bool, event: &mut StreamEvent) {
-        for (_, channel) in spans {
-            let id = if by_choice { channel.choice } else { 0 };
+    pub(super) fn note(&mut self, pieces: &[Piece], by_choice: bool, event: &mut StreamEvent) {
+        for piece in pieces {
+            let id = if by_choice { piece.channel.choice } else { 0 };
             if let Some(group) = self.group(id) {
-                event.reopened |= group.write(*channel);
+                event.reopened |= group.write(piece);
             }
         }
         for group in &mut self.groups {
@@ -75,8 +77,9 @@ impl OpenChannels {
 }
 
 impl Group {
-    /// Takes note of text in `channel`; true if the channel had ended.
-    fn write(&mut self, channel: Channel) -> bool {
+    /// Takes note of a piece of text; true if its channel had ended.
+    fn write(&mut self, piece: &Piece) -> bool {
+        let Piece { channel, in_call, .. } = *piece;
         if let Some(open) = self.open.iter_mut().find(|open| open.channel == channel) {
             open.written = true;
             return false;
@@ -86,19 +89,34 @@ impl Group {
         self.alternates |= reopened || full;
         self.ended.retain(|ended| *ended != channel);
         if self.open.len() < CHANNELS_MAX {
-            self.open.push(Open { channel, written: true, new: true });
+            self.open.push(Open { channel, in_call, written: true, new: true });
         }
         reopened
     }
 
-    /// Ends what the event leaves behind: where it begins a channel, those it has no text of.
+    /// Ends what the event leaves behind of the channels that it has no text of.
     fn go_on(&mut self, closes: &mut SmallVec<[Closes; 2]>) {
-        if !self.alternates && self.open.iter().any(|open| open.new) {
-            let left = self.open.iter().filter(|open| !open.written);
+        if !self.alternates && self.open.iter().any(|open| open.written) {
+            let left = self.open.iter().filter(|open| !open.written && self.is_left(open));
             closes.extend(left.map(|open| Closes::Channel(open.channel)));
         }
         for open in &mut self.open {
             (open.written, open.new) = (false, false);
+        }
+    }
+
+    /// Whether an event with text, but none of `open`, goes on from it.
+    fn is_left(&self, open: &Open) -> bool {
+        let mut new = self.open.iter().filter(|open| open.new);
+        match open.channel.kind {
+            // Parallel tool calls take turns.
+            ChannelKind::ToolArguments => {
+                new.any(|new| !new.in_call || new.channel.choice != open.channel.choice)
+            }
+            // A tool's name may stand beside the first of its arguments, and then nothing begins
+            // that would end it.
+            ChannelKind::Other => true,
+            _ => new.next().is_some(),
         }
     }
 

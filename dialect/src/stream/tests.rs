@@ -114,6 +114,76 @@ fn a_channel_that_goes_on_after_its_end_is_told() {
     assert_eq!(told, [false, false, true]);
 }
 
+fn others(event: &StreamEvent) -> Vec<(u32, u32)> {
+    let channels = event.texts.iter().filter_map(|text| text.channel);
+    let others = channels.filter(|channel| channel.kind == ChannelKind::Other);
+    others.map(|channel| (channel.choice, channel.item)).collect()
+}
+
+#[test]
+fn unknown_texts_are_numbered_up_to_a_limit() {
+    let mut reader = reader("/v1/chat/completions");
+    let mut read = |delta: serde_json::Value| {
+        let event = json!({"choices": [{"index": 3, "delta": delta}]});
+        others(&reader.read(&frame(&serde_json::to_vec(&event).unwrap())))
+    };
+    assert_eq!(read(json!({"a": "", "type": "x", "call_id": "x", "n": 1})), []);
+    for number in 0..64 {
+        assert_eq!(read(json!({(format!("m{number}")): "x"})), [(3, number)]);
+    }
+    assert_eq!(read(json!({"one_more": "x"})), []);
+    assert_eq!(read(json!({"m7": "x", "one_more": "x"})), [(3, 7)]);
+}
+
+#[test]
+fn an_unknown_text_with_an_endless_name_has_no_channel() {
+    let name = "n".repeat(1000);
+    let data = format!("{{\"choices\":[{{\"delta\":{{\"{name}\":\"x\"}}}}]}}");
+    assert_eq!(others(&reader("/v1/chat/completions").read(&frame(data.as_bytes()))), []);
+    let data = format!("{{\"type\":\"{name}.delta\",\"delta\":\"x\"}}");
+    assert_eq!(others(&reader("/v1/responses").read(&frame(data.as_bytes()))), []);
+}
+
+#[test]
+fn of_two_unknown_members_of_one_name_the_last_goes_on() {
+    let data = br#"{"choices":[{"delta":{"thought":"a","th\u006fught":"b"}}]}"#;
+    let event = reader("/v1/chat/completions").read(&frame(data));
+    let text = event.texts.iter().filter(|text| text.channel.is_some()).collect::<Vec<_>>();
+    assert_eq!((text.len(), &data[text[0].raw.clone()]), (1, b"b".as_slice()));
+}
+
+#[test]
+fn what_goes_on_ends_the_name_of_a_tool_but_no_other_call() {
+    let call = |index: u32, function: serde_json::Value| json!({"index": index, "function": function});
+    let channel = |kind, item| Closes::Channel(Channel { choice: 0, item, kind });
+    let (name, arguments) = (ChannelKind::Other, ChannelKind::ToolArguments);
+    let steps = [
+        (json!({"tool_calls": [call(0, json!({"name": "f", "arguments": "a"}))]}), vec![]),
+        (json!({"tool_calls": [call(0, json!({"arguments": "b"}))]}), vec![channel(name, 0)]),
+        (json!({"tool_calls": [call(1, json!({"name": "g", "arguments": "c"}))]}), vec![]),
+        (json!({"tool_calls": [call(0, json!({"arguments": "d"}))]}), vec![channel(name, 1)]),
+        (json!({"tool_calls": [call(1, json!({"arguments": "e"}))]}), vec![]),
+        (json!({"thought": "f"}), vec![channel(arguments, 0), channel(arguments, 1)]),
+        (json!({"content": "g"}), vec![channel(name, 2)]),
+    ];
+    let mut reader = reader("/v1/chat/completions");
+    for (delta, closes) in steps {
+        let event = json!({"choices": [{"index": 0, "delta": delta}]});
+        let event = reader.read(&frame(&serde_json::to_vec(&event).unwrap()));
+        assert_eq!(event.closes.as_slice(), closes, "{delta}");
+        assert!(!event.reopened);
+    }
+}
+
+#[test]
+fn a_usage_only_chunk_is_one_whatever_it_counts() {
+    for (usage, only) in [(json!({"prompt_tokens": -1}), true), (json!(null), false)] {
+        let data = serde_json::to_vec(&json!({"choices": [], "usage": usage})).unwrap();
+        let event = reader("/v1/chat/completions").read(&frame(&data));
+        assert_eq!((event.is_usage_only_chunk, event.usage, event.usage_is_final), (only, None, false));
+    }
+}
+
 /// Events that look like those of a provider, with members where they belong and elsewhere.
 fn event() -> impl Strategy<Value = serde_json::Value> {
     let kind = prop::sample::select(vec![
@@ -128,6 +198,8 @@ fn event() -> impl Strategy<Value = serde_json::Value> {
         "response.output_text.done",
         "response.output_item.done",
         "response.completed",
+        "response.new.delta",
+        "response.new.done",
         "other",
     ]);
     let name = prop::sample::select(vec![
@@ -151,6 +223,8 @@ fn event() -> impl Strategy<Value = serde_json::Value> {
         "reasoning_details",
         "partial_json",
         "model",
+        "name",
+        "thought",
     ]);
     let leaf = prop_oneof![
         Just(serde_json::Value::Null),
@@ -191,6 +265,11 @@ proptest! {
             assert_eq!(texts, strings);
             assert!(told.texts.iter().all(|text| text.channel.is_none() || !text.is_key));
             assert!(told.terminal || !told.error);
+            assert!(told.usage.is_some() || !told.usage_is_final);
+            let outside = |number: &Range<usize>| {
+                !told.logprobs.iter().any(|blank| blank.range.start < number.end && number.start < blank.range.end)
+            };
+            assert_eq!(told.numbers, document.long_integers().filter(outside).collect::<Vec<_>>());
             let blank = crate::json::splice(&data, &told.logprobs);
             assert!(Document::parse(&blank, &Limits::RESPONSE).is_ok());
         }

@@ -26,9 +26,42 @@ fn later_events_correct_earlier_ones_and_keep_the_rest() {
 }
 
 #[test]
-fn counts_saturate() {
-    let huge = r#"{"input_tokens":18446744073709551615,"cache_read_input_tokens":7}"#;
-    assert_eq!(anthropic(&[huge]).unwrap().input, u64::MAX);
+fn a_count_that_is_none_makes_the_usage_missing() {
+    for count in
+        ["-1", "-0", "1.5", "3.0", "1e3", "1000000001", "18446744073709551616", "\"7\"", "true", "[]", "{}"]
+    {
+        for names in [("prompt_tokens", "completion_tokens"), ("input_tokens", "output_tokens")] {
+            for (input, output) in [(count, "2"), ("2", count)] {
+                let usage = format!("{{\"{}\":{input},\"{}\":{output},\"cost\":0.5}}", names.0, names.1);
+                assert_eq!(read_openai(&usage), None, "{usage}");
+            }
+        }
+        for name in ["total_tokens", "input_tokens"] {
+            let usage = format!("{{\"prompt_tokens\":5,\"completion_tokens\":2,\"{name}\":{count}}}");
+            assert_eq!(read_openai(&usage), None, "{usage}");
+        }
+        for (of, name) in [("prompt", "cached"), ("output", "reasoning")] {
+            let detail = format!("\"{of}_tokens_details\":{{\"{name}_tokens\":{count}}}");
+            let usage = format!("{{\"prompt_tokens\":5,\"completion_tokens\":2,{detail}}}");
+            assert_eq!(read_openai(&usage), None, "{usage}");
+        }
+        let good = r#"{"input_tokens":4,"output_tokens":1}"#;
+        let names =
+            ["input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"];
+        for name in names {
+            let bad = format!("{{\"{name}\":{count}}}");
+            assert_eq!(anthropic(&[good, &bad]), None, "{bad}");
+            assert_eq!(
+                anthropic(&[&bad, "{\"output_tokens\":2}"]).is_some(),
+                name == "output_tokens",
+                "{bad}"
+            );
+            let corrected = format!("{{\"{name}\":7}}");
+            assert!(anthropic(&[good, &bad, &corrected]).is_some());
+        }
+    }
+    let most = read_openai(r#"{"prompt_tokens":1000000000,"completion_tokens":null}"#);
+    assert_eq!(most.unwrap().input, 1_000_000_000);
 }
 
 #[test]

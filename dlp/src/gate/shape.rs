@@ -141,10 +141,12 @@ pub(super) fn is_iban_like(text: &[u8], at: usize) -> bool {
 }
 
 /// Whether a hex group at a word's start ends at `at` and goes on like an address: eight groups or a "::".
+///
+/// The group may start in the middle of a run of hex digits, where an escape ends.
 pub(super) fn is_ipv6_like(text: &[u8], at: usize) -> bool {
     let before = text.get(..at).unwrap_or_default().iter().rev();
-    let more = before.take(4).take_while(|byte| byte.is_ascii_hexdigit()).count();
-    if more == 4 || is_word_before(text, at - more) {
+    let more = before.take(3).take_while(|byte| byte.is_ascii_hexdigit()).count();
+    if (at - more..=at).all(|start| is_word_before(text, start)) {
         return false;
     }
     let (mut colons, mut after_colon) = (0, false);

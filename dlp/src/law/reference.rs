@@ -114,8 +114,29 @@ fn candidates(rules: &RuleSet, rule: &Rule, priority: usize, text: &[u8]) -> Vec
 
 /// The longest end of a valid match at exactly this start.
 fn longest(rule: &Rule, text: &[u8], start: usize) -> Option<usize> {
+    if is_in_escape(text, start) {
+        return None;
+    }
+    let mut seen = text.to_vec();
+    if let Some(before) = start.checked_sub(1)
+        && is_in_escape(text, before)
+    {
+        seen[before] = b' ';
+    }
     let is_valid = |end: usize| rule.detector.validator.is_none_or(|valid| valid(&text[start..end]));
-    ends(&SEARCHERS[rule.detector.id().as_str()], text, start).into_iter().rev().find(|&end| is_valid(end))
+    ends(&SEARCHERS[rule.detector.id().as_str()], &seen, start).into_iter().rev().find(|&end| is_valid(end))
+}
+
+/// Whether the byte is the letter of a JSON escape, or one of up to four hex digits after the letter `u`.
+fn is_in_escape(text: &[u8], at: usize) -> bool {
+    let is_letter = |at: usize, letters: &[u8]| {
+        let backslashes = text[..at].iter().rev().take_while(|&&byte| byte == b'\\').count();
+        letters.contains(&text[at]) && backslashes % 2 == 1
+    };
+    let is_digit = (1..=4.min(at)).any(|digits| {
+        text[at + 1 - digits..=at].iter().all(u8::is_ascii_hexdigit) && is_letter(at - digits, b"u")
+    });
+    is_digit || is_letter(at, b"ntrbfu")
 }
 
 /// All ends of matches at a start, in ascending order.

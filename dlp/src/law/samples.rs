@@ -39,6 +39,17 @@ pub(super) const ADVERSARIAL: &[&str] = &[
     "eyJeyJeyJ.eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.x.eyJ-eyJ-eyJ",
     "1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 4 1 1 1 1 1 1 1",
     "jane@example.com\u{e9}jane@example.com\u{4e2d}",
+    r#"{"to": "a\nAKIAHT5RMGN3GNRY2345\tbob@example.com\r\n078-05-1120\b\f+49 30 12345678"}"#,
+    r"a\\nAKIAHT5RMGN3GNRY2345 a\\\nAKIAHT5RMGN3GNRY2345 a\\\\nbob@example.com \\\\\nbob@example.com",
+    r"\u0041AKIAHT5RMGN3GNRY2345 \u004AKIAHT5RMGN3GNRY2345 \uAKIAHT5RMGN3GNRY2345 \u00412AKIAHT5RMGN3GNRY2345",
+    r"C:\new\report@x.com C:\users\user@x.com \ubad0bob@x.com \ubadger@x.com \u\u\nb@x.com \u00\u00e9a@x.com",
+    r"\fd00::1 \bfd00::1 \u00e9fd00::1 \ufd00::1 \ufd00:1:2:3:4:5:6:7 \u00e91:2:3:4:5:6:7:8 \bb:1::2",
+    r"\u00ABGB82WEST12345698765432 \nGB82WEST12345698765432 \u00e94111111111111111 \u4111111111111111111",
+    r"\u0031192.0.2.1 \n192.0.2.1 \u0028415) 555-0132 \n(415) 555-0132 \n415-555-0132 \u0031+4930123456789",
+    r"\blue falcon \\blue falcon \nblue falcon \falcon crest \tfalcon crest\nEMP-123456-AB \nEMP-123456\nAB",
+    r"\npm_0123456789abcdefghijklmnopqrstuvwxyz \nnpm_0123456789abcdefghijklmnopqrstuvwxyz \rediss://u:p@h",
+    r"-----BEGIN PRIVATE KEY-----\nAKIAHT5RMGN3GNRY2345\nbob@example.com\u0041bob@example.com\",
+    r"https://a\nb:c\td@example.com postgres://u:p\nq@db \rhttps://u:p@h \thttp://u:p@h",
 ];
 
 fn fragment() -> impl Strategy<Value = Vec<u8>> {
@@ -58,6 +69,8 @@ fn fragment() -> impl Strategy<Value = Vec<u8>> {
         "AKIA[A-Z2-7]{12,16}",
         "-----(BEGIN|END) (RSA )?PRIVATE KEY-----",
         "[a-z]{1,8}( [a-z]{1,8}){0,4}",
+        r"\\{1,5}[ntrbfu]?",
+        r"\\{1,4}u[0-9a-fA-F]{0,5}",
     ];
     let allowed = prop::sample::select(vec!["a.b@c.example", "jane@example.com", "4111 1111 1111 1111"]);
     prop_oneof![
@@ -72,7 +85,8 @@ fn fragment() -> impl Strategy<Value = Vec<u8>> {
 /// Candidates of many kinds, glued together with little or nothing in between.
 pub(super) fn adversarial_text() -> impl Strategy<Value = Vec<u8>> {
     let glue = prop::sample::select(vec![
-        "", "", "", " ", ".", "-", "@", ":", "\n", "_", "/", "  ", ", ", "\\n", "(",
+        "", "", "", " ", ".", "-", "@", ":", "\n", "_", "/", "  ", ", ", "\\n", "(", "\\t", "\\\\n", "\\",
+        "\\u00e9",
     ]);
     prop::collection::vec((fragment(), glue), 1..9).prop_map(|parts| {
         parts.into_iter().flat_map(|(fragment, glue)| [fragment, glue.as_bytes().to_vec()].concat()).collect()

@@ -1,6 +1,7 @@
 //! Which rule wins, what is allowed, and that alerts shield nothing.
 
 use super::*;
+use crate::catalogue::samples::{SAMPLES, expand};
 use crate::{CompileLimits, CustomDetector, CustomPattern, apply_edits, catalogue};
 
 fn built_in(id: &str) -> Arc<Detector> {
@@ -112,4 +113,113 @@ fn allowed_values_pass_whole_and_exact() {
 fn debug_output_shows_no_allowed_value() {
     let rules = rule_set(&[(&built_in("JWT"), Action::Mask)], &["sesame"]);
     assert!(!format!("{rules:?}").contains("sesame"));
+}
+
+/// Scans whole and byte by byte; both must give the same.
+fn masked_both_ways(rules: &Arc<RuleSet>, text: &str) -> String {
+    let mut scanner = rules.scanner();
+    let mut edits = Vec::new();
+    text.as_bytes().chunks(1).for_each(|byte| scanner.push(byte));
+    scanner.finish();
+    scanner.take_edits(&mut edits);
+    let whole = masked(rules, text);
+    assert_eq!(String::from_utf8(apply_edits(text.as_bytes(), &edits)).unwrap(), whole, "{text:?}");
+    whole
+}
+
+fn everything_masked() -> Arc<RuleSet> {
+    let rules = catalogue().iter().map(|detector| (detector, Action::Mask)).collect::<Vec<_>>();
+    Arc::new(rule_set(&rules, &[]))
+}
+
+#[test]
+fn values_behind_an_escape_of_nested_json_are_masked_and_the_escape_stays_whole() {
+    let rules = everything_masked();
+    let escapes = [
+        r"\n",
+        r"\t",
+        r"\r",
+        r"\b",
+        r"\f",
+        r"\\\n",
+        r"\\\\\t",
+        r#"\""#,
+        r"\\",
+        r"\/",
+        r"\r\n",
+        r"\u00e9",
+        r"\u00E9",
+        r"\ud83d\ude00",
+        r"\\\u00e9",
+    ];
+    for escape in escapes {
+        let text = format!("a{escape}AKIAHT5RMGN3GNRY2345{escape}bob.smith@example.com{escape}b");
+        let expected = format!("a{escape}[AWS_ACCESS_KEY_ID]{escape}[EMAIL_ADDRESS]{escape}b");
+        assert_eq!(masked_both_ways(&rules, &text), expected);
+    }
+}
+
+#[test]
+fn every_sample_is_found_behind_an_escape() {
+    for sample in SAMPLES {
+        let rules = Arc::new(rule_set(&[(&built_in(sample.id), Action::Mask)], &[]));
+        let value = expand(sample.matches);
+        for escape in [r"\n", r"\t", r"\r", r"\b", r"\f", r"\u00e9"] {
+            let text = format!("{{\"x\": \"a{escape}{value}\"}}");
+            let start = text.find(&value).unwrap() as u64;
+            let found = rules.scan(text.as_bytes()).matches;
+            let starts: Vec<u64> = found.iter().map(|found| found.start).collect();
+            assert_eq!(starts, [start], "{}: {text:?}", sample.id);
+            masked_both_ways(&rules, &text);
+        }
+    }
+}
+
+#[test]
+fn what_only_looks_like_an_escape_is_text() {
+    let rules = everything_masked();
+    let cases = [
+        // An escaped backslash and a plain letter.
+        (r"a\\nAKIAHT5RMGN3GNRY2345", r"a\\nAKIAHT5RMGN3GNRY2345"),
+        (r"a\\nbob@example.com", r"a\\[EMAIL_ADDRESS]"),
+        (r"a\\\\nbob@example.com", r"a\\\\[EMAIL_ADDRESS]"),
+        (r"a\\u0041AKIAHT5RMGN3GNRY2345", r"a\\u0041AKIAHT5RMGN3GNRY2345"),
+        // No letter of an escape.
+        (r"a\xAKIAHT5RMGN3GNRY2345", r"a\xAKIAHT5RMGN3GNRY2345"),
+        (r"a\Nbob@example.com", r"a\[EMAIL_ADDRESS]"),
+        // A fifth digit, and too few of them.
+        (r"a\u00410AKIAHT5RMGN3GNRY2345", r"a\u00410AKIAHT5RMGN3GNRY2345"),
+        (r"a\u004 AKIAHT5RMGN3GNRY2345", r"a\u004 [AWS_ACCESS_KEY_ID]"),
+        (r"a\u00\nAKIAHT5RMGN3GNRY2345", r"a\u00\n[AWS_ACCESS_KEY_ID]"),
+        // Paths and accounts lose what would be the escape.
+        (r"C:\new\report@example.com", r"C:\new\r[EMAIL_ADDRESS]"),
+        (r"DOMAIN\user@example.com", r"DOMAIN\u[EMAIL_ADDRESS]"),
+        (r"DOMAIN\ubadger@example.com", r"DOMAIN\ubad[EMAIL_ADDRESS]"),
+        // A match that has begun runs over it.
+        (r"https://user:pass\nword@example.com/", r"[URL_BASIC_AUTH]example.com/"),
+        // Behind a match an escape is what it was.
+        (r"078-05-1120\nb 078-05-1120n", r"[US_SSN]\nb 078-05-1120n"),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(masked_both_ways(&rules, text), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_fixed_text_is_found_behind_an_escape_but_not_from_its_letter_on() {
+    let spec = CustomDetector {
+        id: "TERM".into(),
+        pattern: CustomPattern::Terms { terms: vec!["new falcon".into()], ignore_case: false },
+    };
+    let term = Arc::new(Detector::custom(&spec, &CompileLimits::default()).unwrap());
+    let rules = Arc::new(rule_set(&[(&term, Action::Mask)], &[]));
+    let cases = [
+        (r"a\nnew falcon", r"a\n[TERM]"),
+        (r"a\\new falcon", r"a\\[TERM]"),
+        (r"a\new falcon", r"a\new falcon"),
+        (r"a\anew falcon", r"a\a[TERM]"),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(masked_both_ways(&rules, text), expected, "{text}");
+    }
 }

@@ -11,19 +11,21 @@
 use super::Findings;
 use super::whole::{Form, Inspected, inspect_string, placeholder, raw_range};
 use bulkhead_dialect::error::ErrorInfo;
-use bulkhead_dialect::json::{Splice, unescape};
+use bulkhead_dialect::json::{Document, Limits, Splice, unescape};
 use bulkhead_dialect::sse::{Decoder, Frame};
 use bulkhead_dialect::stream::{Channel, Closes, StreamEvent, StreamReader, TextSpan};
-use bulkhead_dialect::{Endpoint, Usage};
+use bulkhead_dialect::{Endpoint, Operation, Usage};
 use bulkhead_dlp::{Action, Edit, Match, RuleSet, StreamScanner};
 use bulkhead_policy::trace::Direction;
 use bytes::Bytes;
 use smallvec::SmallVec;
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
+/// Bytes of a closed text that are remembered: longer than any value that people write in one word.
+const RECENT_BYTES: usize = 512;
 /// Texts that one stream may have open; real answers have a handful.
 const TEXTS_MAX: usize = 1024;
 
@@ -38,15 +40,6 @@ pub(crate) enum Stop {
     EventTooLarge,
     /// An event's data is in no form that can be inspected over events.
     Uninspectable,
-}
-
-/// What one event said, for the budget and for the end of the stream.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Progress {
-    /// The event ended the answer in the dialect's own way.
-    pub(crate) finished: bool,
-    /// The provider itself reported an error.
-    pub(crate) failed: bool,
 }
 
 /// How one stream is treated.
@@ -72,7 +65,14 @@ pub(crate) struct StreamInspector {
     findings: Findings,
     text_bytes: u64,
     usage: Option<Usage>,
+    usage_is_final: bool,
     model: Option<String>,
+    ends_by_choice: bool,
+    choices_seen: BTreeSet<u32>,
+    choices_done: BTreeSet<u32>,
+    terminal: bool,
+    ends_within_event: bool,
+    ended: VecDeque<EndedText>,
     options: StreamOptions,
     uninspected: bool,
     matches: Vec<Match>,
@@ -85,6 +85,16 @@ struct TextState {
     scanner: StreamScanner,
     edits: VecDeque<Edit>,
     closed: bool,
+    /// The text's last bytes.
+    recent: Vec<u8>,
+    /// Bytes at the front that left before this text was opened again.
+    seed: u64,
+}
+
+/// The end of a text that was closed: should the provider go on with it, a value may reach over the gap.
+struct EndedText {
+    channel: Channel,
+    tail: Vec<u8>,
 }
 
 /// An event that waits for its verdicts.
@@ -116,7 +126,14 @@ impl StreamInspector {
             findings: Findings::default(),
             text_bytes: 0,
             usage: None,
+            usage_is_final: false,
             model: None,
+            ends_by_choice: matches!(endpoint.operation, Operation::Chat | Operation::Completions),
+            choices_seen: BTreeSet::new(),
+            choices_done: BTreeSet::new(),
+            terminal: false,
+            ends_within_event: false,
+            ended: VecDeque::new(),
             options,
             uninspected: false,
             matches: Vec::new(),
@@ -131,26 +148,51 @@ impl StreamInspector {
 
     /// Inspects the next complete event and puts everything that may leave into `out`.
     ///
-    /// `None` when no complete event is left.
+    /// False when no complete event is left.
     ///
     /// # Errors
     /// A [`Stop`]; what was released before it is in `out`, and nothing more ever is.
-    pub(crate) fn step(&mut self, out: &mut Vec<Bytes>) -> Result<Option<Progress>, Stop> {
-        let Some(frame) = self.decoder.next() else { return Ok(None) };
+    pub(crate) fn step(&mut self, out: &mut Vec<Bytes>) -> Result<bool, Stop> {
+        let Some(frame) = self.decoder.next() else { return Ok(false) };
         let inspected = self.inspect(frame);
         self.release(out);
-        inspected.map(Some)
+        inspected.map(|()| true)
     }
 
     /// The upstream's answer is over: whatever is still held is decided and leaves.
+    ///
+    /// An event that was not ended by a blank line is no event. Only the dialect's last one passes, which some
+    /// providers do not end.
     pub(crate) fn finish(&mut self, out: &mut Vec<Bytes>) -> Result<(), Stop> {
-        let inspected = match self.decoder.finish() {
-            Some(frame) => self.inspect(frame).map(|_| ()),
+        let trailing = self.decoder.finish().filter(|frame| {
+            let data = frame.data().unwrap_or_default();
+            data == b"[DONE]" || Document::parse(data, &Limits::RESPONSE).is_ok()
+        });
+        let inspected = match trailing {
+            Some(frame) => {
+                self.ends_within_event = true;
+                self.inspect(frame)
+            }
             None => Ok(()),
         };
         let closed = inspected.and_then(|()| self.close(|_| true));
         self.release(out);
         closed
+    }
+
+    /// Whether the answer reached the end that its dialect has.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.terminal || (!self.choices_seen.is_empty() && self.choices_seen == self.choices_done)
+    }
+
+    /// Whether what left so far ends with a whole event.
+    pub(crate) fn is_between_events(&self) -> bool {
+        !self.ends_within_event
+    }
+
+    /// Whether the usage is the provider's last word.
+    pub(crate) fn usage_is_final(&self) -> bool {
+        self.usage_is_final
     }
 
     /// Bytes of decoded answer text that passed the inspection so far.
@@ -168,8 +210,7 @@ impl StreamInspector {
         self.model.as_deref()
     }
 
-    /// Whether something passed that was not inspected the way the rest was: the policy allows it, or a
-    /// provider went back to a text that had ended, so that its two parts were inspected apart.
+    /// Whether something passed that could not be inspected, because the policy allows it.
     pub(crate) fn uninspected(&self) -> bool {
         self.uninspected
     }
@@ -183,17 +224,18 @@ impl StreamInspector {
         self.reader.error_event(info).into()
     }
 
-    fn inspect(&mut self, frame: Frame) -> Result<Progress, Stop> {
+    fn inspect(&mut self, frame: Frame) -> Result<(), Stop> {
         let event = self.reader.read(&frame);
         if event.usage.is_some() {
             self.usage = event.usage;
+            self.usage_is_final = event.usage_is_final;
         }
         if self.model.is_none() {
             self.model.clone_from(&event.model);
         }
+        self.terminal |= event.terminal || event.error;
+        self.note_choices(&event);
         let closes = event.closes.clone();
-        let progress =
-            Progress { finished: event.terminal || closes.iter().any(ends_a_choice), failed: event.error };
         self.enqueue(frame, event)?;
         for closed in closes {
             match closed {
@@ -202,7 +244,23 @@ impl StreamInspector {
                 Closes::All => self.close(|_| true)?,
             }
         }
-        Ok(progress)
+        Ok(())
+    }
+
+    /// Chat and Completions: an answer all of whose choices have finished is whole, also without the dialect's
+    /// last event, which some providers leave out. In the other dialects a part that ends says nothing.
+    fn note_choices(&mut self, event: &StreamEvent) {
+        if !self.ends_by_choice {
+            return;
+        }
+        let channels = event.texts.iter().filter_map(|text| text.channel);
+        self.choices_seen.extend(channels.map(|channel| channel.choice));
+        for closed in &event.closes {
+            if let Closes::Choice(choice) = closed {
+                self.choices_seen.insert(*choice);
+                self.choices_done.insert(*choice);
+            }
+        }
     }
 
     fn enqueue(&mut self, frame: Frame, event: StreamEvent) -> Result<(), Stop> {
@@ -216,7 +274,7 @@ impl StreamInspector {
             return Err(Stop::Uninspectable);
         }
         self.inspect_around_data(&frame)?;
-        self.uninspected |= opaque || (event.reopened && !self.rules.is_empty());
+        self.uninspected |= opaque;
         let mut parts = SmallVec::new();
         let mut whole = Inspected::default();
         for span in &event.texts {
@@ -235,6 +293,17 @@ impl StreamInspector {
             }
         }
         if !self.rules.is_empty() {
+            for at in event.numbers.iter().filter(|at| !is_inside(&event.logprobs, at)) {
+                let digits = data.get(at.clone()).unwrap_or_default();
+                inspect_string(
+                    &self.rules,
+                    digits,
+                    at.clone(),
+                    Form::Number,
+                    Direction::Response,
+                    &mut whole,
+                );
+            }
             whole.splices.extend(event.logprobs);
         }
         self.findings.append(whole.findings);
@@ -264,6 +333,14 @@ impl StreamInspector {
             None => (raw.as_ref(), &[][..]),
         };
         let scans = [before, after].map(|fields| self.rules.scan(fields));
+        for found in scans.iter().flat_map(|scan| &scan.matches) {
+            self.findings.add(
+                found,
+                Direction::Response,
+                Cow::Borrowed("event fields"),
+                (found.start, found.end),
+            );
+        }
         let found = scans.iter().flat_map(|scan| &scan.matches);
         let hiding: Vec<_> = found.filter(|found| found.action != Action::Alert).collect();
         if hiding.is_empty() {
@@ -289,6 +366,7 @@ impl StreamInspector {
         let start = text.scanner.pushed();
         text.scanner.push(&decoded);
         let offsets = start..text.scanner.pushed();
+        keep_recent(&mut text.recent, &decoded);
         self.collect(index)?;
         Ok(Some(Part { text: index, offsets, raw: span.raw.clone(), form }))
     }
@@ -297,8 +375,16 @@ impl StreamInspector {
     fn open(&mut self, channel: Channel) -> usize {
         let open = self.texts.iter().position(|text| !text.closed && text.channel == channel);
         open.unwrap_or_else(|| {
-            let scanner = self.rules.scanner();
-            self.texts.push(TextState { channel, scanner, edits: VecDeque::new(), closed: false });
+            let mut scanner = self.rules.scanner();
+            // A provider that goes back to a text: the scanner sees how it ended, so that a value over the gap is
+            // found. Its head has left by then; the rest must not.
+            let ended = self.ended.iter().position(|ended| ended.channel == channel);
+            let tail = ended.and_then(|at| self.ended.remove(at)).map(|ended| ended.tail).unwrap_or_default();
+            scanner.push(&tail);
+            let seed = scanner.pushed();
+            let text =
+                TextState { channel, scanner, edits: VecDeque::new(), closed: false, recent: tail, seed };
+            self.texts.push(text);
             self.texts.len() - 1
         })
     }
@@ -307,9 +393,12 @@ impl StreamInspector {
     fn collect(&mut self, index: usize) -> Result<(), Stop> {
         let Some(text) = self.texts.get_mut(index) else { return Ok(()) };
         text.scanner.take_edits(&mut self.edits);
-        text.edits.extend(self.edits.drain(..));
+        let seed = text.seed;
+        // What lies within the seed was masked when it left. Of a value that reaches out of it the rest is masked.
+        let edits = self.edits.drain(..).filter(|edit| edit.end > seed);
+        text.edits.extend(edits.map(|edit| Edit { start: edit.start.max(seed), ..edit }));
         text.scanner.take_matches(&mut self.matches);
-        for found in self.matches.drain(..) {
+        for found in self.matches.drain(..).filter(|found| found.end > seed) {
             let label = Cow::Owned(label(text.channel));
             self.findings.add(&found, Direction::Response, label, (found.start, found.end));
         }
@@ -327,8 +416,13 @@ impl StreamInspector {
             if text.closed || !which(text) {
                 continue;
             }
+            let was_open = text.scanner.released() < text.scanner.pushed();
             text.scanner.finish();
             text.closed = true;
+            if was_open && self.ended.len() < TEXTS_MAX {
+                let tail = std::mem::take(&mut text.recent);
+                self.ended.push_back(EndedText { channel: text.channel, tail });
+            }
             result = result.and(self.collect(index));
         }
         result
@@ -367,9 +461,12 @@ impl StreamInspector {
     }
 }
 
-/// A finished choice without the dialect's last event is still a whole answer: some providers stop there.
-fn ends_a_choice(closes: &Closes) -> bool {
-    matches!(closes, Closes::Choice(_) | Closes::All)
+/// Keeps the last bytes of a text, in steps.
+fn keep_recent(recent: &mut Vec<u8>, text: &[u8]) {
+    recent.extend_from_slice(text);
+    if recent.len() > 2 * RECENT_BYTES {
+        recent.drain(..recent.len() - RECENT_BYTES);
+    }
 }
 
 fn form(event: &StreamEvent, span: &TextSpan) -> Form {

@@ -10,6 +10,7 @@ use std::ops::Range;
 
 /// Stands in a trace's copy where a string held a value that was not masked on its way.
 const HIDDEN: &[u8] = b"[HIDDEN]";
+const HIDDEN_NUMBER: &[u8] = b"\"[HIDDEN]\"";
 
 /// The result of inspecting one body. Offsets of its findings count raw bytes of the body.
 #[derive(Debug, Default)]
@@ -55,6 +56,12 @@ pub(crate) fn json(rules: &RuleSet, raw: &[u8], document: &Document<'_>, directi
         let form = if span.escaped { Form::EscapedJson } else { Form::Json };
         inspect_string(rules, text, span.raw, form, direction, &mut inspected);
     }
+    for at in document.long_integers() {
+        let digits = raw.get(at.clone()).unwrap_or_default();
+        inspect_string(rules, digits, at, Form::Number, direction, &mut inspected);
+    }
+    // The numbers came last; edits go in order.
+    inspected.splices.sort_by_key(|splice| splice.range.start);
     inspected
 }
 
@@ -76,6 +83,8 @@ pub(crate) enum Form {
     Json,
     /// Between the quotes of a JSON string, with escapes.
     EscapedJson,
+    /// A JSON number; what takes its place is a string.
+    Number,
 }
 
 /// Scans one text that stands at `at` and adds what it finds.
@@ -104,12 +113,18 @@ pub(crate) fn inspect_string(
         add(found, &mut inspected.findings);
     }
     inspected.blocked.extend(scan.blocked.iter().map(|found| found.detector.id().to_string()));
-    let edits = scan.edits.iter();
-    inspected
-        .splices
-        .extend(edits.map(|edit| Splice::new(position(edit.start..edit.end), placeholder(edit, form))));
+    if form == Form::Number {
+        // A number is replaced whole: half of one beside a string would be no JSON.
+        let first = scan.edits.first();
+        inspected.splices.extend(first.map(|edit| Splice::new(at.clone(), placeholder(edit, form))));
+    } else {
+        let edits = scan.edits.iter();
+        let splices = edits.map(|edit| Splice::new(position(edit.start..edit.end), placeholder(edit, form)));
+        inspected.splices.extend(splices);
+    }
     if scan.blocked.is_some() || scan.matches.iter().any(|found| found.action != Action::Mask) {
-        inspected.hidden.push(Splice::new(at.clone(), HIDDEN));
+        let hidden = if form == Form::Number { HIDDEN_NUMBER } else { HIDDEN };
+        inspected.hidden.push(Splice::new(at, hidden));
     }
 }
 
@@ -128,10 +143,16 @@ pub(crate) fn raw_range(raw: &[u8], form: Form, offsets: Range<u64>) -> Range<us
 /// The bytes that take a masked value's place.
 pub(crate) fn placeholder(edit: &Edit, form: Form) -> Vec<u8> {
     let Some(placeholder) = &edit.replacement else { return Vec::new() };
-    if form == Form::Plain {
-        return placeholder.as_str().as_bytes().to_vec();
-    }
+    let text = placeholder.as_str();
     let mut bytes = Vec::new();
-    escape(placeholder.as_str(), &mut bytes);
+    match form {
+        Form::Plain => bytes.extend_from_slice(text.as_bytes()),
+        Form::Json | Form::EscapedJson => escape(text, &mut bytes),
+        Form::Number => {
+            bytes.push(b'"');
+            escape(text, &mut bytes);
+            bytes.push(b'"');
+        }
+    }
     bytes
 }

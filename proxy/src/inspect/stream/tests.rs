@@ -44,8 +44,8 @@ fn run(
         result = inspector.push(Bytes::copy_from_slice(chunk));
         while result.is_ok() {
             match inspector.step(&mut out) {
-                Ok(Some(_)) => {}
-                Ok(None) => break,
+                Ok(true) => {}
+                Ok(false) => break,
                 Err(stop) => result = Err(stop),
             }
         }
@@ -137,6 +137,65 @@ fn a_full_queue_blocks() {
     assert_eq!((out.as_str(), result), ("", Err(Stop::HoldExceeded)));
 }
 
+fn reasoning(text: &str) -> String {
+    let chunk = json!({"choices": [{"index": 0, "delta": {"reasoning_content": text}}]});
+    format!("data: {chunk}\n\n")
+}
+
+#[test]
+fn a_value_over_a_text_that_is_taken_up_again_does_not_arrive_whole() {
+    let key = ["AKIA", "IOSFODNN7EXAMPLE"].concat();
+    for cut in 5..key.len() {
+        let stream =
+            [delta(0, &key[..cut]), reasoning("hm "), delta(0, &key[cut..]), delta(0, " ok ")].concat();
+        let (out, result) = run(&stream, &[9], &rules(Action::Mask), OPTIONS);
+        assert_eq!(result, Ok(()), "{cut}");
+        assert_eq!(texts(&out, 1), [format!("{}[AWS_ACCESS_KEY_ID] ok ", &key[..cut])], "{cut}");
+        let (_, result) = run(&stream, &[9], &rules(Action::Block), OPTIONS);
+        assert!(matches!(result, Err(Stop::Blocked(_))), "{cut}");
+    }
+}
+
+#[test]
+fn an_ordinary_text_that_is_taken_up_again_passes() {
+    let rules = rules(Action::Mask);
+    let card = "4111 1111 1111 1111";
+    let stream =
+        [delta(0, "mail jane"), reasoning("then "), delta(0, "t says hi, "), delta(0, card)].concat();
+    let (out, result) = run(&stream, &[9], &rules, OPTIONS);
+    assert_eq!(result, Ok(()));
+    assert_eq!(texts(&out, 1), ["mail janet says hi, [CREDIT_CARD]"]);
+}
+
+#[test]
+fn an_answer_is_whole_when_all_its_choices_are() {
+    let finish = |choice: usize| {
+        let chunk = json!({"choices": [{"index": choice, "delta": {}, "finish_reason": "stop"}]});
+        format!("data: {chunk}\n\n")
+    };
+    let finished = |events: &[String]| {
+        let mut inspector = StreamInspector::new(chat(), rules(Action::Mask), OPTIONS);
+        inspector.push(Bytes::from(events.concat())).unwrap();
+        let mut out = Vec::new();
+        while inspector.step(&mut out).unwrap() {}
+        inspector.finish(&mut out).unwrap();
+        inspector.is_finished()
+    };
+    assert!(!finished(&[delta(0, "a ")]));
+    assert!(finished(&[delta(0, "a "), finish(0)]));
+    assert!(!finished(&[delta(0, "a "), delta(1, "b "), finish(0)]));
+    assert!(finished(&[delta(0, "a "), delta(1, "b "), finish(0), finish(1)]));
+    assert!(finished(&["data: [DONE]\n\n".to_owned()]));
+    assert!(finished(&[delta(0, "a "), "data: [DONE]".to_owned()]));
+}
+
+#[test]
+fn half_an_event_at_the_end_is_no_event() {
+    let stream = [delta(0, "a "), "data: {\"choices\":[{\"index\":0,\"del".to_owned()].concat();
+    let (out, result) = run(&stream, &[11], &rules(Action::Mask), OPTIONS);
+    assert_eq!((out, result), (delta(0, "a "), Ok(())));
+}
+
 #[test]
 fn logprobs_and_repeated_texts_do_not_leak() {
     let rules = rules(Action::Mask);
@@ -146,6 +205,16 @@ fn logprobs_and_repeated_texts_do_not_leak() {
     let (out, result) = run(&stream, &[stream.len()], &rules, OPTIONS);
     assert_eq!(result, Ok(()));
     assert!(out.contains("\"logprobs\":null") && out.contains("[EMAIL_ADDRESS]"), "{out}");
+}
+
+#[test]
+fn a_card_written_as_a_number_becomes_a_placeholder() {
+    let rules = rules(Action::Mask);
+    let stream =
+        "data: {\"choices\":[{\"index\":0,\"delta\":{\"card\":4111111111111111,\"at\":1700000000}}]}\n\n";
+    let (out, result) = run(stream, &[stream.len()], &rules, OPTIONS);
+    assert_eq!(result, Ok(()));
+    assert_eq!(out, stream.replace("4111111111111111", "\"[CREDIT_CARD]\""));
 }
 
 #[test]
@@ -166,7 +235,7 @@ fn our_own_usage_chunk_is_taken_out_and_read() {
     let mut inspector = StreamInspector::new(chat(), rules, options);
     let mut out = Vec::new();
     inspector.push(Bytes::from(stream)).unwrap();
-    while inspector.step(&mut out).unwrap().is_some() {}
+    while inspector.step(&mut out).unwrap() {}
     assert_eq!(inspector.usage().map(|usage| (usage.input, usage.output)), Some((3, 4)));
     assert!(out.iter().all(|bytes| !bytes.windows(5).any(|window| window == b"usage")));
     assert_eq!(out.len(), 2);
