@@ -224,6 +224,17 @@ fn two_samples_glued_together_cut_everywhere() {
 }
 
 #[test]
+fn a_backslash_does_not_hide_a_fixed_text() {
+    let rules = rules(|_| Some(Action::Mask), &[]);
+    for sample in samples::samples().into_iter().filter(|sample| sample.starts_with(['n', 'r'])) {
+        let text = format!(r"dir\{sample} x");
+        check(&rules, text.as_bytes(), &every_cut(text.as_bytes()));
+        let outcome = stream(&rules, text.as_bytes(), [text.as_bytes()]);
+        assert!(!outcome.output.windows(sample.len()).any(|window| window == sample.as_bytes()), "{text}");
+    }
+}
+
+#[test]
 fn samples_behind_escapes_cut_everywhere() {
     let sets = [rules(|_| Some(Action::Mask), &[]), rules(|index| action(index + 1), &[])];
     let escapes = [

@@ -12,7 +12,7 @@ use crate::automaton::Before;
 use crate::detector::Detector;
 use crate::engine::{Engine, Window};
 use crate::finding::Scan;
-use crate::gate::{RuleGate, Stop};
+use crate::gate::{Gate, RuleGate, Stop};
 use crate::stream::StreamScanner;
 
 /// One detector and what to do with its matches.
@@ -228,7 +228,22 @@ impl StartTable {
                 }
             }
         }
-        Self { ranges, starts: cells.into_iter().map(|(_, start)| start).collect() }
+        let mut starts: Vec<Start> = cells.into_iter().map(|(_, start)| start).collect();
+        // A fixed text is taken at its word: a backslash in front of `npm_` must not hide the token.
+        let is_fixed = |start: &&Start| {
+            let rule = usize::try_from(start.rule).ok().and_then(|index| rules.get(index));
+            rule.is_some_and(|rule| matches!(rule.detector.gate, Gate::Prefixes(_)))
+        };
+        for byte in (0..=u8::MAX).filter(|&byte| Before::Backslash.is_in_escape(byte)) {
+            let (from, to) = ranges.get(Self::cell(Before::NonWord, byte)).copied().unwrap_or_default();
+            let fixed: Vec<Start> =
+                starts.get(from..to).unwrap_or_default().iter().filter(is_fixed).copied().collect();
+            if let Some(cell) = ranges.get_mut(Self::cell(Before::Backslash, byte)) {
+                *cell = (starts.len(), starts.len() + fixed.len());
+            }
+            starts.extend(fixed);
+        }
+        Self { ranges, starts }
     }
 
     fn cell(before: Before, byte: u8) -> usize {

@@ -12,6 +12,7 @@ use regex_automata::util::syntax;
 use regex_automata::{Anchored, Input, MatchKind};
 
 use crate::catalogue::patterns;
+use crate::gate::Gate;
 use crate::{Action, Match, Rule, RuleSet};
 
 /// What the definition says about one text.
@@ -114,7 +115,9 @@ fn candidates(rules: &RuleSet, rule: &Rule, priority: usize, text: &[u8]) -> Vec
 
 /// The longest end of a valid match at exactly this start.
 fn longest(rule: &Rule, text: &[u8], start: usize) -> Option<usize> {
-    if is_in_escape(text, start) {
+    // A fixed text is taken at its word, also where its first letter could be that of an escape.
+    let is_fixed = matches!(rule.detector.gate, Gate::Prefixes(_)) && start > 0 && text[start - 1] == b'\\';
+    if is_in_escape(text, start) && !is_fixed {
         return None;
     }
     let mut seen = text.to_vec();

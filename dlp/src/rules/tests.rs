@@ -206,7 +206,7 @@ fn what_only_looks_like_an_escape_is_text() {
 }
 
 #[test]
-fn a_fixed_text_is_found_behind_an_escape_but_not_from_its_letter_on() {
+fn a_fixed_text_is_found_behind_an_escape_and_from_its_letter_on() {
     let spec = CustomDetector {
         id: "TERM".into(),
         pattern: CustomPattern::Terms { terms: vec!["new falcon".into()], ignore_case: false },
@@ -216,7 +216,8 @@ fn a_fixed_text_is_found_behind_an_escape_but_not_from_its_letter_on() {
     let cases = [
         (r"a\nnew falcon", r"a\n[TERM]"),
         (r"a\\new falcon", r"a\\[TERM]"),
-        (r"a\new falcon", r"a\new falcon"),
+        // Taken at its word: a backslash must not hide it.
+        (r"a\new falcon", r"a\[TERM]"),
         (r"a\anew falcon", r"a\a[TERM]"),
     ];
     for (text, expected) in cases {

@@ -228,7 +228,7 @@ impl StreamInspector {
         let event = self.reader.read(&frame);
         if event.usage.is_some() {
             self.usage = event.usage;
-            self.usage_is_final = event.usage_is_final;
+            self.usage_is_final |= event.usage_is_final;
         }
         if self.model.is_none() {
             self.model.clone_from(&event.model);
