@@ -8,14 +8,16 @@
 //! 3. A value that reaches over several events is replaced in the first; the others lose their part.
 //! 4. Nothing is released by time. What a scanner holds leaves when it is decided or when its text ends.
 
+mod texts;
+
 use super::Findings;
-use super::whole::{Form, Inspected, inspect_string, placeholder, raw_range};
+use super::whole::{Form, Inspected, inspect_string};
 use bulkhead_dialect::error::ErrorInfo;
-use bulkhead_dialect::json::{Document, Limits, Splice, unescape};
+use bulkhead_dialect::json::{Document, Limits, Splice};
 use bulkhead_dialect::sse::{Decoder, Frame};
-use bulkhead_dialect::stream::{Channel, Closes, StreamEvent, StreamReader, TextSpan};
+use bulkhead_dialect::stream::{Closes, StreamEvent, StreamReader, TextSpan};
 use bulkhead_dialect::{Endpoint, Operation, Usage};
-use bulkhead_dlp::{Action, Edit, Match, RuleSet, StreamScanner};
+use bulkhead_dlp::{Action, Edit, Match, RuleSet};
 use bulkhead_policy::trace::Direction;
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -23,11 +25,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
-
-/// Bytes of a closed text that are remembered: longer than any value that people write in one word.
-const RECENT_BYTES: usize = 512;
-/// Texts that one stream may have open; real answers have a handful.
-const TEXTS_MAX: usize = 1024;
+use texts::{EndedText, Part, TextState, splice_part};
 
 /// Why a stream must not go on.
 #[derive(Debug, PartialEq, Eq)]
@@ -79,39 +77,12 @@ pub(crate) struct StreamInspector {
     edits: Vec<Edit>,
 }
 
-/// One channel's text. Closed ones stay until no waiting event refers to them.
-struct TextState {
-    channel: Channel,
-    scanner: StreamScanner,
-    edits: VecDeque<Edit>,
-    closed: bool,
-    /// The text's last bytes.
-    recent: Vec<u8>,
-    /// Bytes at the front that left before this text was opened again.
-    seed: u64,
-}
-
-/// The end of a text that was closed: should the provider go on with it, a value may reach over the gap.
-struct EndedText {
-    channel: Channel,
-    tail: Vec<u8>,
-}
-
 /// An event that waits for its verdicts.
 struct Waiting {
     frame: Frame,
     parts: SmallVec<[Part; 2]>,
     /// Edits of the frame's data that are decided already.
     splices: Vec<Splice<'static>>,
-}
-
-/// The piece of a channel's text that an event carries.
-struct Part {
-    text: usize,
-    offsets: Range<u64>,
-    /// Where it stands in the frame's data.
-    raw: Range<usize>,
-    form: Form,
 }
 
 impl StreamInspector {
@@ -350,84 +321,6 @@ impl StreamInspector {
         }
     }
 
-    fn scan_part(&mut self, channel: Channel, span: &TextSpan, raw: &[u8]) -> Result<Option<Part>, Stop> {
-        // Only JSON events have channels, so the text is always a JSON string.
-        let form = if span.escaped { Form::EscapedJson } else { Form::Json };
-        let decoded = if span.escaped { unescape(raw) } else { Cow::Borrowed(raw) };
-        self.text_bytes += decoded.len() as u64;
-        if decoded.is_empty() || self.rules.is_empty() {
-            return Ok(None);
-        }
-        let index = self.open(channel);
-        if self.texts.len() > TEXTS_MAX {
-            return Err(Stop::HoldExceeded);
-        }
-        let Some(text) = self.texts.get_mut(index) else { return Err(Stop::HoldExceeded) };
-        let start = text.scanner.pushed();
-        text.scanner.push(&decoded);
-        let offsets = start..text.scanner.pushed();
-        keep_recent(&mut text.recent, &decoded);
-        self.collect(index)?;
-        Ok(Some(Part { text: index, offsets, raw: span.raw.clone(), form }))
-    }
-
-    /// The index of the channel's open text; opens one where there is none.
-    fn open(&mut self, channel: Channel) -> usize {
-        let open = self.texts.iter().position(|text| !text.closed && text.channel == channel);
-        open.unwrap_or_else(|| {
-            let mut scanner = self.rules.scanner();
-            // A provider that goes back to a text: the scanner sees how it ended, so that a value over the gap is
-            // found. Its head has left by then; the rest must not.
-            let ended = self.ended.iter().position(|ended| ended.channel == channel);
-            let tail = ended.and_then(|at| self.ended.remove(at)).map(|ended| ended.tail).unwrap_or_default();
-            scanner.push(&tail);
-            let seed = scanner.pushed();
-            let text =
-                TextState { channel, scanner, edits: VecDeque::new(), closed: false, recent: tail, seed };
-            self.texts.push(text);
-            self.texts.len() - 1
-        })
-    }
-
-    /// Takes what the scanner has decided.
-    fn collect(&mut self, index: usize) -> Result<(), Stop> {
-        let Some(text) = self.texts.get_mut(index) else { return Ok(()) };
-        text.scanner.take_edits(&mut self.edits);
-        let seed = text.seed;
-        // What lies within the seed was masked when it left. Of a value that reaches out of it the rest is masked.
-        let edits = self.edits.drain(..).filter(|edit| edit.end > seed);
-        text.edits.extend(edits.map(|edit| Edit { start: edit.start.max(seed), ..edit }));
-        text.scanner.take_matches(&mut self.matches);
-        for found in self.matches.drain(..).filter(|found| found.end > seed) {
-            let label = Cow::Owned(label(text.channel));
-            self.findings.add(&found, Direction::Response, label, (found.start, found.end));
-        }
-        match text.scanner.blocked() {
-            Some(found) => Err(Stop::Blocked(vec![found.detector.id().to_string()])),
-            None => Ok(()),
-        }
-    }
-
-    /// Ends the texts that `which` names: their scanners decide everything that is left.
-    fn close(&mut self, which: impl Fn(&TextState) -> bool) -> Result<(), Stop> {
-        let mut result = Ok(());
-        for index in 0..self.texts.len() {
-            let Some(text) = self.texts.get_mut(index) else { continue };
-            if text.closed || !which(text) {
-                continue;
-            }
-            let was_open = text.scanner.released() < text.scanner.pushed();
-            text.scanner.finish();
-            text.closed = true;
-            if was_open && self.ended.len() < TEXTS_MAX {
-                let tail = std::mem::take(&mut text.recent);
-                self.ended.push_back(EndedText { channel: text.channel, tail });
-            }
-            result = result.and(self.collect(index));
-        }
-        result
-    }
-
     /// Moves every event that is decided from the queue's front to `out`.
     fn release(&mut self, out: &mut Vec<Bytes>) {
         while let Some(front) = self.queue.front() {
@@ -461,14 +354,6 @@ impl StreamInspector {
     }
 }
 
-/// Keeps the last bytes of a text, in steps.
-fn keep_recent(recent: &mut Vec<u8>, text: &[u8]) {
-    recent.extend_from_slice(text);
-    if recent.len() > 2 * RECENT_BYTES {
-        recent.drain(..recent.len() - RECENT_BYTES);
-    }
-}
-
 fn form(event: &StreamEvent, span: &TextSpan) -> Form {
     match (event.json, span.escaped) {
         (false, _) => Form::Plain,
@@ -479,33 +364,6 @@ fn form(event: &StreamEvent, span: &TextSpan) -> Form {
 
 fn is_inside(outer: &[Splice<'_>], range: &Range<usize>) -> bool {
     outer.iter().any(|splice| splice.range.start <= range.start && range.end <= splice.range.end)
-}
-
-/// How a channel is called in findings.
-fn label(channel: Channel) -> String {
-    format!("{:?} {}.{}", channel.kind, channel.choice, channel.item)
-}
-
-/// Turns the channel's edits that touch `part` into splices, and drops the edits that end within it.
-fn splice_part(part: &Part, data: &[u8], edits: &mut VecDeque<Edit>, splices: &mut Vec<Splice<'static>>) {
-    let raw = data.get(part.raw.clone()).unwrap_or_default();
-    let within = |offset: u64| offset.clamp(part.offsets.start, part.offsets.end) - part.offsets.start;
-    while let Some(edit) = edits.front() {
-        if edit.start >= part.offsets.end {
-            return;
-        }
-        if edit.end > part.offsets.start {
-            // The placeholder stands where the value began; later events only lose their part of it.
-            let begins_here = edit.start >= part.offsets.start;
-            let replacement = if begins_here { placeholder(edit, part.form) } else { Vec::new() };
-            let range = raw_range(raw, part.form, within(edit.start)..within(edit.end));
-            splices.push(Splice::new(part.raw.start + range.start..part.raw.start + range.end, replacement));
-        }
-        if edit.end > part.offsets.end {
-            return;
-        }
-        edits.pop_front();
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,168 @@
+//! The texts of a stream: one scanner per channel, from its first piece until it ends, and beyond.
+
+use super::{Stop, StreamInspector};
+use crate::inspect::whole::{Form, placeholder, raw_range};
+use bulkhead_dialect::json::{Splice, unescape};
+use bulkhead_dialect::stream::{Channel, TextSpan};
+use bulkhead_dlp::{Edit, StreamScanner};
+use bulkhead_policy::trace::Direction;
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::ops::Range;
+
+/// Bytes of a closed text that are remembered: longer than any value that people write in one word.
+const RECENT_BYTES: usize = 512;
+/// Texts that one stream may have open; real answers have a handful.
+const TEXTS_MAX: usize = 1024;
+
+/// One channel's text. Closed ones stay until no waiting event refers to them.
+pub(super) struct TextState {
+    pub(super) channel: Channel,
+    pub(super) scanner: StreamScanner,
+    pub(super) edits: VecDeque<Edit>,
+    pub(super) closed: bool,
+    /// The text's last bytes.
+    pub(super) recent: Vec<u8>,
+    /// Bytes at the front that left before this text was opened again.
+    pub(super) seed: u64,
+}
+
+/// The end of a text that was closed: should the provider go on with it, a value may reach over the gap.
+pub(super) struct EndedText {
+    pub(super) channel: Channel,
+    pub(super) tail: Vec<u8>,
+}
+
+/// The piece of a channel's text that an event carries.
+pub(super) struct Part {
+    pub(super) text: usize,
+    pub(super) offsets: Range<u64>,
+    /// Where it stands in the frame's data.
+    pub(super) raw: Range<usize>,
+    pub(super) form: Form,
+}
+
+impl StreamInspector {
+    pub(super) fn scan_part(
+        &mut self,
+        channel: Channel,
+        span: &TextSpan,
+        raw: &[u8],
+    ) -> Result<Option<Part>, Stop> {
+        // Only JSON events have channels, so the text is always a JSON string.
+        let form = if span.escaped { Form::EscapedJson } else { Form::Json };
+        let decoded = if span.escaped { unescape(raw) } else { Cow::Borrowed(raw) };
+        self.text_bytes += decoded.len() as u64;
+        if decoded.is_empty() || self.rules.is_empty() {
+            return Ok(None);
+        }
+        let index = self.open(channel);
+        if self.texts.len() > TEXTS_MAX {
+            return Err(Stop::HoldExceeded);
+        }
+        let Some(text) = self.texts.get_mut(index) else { return Err(Stop::HoldExceeded) };
+        let start = text.scanner.pushed();
+        text.scanner.push(&decoded);
+        let offsets = start..text.scanner.pushed();
+        keep_recent(&mut text.recent, &decoded);
+        self.collect(index)?;
+        Ok(Some(Part { text: index, offsets, raw: span.raw.clone(), form }))
+    }
+
+    /// The index of the channel's open text; opens one where there is none.
+    fn open(&mut self, channel: Channel) -> usize {
+        let open = self.texts.iter().position(|text| !text.closed && text.channel == channel);
+        open.unwrap_or_else(|| {
+            let mut scanner = self.rules.scanner();
+            // A provider that goes back to a text: the scanner sees how it ended, so that a value over the gap is
+            // found. Its head has left by then; the rest must not.
+            let ended = self.ended.iter().position(|ended| ended.channel == channel);
+            let tail = ended.and_then(|at| self.ended.remove(at)).map(|ended| ended.tail).unwrap_or_default();
+            scanner.push(&tail);
+            let seed = scanner.pushed();
+            let text =
+                TextState { channel, scanner, edits: VecDeque::new(), closed: false, recent: tail, seed };
+            self.texts.push(text);
+            self.texts.len() - 1
+        })
+    }
+
+    /// Takes what the scanner has decided.
+    fn collect(&mut self, index: usize) -> Result<(), Stop> {
+        let Some(text) = self.texts.get_mut(index) else { return Ok(()) };
+        text.scanner.take_edits(&mut self.edits);
+        let seed = text.seed;
+        // What lies within the seed was masked when it left. Of a value that reaches out of it the rest is masked.
+        let edits = self.edits.drain(..).filter(|edit| edit.end > seed);
+        text.edits.extend(edits.map(|edit| Edit { start: edit.start.max(seed), ..edit }));
+        text.scanner.take_matches(&mut self.matches);
+        for found in self.matches.drain(..).filter(|found| found.end > seed) {
+            let label = Cow::Owned(label(text.channel));
+            self.findings.add(&found, Direction::Response, label, (found.start, found.end));
+        }
+        match text.scanner.blocked() {
+            Some(found) => Err(Stop::Blocked(vec![found.detector.id().to_string()])),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the texts that `which` names: their scanners decide everything that is left.
+    pub(super) fn close(&mut self, which: impl Fn(&TextState) -> bool) -> Result<(), Stop> {
+        let mut result = Ok(());
+        for index in 0..self.texts.len() {
+            let Some(text) = self.texts.get_mut(index) else { continue };
+            if text.closed || !which(text) {
+                continue;
+            }
+            let was_open = text.scanner.released() < text.scanner.pushed();
+            text.scanner.finish();
+            text.closed = true;
+            if was_open && self.ended.len() < TEXTS_MAX {
+                let tail = std::mem::take(&mut text.recent);
+                self.ended.push_back(EndedText { channel: text.channel, tail });
+            }
+            result = result.and(self.collect(index));
+        }
+        result
+    }
+}
+
+/// Keeps the last bytes of a text, in steps.
+fn keep_recent(recent: &mut Vec<u8>, text: &[u8]) {
+    recent.extend_from_slice(text);
+    if recent.len() > 2 * RECENT_BYTES {
+        recent.drain(..recent.len() - RECENT_BYTES);
+    }
+}
+
+/// How a channel is called in findings.
+fn label(channel: Channel) -> String {
+    format!("{:?} {}.{}", channel.kind, channel.choice, channel.item)
+}
+
+/// Turns the channel's edits that touch `part` into splices, and drops the edits that end within it.
+pub(super) fn splice_part(
+    part: &Part,
+    data: &[u8],
+    edits: &mut VecDeque<Edit>,
+    splices: &mut Vec<Splice<'static>>,
+) {
+    let raw = data.get(part.raw.clone()).unwrap_or_default();
+    let within = |offset: u64| offset.clamp(part.offsets.start, part.offsets.end) - part.offsets.start;
+    while let Some(edit) = edits.front() {
+        if edit.start >= part.offsets.end {
+            return;
+        }
+        if edit.end > part.offsets.start {
+            // The placeholder stands where the value began; later events only lose their part of it.
+            let begins_here = edit.start >= part.offsets.start;
+            let replacement = if begins_here { placeholder(edit, part.form) } else { Vec::new() };
+            let range = raw_range(raw, part.form, within(edit.start)..within(edit.end));
+            splices.push(Splice::new(part.raw.start + range.start..part.raw.start + range.end, replacement));
+        }
+        if edit.end > part.offsets.end {
+            return;
+        }
+        edits.pop_front();
+    }
+}

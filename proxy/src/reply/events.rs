@@ -1,0 +1,157 @@
+//! Answers that are event streams: inspected and sent on event by event.
+
+use super::{Relay, join, stopped};
+use crate::forward::Reply;
+use crate::inspect::stream::StreamInspector;
+use crate::rejection::Rejection;
+use crate::respond::in_time;
+use bytes::Bytes;
+use http::{Version, header};
+use pingora::protocols::http::ServerSession;
+use std::pin::pin;
+use tokio::time::{Instant, sleep_until};
+
+/// Bytes of events that are written together at most, when they arrive faster than they leave.
+const COALESCE_BYTES: usize = 64 << 10;
+const PING: Bytes = Bytes::from_static(b": ping\n\n");
+
+impl Relay<'_> {
+    pub(super) async fn stream(
+        &mut self,
+        session: &mut ServerSession,
+        reply: &mut Reply,
+    ) -> Result<(), Rejection> {
+        self.recorder.record.streamed = true;
+        let mut inspector = self.inspector();
+        self.write_stream_head(session, reply).await?;
+        let result = self.pump(session, reply, &mut inspector).await;
+        self.conclude(&mut inspector, &reply.head, result.is_ok());
+        let Err(rejection) = result else {
+            return in_time(self.config.timeouts.client_write, session.finish_body()).await;
+        };
+        if !rejection.is_client_gone() {
+            let mut event = rejection.with_info(self.request_id, |info| inspector.error_event(info));
+            if !inspector.is_between_events() {
+                // What left last is no whole event: without a blank line the error would be a part of it.
+                event = [b"\n\n", event.as_ref()].concat().into();
+            }
+            self.recorder.sent(&event);
+            // If the caller is gone by now the trace still says why the stream was stopped.
+            let _sent = session.write_response_body(event, true).await;
+        }
+        Err(rejection)
+    }
+
+    async fn write_stream_head(
+        &mut self,
+        session: &mut ServerSession,
+        reply: &Reply,
+    ) -> Result<(), Rejection> {
+        let internal = |_| Rejection::internal("writing the head");
+        let mut head = self.head(reply)?;
+        // HTTP/1.0 knows no chunks: there the end of the connection ends the body.
+        if session.req_header().version == Version::HTTP_11 {
+            head.insert_header(header::TRANSFER_ENCODING, "chunked").map_err(internal)?;
+        }
+        self.recorder.record.status = head.status.as_u16();
+        in_time(self.config.timeouts.client_write, session.write_response_header(Box::new(head))).await
+    }
+
+    async fn pump(
+        &mut self,
+        session: &mut ServerSession,
+        reply: &mut Reply,
+        inspector: &mut StreamInspector,
+    ) -> Result<(), Rejection> {
+        let mut out = Vec::new();
+        let timeouts = &self.config.timeouts;
+        let mut last_read = Instant::now();
+        let mut last_write = last_read;
+        let next_deadline = |last_read, last_write| {
+            Instant::min(last_read + timeouts.upstream_idle, last_write + timeouts.stream_ping)
+        };
+        // One timer, moved only when it fires: events come far more often than deadlines.
+        let mut deadline = pin!(sleep_until(next_deadline(last_read, last_write)));
+        loop {
+            let chunk = tokio::select! {
+                biased;
+                chunk = reply.read() => chunk,
+                _ = session.read_body_or_idle(true) => return Err(Rejection::client_gone()),
+                () = &mut deadline => {
+                    let now = Instant::now();
+                    // Each pass starts a new read, so the read's own timeout would never come.
+                    let silent = now >= last_read + timeouts.upstream_idle;
+                    if !silent && now >= last_write + timeouts.stream_ping {
+                        // Only whole events have left, so a comment may stand here; clients skip it.
+                        write(session, PING).await?;
+                        last_write = now;
+                    }
+                    deadline.as_mut().reset(next_deadline(last_read, last_write));
+                    if !silent {
+                        continue;
+                    }
+                    Err(Rejection::upstream_timeout())
+                }
+            };
+            last_read = Instant::now();
+            let started = Instant::now();
+            let ended = match chunk {
+                Ok(Some(chunk)) => self.take_chunks(chunk, reply, inspector, &mut out).await.map(|()| false),
+                // Whatever is held has no continuation any more: it is decided and leaves.
+                Ok(None) => {
+                    inspector.finish(&mut out).map_err(|stop| stopped(stop, self.config)).map(|()| true)
+                }
+                Err(broken) => {
+                    inspector.finish(&mut out).map_err(|stop| stopped(stop, self.config)).and(Err(broken))
+                }
+            };
+            self.recorder.worked(started.elapsed());
+            if let Some(bytes) = join(&mut out) {
+                self.recorder.sent(&bytes);
+                write(session, bytes).await?;
+                last_write = Instant::now();
+            }
+            if ended? {
+                return if inspector.is_finished() { Ok(()) } else { Err(Rejection::upstream_broken()) };
+            }
+        }
+    }
+
+    /// Inspects a chunk, and those that have arrived behind it, up to what is written at once.
+    async fn take_chunks(
+        &mut self,
+        first: Bytes,
+        reply: &mut Reply,
+        inspector: &mut StreamInspector,
+        out: &mut Vec<Bytes>,
+    ) -> Result<(), Rejection> {
+        let mut taken = first.len();
+        let mut chunk = first;
+        loop {
+            inspector.push(chunk).map_err(|stop| stopped(stop, self.config))?;
+            while inspector.step(out).map_err(|stop| stopped(stop, self.config))? {
+                if let Err(exhausted) = self.charge.count(inspector.text_bytes()) {
+                    let rejection = Rejection::budget_exhausted(
+                        self.exchange.endpoint.dialect,
+                        exhausted.budget.as_str(),
+                    );
+                    return Err(rejection.while_streaming());
+                }
+            }
+            if taken >= COALESCE_BYTES {
+                return Ok(());
+            }
+            match reply.read_ready().await {
+                Some(next) => {
+                    taken += next.len();
+                    chunk = next;
+                }
+                None => return Ok(()),
+            }
+        }
+    }
+}
+
+async fn write(session: &mut ServerSession, bytes: Bytes) -> Result<(), Rejection> {
+    session.write_response_body(bytes, false).await.map_err(|_| Rejection::client_gone())
+}

@@ -1,0 +1,192 @@
+//! Answers that are read whole before their first byte leaves, so that the verdict chooses the status.
+
+use super::{Answer, Body, INLINE_INSPECT_BYTES, Relay, join, stopped};
+use crate::forward::{Reply, while_caller_stays};
+use crate::inspect::Findings;
+use crate::inspect::whole::{self, Inspected};
+use crate::rejection::Rejection;
+use crate::respond::{in_time, write_whole};
+use bulkhead_dialect::json::{Document, Limits};
+use bulkhead_dialect::response::{self, ResponseFacts, blank_logprobs};
+use bulkhead_dialect::{Endpoint, Usage};
+use bulkhead_policy::compile::TenantPolicy;
+use bulkhead_policy::document::{Capture, Uninspectable};
+use bulkhead_policy::trace::Direction;
+use bytes::{Bytes, BytesMut};
+use http::header;
+use pingora::protocols::http::ServerSession;
+use std::sync::Arc;
+use std::time::Instant;
+
+impl Relay<'_> {
+    pub(super) async fn whole(
+        &mut self,
+        session: &mut ServerSession,
+        reply: &mut Reply,
+        body: Body,
+    ) -> Result<(), Rejection> {
+        let raw = self.read_whole(session, reply).await?;
+        let started = Instant::now();
+        let is_success = reply.head.status.is_success();
+        if is_success && may_hide_events(&raw) {
+            return self.whole_stream(session, reply, raw).await;
+        }
+        let inspected = if body == Body::Opaque {
+            Whole::new(Inspected::default(), &raw, ResponseFacts::default(), Capture::None)
+        } else {
+            self.inspect_whole(raw, is_success).await?
+        };
+        let usage = inspected.usage.filter(|_| is_success);
+        if is_success && usage.is_none() {
+            // No usage: the body's size is the best count there is. A whole answer cannot be cut any more.
+            let _over_the_line = self.charge.count(inspected.body.len() as u64);
+        }
+        self.recorder.found(inspected.findings);
+        // Before the answer leaves: the caller's next request finds the room that this one gives back.
+        self.settle(&reply.head, Answer { usage, complete: true, model: inspected.model });
+        self.recorder.worked(started.elapsed());
+        if !inspected.blocked.is_empty() {
+            return Err(Rejection::dlp_blocked("answer", inspected.blocked));
+        }
+        let mut head = self.head(reply)?;
+        if let (Body::Opaque, Some(encoding)) = (body, reply.head.headers.get(header::CONTENT_ENCODING)) {
+            head.insert_header(header::CONTENT_ENCODING, encoding.clone())
+                .map_err(|_| Rejection::internal("writing the head"))?;
+        }
+        self.recorder.record.status = head.status.as_u16();
+        self.recorder.sent_as(inspected.body.len(), &inspected.captured);
+        in_time(self.config.timeouts.client_write, write_whole(session, head, inspected.body)).await
+    }
+
+    async fn read_whole(&self, session: &mut ServerSession, reply: &mut Reply) -> Result<Bytes, Rejection> {
+        let max = self.config.limits.answer_bytes;
+        let mut first: Option<Bytes> = None;
+        let mut rest = BytesMut::new();
+        while let Some(chunk) = while_caller_stays(session, reply.read()).await?? {
+            if first.as_ref().map_or(0, Bytes::len) + rest.len() + chunk.len() > max {
+                return Err(Rejection::answer_too_large(max));
+            }
+            match &first {
+                None => first = Some(chunk),
+                Some(_) => rest.extend_from_slice(&chunk),
+            }
+        }
+        let first = first.unwrap_or_default();
+        if rest.is_empty() {
+            return Ok(first);
+        }
+        let mut whole = BytesMut::with_capacity(first.len() + rest.len());
+        whole.extend_from_slice(&first);
+        whole.extend_from_slice(&rest);
+        Ok(whole.freeze())
+    }
+
+    async fn inspect_whole(&mut self, raw: Bytes, is_success: bool) -> Result<Whole, Rejection> {
+        let (policy, endpoint) = (Arc::clone(self.policy()), self.exchange.endpoint);
+        let inspected = if raw.len() <= INLINE_INSPECT_BYTES {
+            inspect(&policy, endpoint, &raw)
+        } else {
+            let inspected = tokio::task::spawn_blocking(move || inspect(&policy, endpoint, &raw)).await;
+            inspected.map_err(|_| Rejection::internal("inspecting the answer"))?
+        };
+        // A successful answer is JSON. What is not could be read in ways that a scan of its bytes does not see.
+        let opaque = is_success && !inspected.is_json && !inspected.body.is_empty();
+        if opaque && !self.policy().response_rules().is_empty() {
+            if self.policy().uninspectable() == Uninspectable::Block {
+                return Err(Rejection::answer_uninspectable());
+            }
+            self.recorder.record.uninspected = true;
+        }
+        Ok(inspected)
+    }
+
+    /// Inspects an event stream that was read whole, under whatever content type.
+    async fn whole_stream(
+        &mut self,
+        session: &mut ServerSession,
+        reply: &Reply,
+        raw: Bytes,
+    ) -> Result<(), Rejection> {
+        let mut inspector = self.inspector();
+        let mut out = Vec::new();
+        let stop = |stop| stopped(stop, self.config);
+        let run = || -> Result<(), Rejection> {
+            inspector.push(raw).map_err(stop)?;
+            while inspector.step(&mut out).map_err(stop)? {}
+            inspector.finish(&mut out).map_err(stop)
+        };
+        let result = run();
+        let _counted_but_too_late_to_cut = self.charge.count(inspector.text_bytes());
+        self.conclude(&mut inspector, &reply.head, result.is_ok());
+        result?;
+        let body = join(&mut out).unwrap_or_default();
+        self.recorder.sent(&body);
+        let head = self.head(reply)?;
+        self.recorder.record.status = head.status.as_u16();
+        in_time(self.config.timeouts.client_write, write_whole(session, head, body)).await
+    }
+}
+
+/// Whether a body that calls itself something else is an event stream.
+fn may_hide_events(raw: &[u8]) -> bool {
+    let text = raw.strip_prefix(b"\xef\xbb\xbf").unwrap_or(raw).trim_ascii_start();
+    let fields: [&[u8]; 5] = [b"data:", b"event:", b"id:", b"retry:", b":"];
+    fields.iter().any(|field| text.starts_with(field))
+}
+
+/// A whole body after inspection.
+struct Whole {
+    is_json: bool,
+    body: Bytes,
+    /// The copy for the trace; the body itself where they are the same.
+    captured: Bytes,
+    findings: Findings,
+    blocked: Vec<String>,
+    usage: Option<Usage>,
+    model: Option<String>,
+}
+
+impl Whole {
+    fn new(inspected: Inspected, raw: &Bytes, facts: ResponseFacts, capture: Capture) -> Self {
+        let body = inspected.apply(raw);
+        Self {
+            is_json: true,
+            captured: if capture == Capture::None { body.clone() } else { inspected.for_trace(raw) },
+            body,
+            findings: inspected.findings,
+            blocked: inspected.blocked,
+            usage: facts.usage,
+            model: facts.model,
+        }
+    }
+}
+
+fn inspect(policy: &TenantPolicy, endpoint: Endpoint, raw: &Bytes) -> Whole {
+    let rules = policy.response_rules();
+    let Ok(document) = Document::parse(raw, &Limits::RESPONSE) else {
+        let inspected = whole::text(rules, raw, Direction::Response);
+        let whole = Whole::new(inspected, raw, ResponseFacts::default(), policy.capture());
+        return Whole { is_json: false, ..whole };
+    };
+    let facts = response::read(endpoint, &document);
+    let mut inspected = whole::json(rules, raw, &document, Direction::Response);
+    if !rules.is_empty() {
+        blank(&mut inspected, &document);
+    }
+    Whole::new(inspected, raw, facts, policy.capture())
+}
+
+/// Log probabilities repeat the text token by token, where no scan can see a value whole.
+fn blank(inspected: &mut Inspected, document: &Document<'_>) {
+    let blanks = blank_logprobs(document);
+    if blanks.is_empty() {
+        return;
+    }
+    let inside = |range: &std::ops::Range<usize>| {
+        blanks.iter().any(|blank| blank.range.start <= range.start && range.end <= blank.range.end)
+    };
+    inspected.splices.retain(|splice| !inside(&splice.range));
+    inspected.hidden.retain(|splice| !inside(&splice.range));
+    inspected.splices.extend(blanks);
+    inspected.splices.sort_by_key(|splice| splice.range.start);
+}
