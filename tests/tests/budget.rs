@@ -295,3 +295,35 @@ fn what_was_spent_survives_a_restart_and_a_kill() {
         assert_eq!(provider.seen("gpt-restart").len(), 4);
     });
 }
+
+#[test]
+fn leaving_before_the_answer_is_no_way_around_a_budget() {
+    run(async {
+        let fixture = SHARED.get().await;
+        let tenant = tenant(
+            fixture,
+            "early",
+            "scope: tenant, unit: requests, limit: 2, window: day, at_limit: refuse",
+        )
+        .await;
+        fixture.provider.on("gpt-early", Answer::never());
+        for arrived in 1..=2 {
+            let call = tenant.client.call("POST", "/v1/chat/completions").json(&chat("gpt-early", "hi"));
+            let (head, body) = call.wire();
+            let mut live = tenant.client.connect().await;
+            live.write(&head).await;
+            live.write(&body).await;
+            let seen = fixture.provider.arrived("gpt-early", arrived).await.remove(arrived - 1);
+            drop(live);
+            assert_eq!(seen.ended().await, End::Aborted);
+        }
+        let traces = bulkhead_tests::eventually("both are traced", || async {
+            let traces = fixture.bulkhead.trace_list(&tenant.name, 10).await;
+            (traces.len() == 2).then_some(traces)
+        })
+        .await;
+        assert!(traces.iter().all(|trace| trace["reason"] == "client_disconnected"), "{traces:?}");
+        let third = tenant.client.post("/v1/chat/completions", &chat("gpt-early", "hi")).await;
+        assert_exhausted("/v1/chat/completions", &third);
+    });
+}

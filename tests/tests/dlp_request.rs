@@ -335,3 +335,45 @@ fn both_dialects_refuse_in_their_own_words() {
         }
     });
 }
+
+#[test]
+fn a_card_written_as_a_number_is_masked_too() {
+    run(async {
+        let digits: String = CARD.chars().filter(char::is_ascii_digit).collect();
+        let mut request = chat("gpt-number", "hi");
+        request["metadata"] =
+            json!({ "card": digits.parse::<u64>().expect("a number"), "at": 1_700_000_000 });
+        let received = forwarded("/v1/chat/completions", &request).await;
+        assert_eq!(received["metadata"], json!({ "card": "[CREDIT_CARD]", "at": 1_700_000_000 }));
+    });
+}
+
+#[test]
+fn a_secret_behind_a_line_break_in_tool_arguments_is_blocked() {
+    run(async {
+        let token = github_token(70);
+        let arguments = json!({ "text": format!("first line\n{token}") }).to_string();
+        let mut request = chat("gpt-nested", "hi");
+        let call =
+            json!({ "id": "c", "type": "function", "function": { "name": "f", "arguments": arguments } });
+        request["messages"] = json!([{ "role": "assistant", "tool_calls": [call] }]);
+        check_blocked("nested JSON", "/v1/chat/completions", request, &token).await;
+    });
+}
+
+#[test]
+fn a_secret_in_the_head_of_a_request_is_refused() {
+    run(async {
+        let fixture = SHARED.get().await;
+        let token = github_token(71);
+        let request = chat("gpt-head", "hi");
+        let target = format!("/v1/chat/completions?note={token}");
+        let in_query = fixture.client().post(&target, &request).await;
+        assert_blocked("query", "/v1/chat/completions", &in_query, &token);
+        let call = fixture.client().call("POST", "/v1/chat/completions").header("x-note", &token);
+        assert_blocked("header", "/v1/chat/completions", &call.json(&request).send().await, &token);
+        let in_path = fixture.client().get(&format!("/v1/models/{token}")).await;
+        assert_blocked("path", "/v1/models", &in_path, &token);
+        assert!(fixture.provider.seen("gpt-head").is_empty());
+    });
+}
