@@ -52,7 +52,7 @@ pub async fn migrate(url: &str) -> Result<Applied, StoreError> {
     MIGRATIONS.run(&mut connection).await.map_err(StoreError::Migrate)?;
     let after = applied_versions(&mut connection).await?;
     // Before the first trace comes: while a day's partition is made, rows of that day may be turned away.
-    sqlx::raw_sql("select ensure_trace_partitions((now() at time zone 'UTC')::date, 8)")
+    sqlx::raw_sql("select ensure_trace_partitions((now() at time zone 'UTC')::date - 1, 9)")
         .execute(&mut connection)
         .await
         .attempted("create partitions for traces")?;
