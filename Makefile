@@ -22,7 +22,8 @@ demo: setup
 	@exec target/debug/bulkhead dev
 
 # The tests in tests/ run the binary itself, so it has to exist first.
-test: setup
+test:
+	@scripts/setup --tests
 	cargo build --locked --workspace --bins
 	cargo test --locked --workspace
 
@@ -32,6 +33,8 @@ check: setup
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
 
 bench: setup
+	cargo build --locked --release -p bulkhead -p bulkhead-benches --bins
+	target/release/load
 	cargo bench --locked -p bulkhead-benches
 
 build: setup
