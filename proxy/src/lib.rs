@@ -1,22 +1,22 @@
 //! The data plane: from a client's bytes to a provider's and back, on pingora's sessions and connectors.
 //!
-//! One request is a walk through twelve steps, each in the module that has its name; [`gateway`] walks them
+//! One request is a walk through twelve steps, each in the module that has its name; `gateway` walks them
 //! in order:
 //!
 //! | step | module |
 //! |---|---|
-//! | 1 accept | [`server`], [`socket`], [`framing`] |
-//! | 2 identify | [`identify`] |
-//! | 3 resolve, 4 classify, 5 admit | [`admit`] |
-//! | 6 read and inspect | [`body`], [`judge`], [`inspect`], [`charge`] |
-//! | 7 route | [`judge`], [`resolve`] |
-//! | 8 rewrite | [`rewrite`] |
-//! | 9 read the reply's head | [`forward`] |
-//! | 10 inspect the reply | [`reply`], [`inspect`] |
-//! | 11 settle | [`charge`] |
-//! | 12 record | [`record`], [`ship`] |
+//! | 1 accept | `server`, `socket`, `framing` |
+//! | 2 identify | `identify` |
+//! | 3 resolve, 4 classify, 5 admit | `admit` |
+//! | 6 read and inspect | `body`, `judge`, `inspect`, `charge` |
+//! | 7 route | `judge`, `resolve` |
+//! | 8 rewrite | `rewrite` |
+//! | 9 read the reply's head | `forward` |
+//! | 10 inspect the reply | `reply`, `inspect` |
+//! | 11 settle | `charge` |
+//! | 12 record | `record`, `ship` |
 //!
-//! Every refusal is a [`rejection`], written by [`respond`]. [`metrics`] declares all metrics, [`admin`]
+//! Every refusal is a `rejection`, written by `respond`. `metrics` declares all metrics, `admin`
 //! serves them.
 
 mod admin;
