@@ -8,6 +8,7 @@
 //! 3. A value that reaches over several events is replaced in the first; the others lose their part.
 //! 4. Nothing is released by time. What a scanner holds leaves when it is decided or when its text ends.
 
+mod repeats;
 mod texts;
 
 use super::Findings;
@@ -20,6 +21,7 @@ use bulkhead_dialect::{Endpoint, Operation, Usage};
 use bulkhead_dlp::{Action, Edit, Match, RuleSet};
 use bulkhead_policy::trace::Direction;
 use bytes::Bytes;
+use repeats::Repeats;
 use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
@@ -73,6 +75,7 @@ pub(crate) struct StreamInspector {
     ended: VecDeque<EndedText>,
     options: StreamOptions,
     uninspected: bool,
+    repeats: Repeats,
     matches: Vec<Match>,
     edits: Vec<Edit>,
 }
@@ -107,6 +110,7 @@ impl StreamInspector {
             ended: VecDeque::new(),
             options,
             uninspected: false,
+            repeats: Repeats::default(),
             matches: Vec::new(),
             edits: Vec::new(),
         }
@@ -244,6 +248,7 @@ impl StreamInspector {
         if opaque && !self.options.allow_uninspectable {
             return Err(Stop::Uninspectable);
         }
+        self.repeats.begin();
         self.inspect_around_data(&frame)?;
         self.uninspected |= opaque;
         let mut parts = SmallVec::new();
@@ -253,27 +258,13 @@ impl StreamInspector {
             match span.channel {
                 Some(channel) => parts.extend(self.scan_part(channel, span, raw)?),
                 None if self.rules.is_empty() || is_inside(&event.logprobs, &span.raw) => {}
-                None => inspect_string(
-                    &self.rules,
-                    raw,
-                    span.raw.clone(),
-                    form(&event, span),
-                    Direction::Response,
-                    &mut whole,
-                ),
+                None => self.scan_whole(raw, span.raw.clone(), form(&event, span), &mut whole),
             }
         }
         if !self.rules.is_empty() {
             for at in event.numbers.iter().filter(|at| !is_inside(&event.logprobs, at)) {
                 let digits = data.get(at.clone()).unwrap_or_default();
-                inspect_string(
-                    &self.rules,
-                    digits,
-                    at.clone(),
-                    Form::Number,
-                    Direction::Response,
-                    &mut whole,
-                );
+                self.scan_whole(digits, at.clone(), Form::Number, &mut whole);
             }
             whole.splices.extend(event.logprobs);
         }
@@ -290,6 +281,19 @@ impl StreamInspector {
         Ok(())
     }
 
+    /// Scans a text that belongs to no channel.
+    fn scan_whole(&mut self, raw: &[u8], at: Range<usize>, form: Form, into: &mut Inspected) {
+        // Only here the bytes alone say which text it is.
+        let is_plain = form == Form::Json;
+        if is_plain && self.repeats.knows(raw) {
+            return;
+        }
+        let found = inspect_string(&self.rules, raw, at, form, Direction::Response, into);
+        if is_plain && !found {
+            self.repeats.note_clean(raw);
+        }
+    }
+
     /// Comments, ids, event names and unknown fields: nobody has a reason to put a value there.
     fn inspect_around_data(&mut self, frame: &Frame) -> Result<(), Stop> {
         if self.rules.is_empty() {
@@ -303,22 +307,23 @@ impl StreamInspector {
             // No data, or several lines of it: whatever is in those is scanned again as one text.
             None => (raw.as_ref(), &[][..]),
         };
-        let scans = [before, after].map(|fields| self.rules.scan(fields));
-        for found in scans.iter().flat_map(|scan| &scan.matches) {
-            self.findings.add(
-                found,
-                Direction::Response,
-                Cow::Borrowed("event fields"),
-                (found.start, found.end),
-            );
+        let mut hiding = Vec::new();
+        for fields in [before, after] {
+            if self.repeats.knows(fields) {
+                continue;
+            }
+            let scan = self.rules.scan(fields);
+            if scan.clean() {
+                self.repeats.note_clean(fields);
+            }
+            for found in &scan.matches {
+                let label = Cow::Borrowed("event fields");
+                self.findings.add(found, Direction::Response, label, (found.start, found.end));
+            }
+            let found = scan.matches.iter().filter(|found| found.action != Action::Alert);
+            hiding.extend(found.map(|found| found.detector.id().to_string()));
         }
-        let found = scans.iter().flat_map(|scan| &scan.matches);
-        let hiding: Vec<_> = found.filter(|found| found.action != Action::Alert).collect();
-        if hiding.is_empty() {
-            Ok(())
-        } else {
-            Err(Stop::Blocked(hiding.iter().map(|found| found.detector.id().to_string()).collect()))
-        }
+        if hiding.is_empty() { Ok(()) } else { Err(Stop::Blocked(hiding)) }
     }
 
     /// Moves every event that is decided from the queue's front to `out`.

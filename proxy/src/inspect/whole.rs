@@ -87,7 +87,7 @@ pub(crate) enum Form {
     Number,
 }
 
-/// Scans one text that stands at `at` and adds what it finds.
+/// Scans one text that stands at `at` and adds what it finds. False if that is nothing.
 pub(crate) fn inspect_string(
     rules: &RuleSet,
     raw: &[u8],
@@ -95,11 +95,11 @@ pub(crate) fn inspect_string(
     form: Form,
     direction: Direction,
     inspected: &mut Inspected,
-) {
+) -> bool {
     let decoded = if form == Form::EscapedJson { unescape(raw) } else { Cow::Borrowed(raw) };
     let scan = rules.scan(&decoded);
     if scan.clean() {
-        return;
+        return false;
     }
     let position = |offsets: Range<u64>| {
         let range = raw_range(raw, form, offsets);
@@ -126,6 +126,7 @@ pub(crate) fn inspect_string(
         let hidden = if form == Form::Number { HIDDEN_NUMBER } else { HIDDEN };
         inspected.hidden.push(Splice::new(at, hidden));
     }
+    true
 }
 
 /// Where decoded offsets stand in the raw text; never inside an escape.

@@ -127,6 +127,28 @@ fn a_blocked_stream_releases_nothing_of_the_value() {
 }
 
 #[test]
+fn texts_that_events_repeat_are_masked_wherever_they_differ() {
+    let event =
+        |id: &str, comment: &str| format!(": {comment}\ndata: {{\"id\":\"{id}\",\"choices\":[]}}\n\n");
+    let clean = event("chatcmpl-0123456789abcdef", "on");
+    let stream = [&clean, &clean, &event("4111 1111 1111 1111", "on"), &clean].map(String::as_str).concat();
+    let (out, result) = run(&stream, &[40], &rules(Action::Mask), OPTIONS);
+    let expected = [&clean, &clean, &event("[CREDIT_CARD]", "on"), &clean].map(String::as_str).concat();
+    assert_eq!((out, result), (expected, Ok(())));
+
+    // An edit outside of the data is not possible, so the stream stops.
+    let stream = [&clean, &clean, &event("chatcmpl-0123456789abcdef", "4111 1111 1111 1111")];
+    let (out, result) = run(&stream.map(String::as_str).concat(), &[40], &rules(Action::Mask), OPTIONS);
+    assert_eq!(out, [clean.as_str(), &clean].concat());
+    assert_eq!(result, Err(Stop::Blocked(vec!["CREDIT_CARD".into()])));
+
+    // The same bytes are another text where escapes count.
+    let escaped = event(r"AKIAIOSFODNN7EXAMPL\u0045", "on");
+    let (out, result) = run(&[escaped.as_str(), &escaped].concat(), &[40], &rules(Action::Mask), OPTIONS);
+    assert_eq!((out.matches("AKIA").count(), result), (0, Ok(())));
+}
+
+#[test]
 fn a_full_queue_blocks() {
     let rules = rules(Action::Mask);
     let options = StreamOptions { held_bytes_max: 400, ..OPTIONS };
