@@ -39,7 +39,6 @@ const ADDRESSES_TRIED: usize = 4;
 
 /// A request as judged: what goes upstream, whoever takes it.
 pub(crate) struct Outbound<'a> {
-    pub(crate) caller: RequestHeader,
     pub(crate) endpoint: Endpoint,
     pub(crate) body: Bytes,
     pub(crate) tenant: TenantId,
@@ -104,12 +103,15 @@ impl Forwarder {
         downstream: &mut ServerSession,
         outbound: &Outbound<'_>,
         progress: &mut Progress,
-    ) -> Result<Reply, Rejection> {
+    ) -> Result<Box<Reply>, Rejection> {
         let mut last = Err(Rejection::upstream_unreachable());
         for (position, upstream) in outbound.upstreams.iter().enumerate() {
             let is_last = position + 1 == outbound.upstreams.len();
             progress.attempts = progress.attempts.saturating_add(1);
-            let attempt = self.attempt(upstream, outbound, &mut progress.sent_at);
+            let caller = downstream.req_header();
+            let head = rewrite::request_head(caller, outbound.endpoint, upstream, outbound.body.len())
+                .map_err(|_| rejection(&Failure::Internal))?;
+            let attempt = self.attempt(upstream, head, outbound, &mut progress.sent_at);
             let result = while_caller_stays(downstream, attempt).await?;
             self.count(&result);
             match result {
@@ -117,7 +119,7 @@ impl Forwarder {
                 Ok(reply) => {
                     // Its head says that nothing was produced. It is kept: better than no answer at all.
                     progress.sent_at = None;
-                    self.keep_last(&mut last, Ok(reply)).await;
+                    self.keep_last(&mut last, reply).await;
                 }
                 Err(failure @ (Failure::Unreachable | Failure::ConnectTimeout)) => {
                     if last.is_err() {
@@ -130,13 +132,13 @@ impl Forwarder {
         last
     }
 
-    async fn keep_last(&self, last: &mut Result<Reply, Rejection>, reply: Result<Reply, Rejection>) {
-        if let Ok(earlier) = std::mem::replace(last, reply) {
-            self.finished(earlier).await;
+    async fn keep_last(&self, last: &mut Result<Box<Reply>, Rejection>, reply: Box<Reply>) {
+        if let Ok(earlier) = std::mem::replace(last, Ok(reply)) {
+            self.finished(*earlier).await;
         }
     }
 
-    fn count(&self, result: &Result<Reply, Failure>) {
+    fn count(&self, result: &Result<Box<Reply>, Failure>) {
         let label = match result {
             Ok(reply) if is_worth_another(&reply.head) => "unavailable",
             Ok(_) => "answered",
@@ -151,11 +153,10 @@ impl Forwarder {
     async fn attempt(
         &self,
         upstream: &Upstream,
+        head: RequestHeader,
         outbound: &Outbound<'_>,
         sent_at: &mut Option<Instant>,
-    ) -> Result<Reply, Failure> {
-        let head = rewrite::request_head(&outbound.caller, outbound.endpoint, upstream, outbound.body.len())
-            .map_err(|_| Failure::Internal)?;
+    ) -> Result<Box<Reply>, Failure> {
         let (mut session, peer) = self.connect(upstream, outbound.tenant).await?;
         session.set_read_timeout(Some(self.timeouts.upstream_head));
         session.set_write_timeout(Some(self.timeouts.upstream_idle));
@@ -163,7 +164,8 @@ impl Forwarder {
         match exchange_heads(&mut session, head, outbound.body.clone()).await {
             Ok(head) => {
                 session.set_read_timeout(Some(self.timeouts.upstream_idle));
-                Ok(Reply { session, peer, head, upstream: upstream.name.to_string(), failed: None })
+                let upstream = upstream.name.to_string();
+                Ok(Box::new(Reply { session, peer, head, upstream, failed: None }))
             }
             Err(error) => {
                 log_failure(upstream, &error);

@@ -150,13 +150,8 @@ impl Gateway {
 
         // 7 route
         let upstreams = judge::route(&exchange, judged.head.model.as_deref())?;
-        let outbound = Outbound {
-            caller: session.req_header().clone(),
-            endpoint: exchange.endpoint,
-            body,
-            tenant: exchange.key.tenant(),
-            upstreams,
-        };
+        let outbound =
+            Outbound { endpoint: exchange.endpoint, body, tenant: exchange.key.tenant(), upstreams };
         recorder.worked(started.elapsed());
 
         // 8 rewrite, 9 read the reply's head
@@ -189,7 +184,7 @@ impl Gateway {
         }
         .run(session, &mut reply)
         .await;
-        self.forwarder.finished(reply).await;
+        self.forwarder.finished(*reply).await;
         result
     }
 

@@ -27,8 +27,12 @@ const QUEUE_RECORDS: usize = 65_536;
 const QUEUE_BODY_BYTES: usize = 256 << 20;
 /// Records per statement; more gain nothing.
 const BATCH_RECORDS: usize = 1_000;
-/// How long a record waits for company.
+/// How long a record waits for company while there is some.
 const BATCH_WAIT: Duration = Duration::from_millis(50);
+/// And on a quiet node, where someone may be looking for it already.
+const QUIET_WAIT: Duration = Duration::from_millis(2);
+/// A batch of so many says that the node is not quiet: at 50 ms, 80 requests a second.
+const BUSY_RECORDS: usize = 4;
 /// How often spend is flushed.
 const FLUSH_EVERY: Duration = Duration::from_millis(500);
 const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -94,6 +98,7 @@ pub struct Shipper {
     ledgers: Arc<LedgerBook>,
     unconfirmed: Option<UsageBatch>,
     usage_loaded: bool,
+    is_busy: bool,
     /// Once the request path is gone: when to stop waiting for the database.
     give_up_at: Option<Instant>,
 }
@@ -102,7 +107,15 @@ impl Shipper {
     /// `store` acts as [`bulkhead_store::Role::Writer`].
     #[must_use]
     pub fn new(store: Store, queue: TraceReceiver, ledgers: Arc<LedgerBook>) -> Self {
-        Self { store, queue, ledgers, unconfirmed: None, usage_loaded: false, give_up_at: None }
+        Self {
+            store,
+            queue,
+            ledgers,
+            unconfirmed: None,
+            usage_loaded: false,
+            is_busy: false,
+            give_up_at: None,
+        }
     }
 
     /// Loads what was spent before this process began; [`run`](Self::run) tries again if it fails.
@@ -150,12 +163,13 @@ impl Shipper {
     /// Sleeps instead of waiting at the queue: a waiter there is woken for every single record, which costs
     /// more than the record.
     async fn fill(&mut self, batch: &mut Vec<TraceRecord>) {
-        tokio::time::sleep(BATCH_WAIT).await;
+        tokio::time::sleep(if self.is_busy { BATCH_WAIT } else { QUIET_WAIT }).await;
         while batch.len() < BATCH_RECORDS
             && let Ok(record) = self.queue.receiver.try_recv()
         {
             batch.push(record);
         }
+        self.is_busy = batch.len() >= BUSY_RECORDS;
     }
 
     async fn ship(&mut self, batch: &mut Vec<TraceRecord>) {

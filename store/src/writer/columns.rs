@@ -3,6 +3,8 @@
 use bulkhead_policy::trace::TraceRecord;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::error::StoreError;
@@ -41,7 +43,7 @@ pub(super) struct Columns {
     pub(super) attempts: Vec<i32>,
     pub(super) request_bytes: Vec<i64>,
     pub(super) response_bytes: Vec<i64>,
-    pub(super) findings: Vec<Value>,
+    pub(super) findings: Vec<Json<Box<RawValue>>>,
     pub(super) findings_total: Vec<i64>,
     pub(super) uninspected: Vec<bool>,
     pub(super) request_body: Vec<Option<Vec<u8>>>,
@@ -59,9 +61,6 @@ impl Columns {
     }
 
     fn push(&mut self, trace: &TraceRecord) -> Result<(), StoreError> {
-        let mut findings = serde_json::to_value(&trace.findings)
-            .map_err(|_| StoreError::Invalid { what: "findings", expected: "values that JSON can hold" })?;
-        strip_nul_in(&mut findings);
         self.tenant_id.push(trace.tenant.as_uuid());
         self.at.push(trace.at);
         self.id.push(trace.id.as_uuid());
@@ -89,7 +88,7 @@ impl Columns {
         self.attempts.push(trace.attempts.into());
         self.request_bytes.push(to_i64(trace.request_bytes));
         self.response_bytes.push(to_i64(trace.response_bytes));
-        self.findings.push(findings);
+        self.findings.push(Json(findings(trace)?));
         self.findings_total.push(to_i64(trace.findings_total));
         self.uninspected.push(trace.uninspected);
         let bodies = trace.bodies.as_ref();
@@ -99,6 +98,18 @@ impl Columns {
         self.bodies_truncated.push(bodies.is_some_and(|bodies| bodies.truncated));
         Ok(())
     }
+}
+
+fn findings(trace: &TraceRecord) -> Result<Box<RawValue>, StoreError> {
+    let invalid = |_| StoreError::Invalid { what: "findings", expected: "values that JSON can hold" };
+    let findings = to_raw_value(&trace.findings).map_err(invalid)?;
+    // Perhaps an escaped backslash; then nothing is stripped.
+    if !findings.get().contains(r"\u0000") {
+        return Ok(findings);
+    }
+    let mut findings = serde_json::to_value(&trace.findings).map_err(invalid)?;
+    strip_nul_in(&mut findings);
+    to_raw_value(&findings).map_err(invalid)
 }
 
 fn strip_nul(text: &str) -> String {
