@@ -2,10 +2,16 @@
 
 use std::ops::Range;
 
-use memchr::memchr2;
 use smallvec::SmallVec;
 
 use super::{JsonError, Limits, StringSpan, Utf8};
+
+/// The bytes of a word.
+const WORD: usize = 8;
+/// How many words of a string are looked at before whole blocks are.
+const WORDS_FIRST: usize = 8;
+/// The bytes of a block.
+const BLOCK: usize = 64;
 
 /// The nodes of a document in the order they begin. A key is followed by its value.
 #[derive(Debug, Default)]
@@ -184,22 +190,16 @@ impl Parser<'_, '_> {
         let mut end = start;
         let mut escaped = false;
         loop {
-            let rest = self.raw.get(end..).unwrap_or_default();
-            let Some(step) = memchr2(b'"', b'\\', rest) else {
-                return Err(JsonError { offset: self.raw.len(), expected: "'\"'" });
-            };
-            end += step;
-            if self.raw.get(end) == Some(&b'"') {
-                break;
+            end += special(self.raw.get(end..).unwrap_or_default());
+            match self.raw.get(end) {
+                Some(b'"') => break,
+                Some(b'\\') => {
+                    escaped = true;
+                    end = self.escape_end(end)?;
+                }
+                Some(_) => return Err(JsonError { offset: end, expected: "an escaped control character" }),
+                None => return Err(JsonError { offset: end, expected: "'\"'" }),
             }
-            escaped = true;
-            end = self.escape_end(end)?;
-        }
-        let text = self.raw.get(start..end).unwrap_or_default();
-        // Without a branch per byte, so that the compiler can make it one vector comparison.
-        if text.iter().fold(false, |found, &byte| found | (byte < 0x20)) {
-            let at = text.iter().position(|&byte| byte < 0x20).unwrap_or(0);
-            return Err(JsonError { offset: start + at, expected: "an escaped control character" });
         }
         self.at = end + 1;
         self.push(start, end, if escaped { with_escapes } else { plain })
@@ -312,6 +312,42 @@ impl Parser<'_, '_> {
     fn expected(&self, expected: &'static str) -> JsonError {
         JsonError { offset: self.at, expected }
     }
+}
+
+/// How many bytes come before the first quote, backslash or control character.
+///
+/// Most strings are a few bytes long, so the first words are looked at one by one; behind them whole blocks
+/// are, without a branch per byte, which the compiler makes vector comparisons.
+fn special(text: &[u8]) -> usize {
+    let mut at = 0;
+    while at < WORDS_FIRST * WORD
+        && let Some(word) = text.get(at..).and_then(<[u8]>::first_chunk)
+    {
+        let marks = special_bytes(u64::from_le_bytes(*word));
+        if marks != 0 {
+            return at + marks.trailing_zeros() as usize / 8;
+        }
+        at += WORD;
+    }
+    let is_special = |byte: u8| (byte < 0x20) | (byte == b'"') | (byte == b'\\');
+    let rest = text.get(at..).unwrap_or_default();
+    let (blocks, _) = rest.as_chunks::<BLOCK>();
+    let plain = |block: &[u8; BLOCK]| !block.iter().fold(false, |found, &byte| found | is_special(byte));
+    at += blocks.iter().take_while(|block| plain(block)).count() * BLOCK;
+    let rest = text.get(at..).unwrap_or_default();
+    at + rest.iter().position(|&byte| is_special(byte)).unwrap_or(rest.len())
+}
+
+/// The highest bit of every byte that ends a run of plain string bytes.
+///
+/// Bits above the lowest one may be wrong, because a subtraction borrows from the next byte.
+fn special_bytes(word: u64) -> u64 {
+    const ONES: u64 = u64::from_le_bytes([1; WORD]);
+    const HIGHS: u64 = ONES << 7;
+    let below = |word: u64, bound: u64| word.wrapping_sub(ONES * bound) & !word & HIGHS;
+    let quotes = word ^ (ONES * b'"' as u64);
+    let backslashes = word ^ (ONES * b'\\' as u64);
+    below(word, 0x20) | below(quotes, 1) | below(backslashes, 1)
 }
 
 /// Input of 4 GiB and more was refused, so every offset and every index fits.
