@@ -4,6 +4,8 @@ use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 use regex_automata::util::primitives::StateID;
 
@@ -14,6 +16,8 @@ use crate::engine::{Engine, Window};
 use crate::finding::Scan;
 use crate::gate::{Gate, RuleGate, Stop};
 use crate::stream::StreamScanner;
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
 /// One detector and what to do with its matches.
 #[derive(Clone, Debug)]
@@ -40,6 +44,7 @@ pub struct Rule {
 /// at their end it is one. This holds for every text, JSON or not: of `DOMAIN\bob@x.example` it masks
 /// `ob@x.example`, and a fixed text such as a custom term is not found from an escape's letter on.
 pub struct RuleSet {
+    id: u64,
     rules: Vec<Rule>,
     starts: StartTable,
     allow_values: HashSet<Box<[u8]>>,
@@ -58,13 +63,26 @@ impl RuleSet {
         let gate = RuleGate::new(&rules);
         let len_min = rules.iter().map(|rule| rule.detector.automaton.len_min()).min().unwrap_or(usize::MAX);
         let allow_values = allow_values.into_iter().map(|value| value.into_bytes().into()).collect();
-        Self { rules, starts, allow_values, gate, len_min }
+        let id = NEXT_ID.fetch_add(1, Relaxed);
+        Self { id, rules, starts, allow_values, gate, len_min }
     }
 
     /// Whether there is no rule, so that every text is clean.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
+    }
+
+    /// A number that no other rule set of this process has, whatever becomes of this one.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The shortest match in bytes: a text that is shorter is clean. [`usize::MAX`] where there is no rule.
+    #[must_use]
+    pub fn match_bytes_min(&self) -> usize {
+        self.len_min
     }
 
     /// The rules in order of priority.

@@ -6,6 +6,7 @@ use crate::charge::{self, Charge, Estimate};
 use crate::config::Config;
 use crate::forward::{Forwarder, Outbound, Progress};
 use crate::framing;
+use crate::inspect::known::CleanTexts;
 use crate::judge::{self, Judged};
 use crate::metrics::Metrics;
 use crate::record::{Arrival, Recorder, count_failure};
@@ -31,6 +32,7 @@ pub(crate) struct Gateway {
     parts: Parts,
     forwarder: Forwarder,
     protocols: HttpServerOptions,
+    clean_texts: Arc<CleanTexts>,
     running: AtomicUsize,
     idle: Notify,
     draining: AtomicBool,
@@ -47,6 +49,7 @@ impl Gateway {
             parts,
             forwarder,
             protocols,
+            clean_texts: Arc::new(CleanTexts::new()),
             running: AtomicUsize::new(0),
             idle: Notify::new(),
             draining: AtomicBool::new(false),
@@ -145,7 +148,7 @@ impl Gateway {
         let started = Instant::now();
         recorder.record.request_bytes = raw.len() as u64;
         judge::judge_head(&exchange, session.req_header(), recorder)?;
-        let judged = judge::judge(&exchange, raw, recorder).await?;
+        let judged = judge::judge(&exchange, raw, &self.clean_texts, recorder).await?;
         let (body, mut charge) = self.reserve(&exchange, &judged, arrival).await?;
 
         // 7 route

@@ -2,6 +2,7 @@
 
 use crate::admit::{Exchange, may_call};
 use crate::inspect::Findings;
+use crate::inspect::known::CleanTexts;
 use crate::inspect::whole::{self, Inspected};
 use crate::record::Recorder;
 use crate::rejection::Rejection;
@@ -49,6 +50,7 @@ struct Verdict {
 pub(crate) async fn judge(
     exchange: &Exchange,
     raw: Bytes,
+    clean: &Arc<CleanTexts>,
     recorder: &mut Recorder,
 ) -> Result<Judged, Rejection> {
     let (endpoint, policy) = (exchange.endpoint, Arc::clone(exchange.key.policy()));
@@ -56,9 +58,11 @@ pub(crate) async fn judge(
         return Ok(Judged::default());
     }
     let verdict = if raw.len() <= INLINE_INSPECT_BYTES {
-        inspect(&policy, endpoint, &raw)
+        inspect(&policy, endpoint, &raw, clean)
     } else {
-        let inspected = tokio::task::spawn_blocking(move || inspect(&policy, endpoint, &raw)).await;
+        let clean = Arc::clone(clean);
+        let inspect = move || inspect(&policy, endpoint, &raw, &clean);
+        let inspected = tokio::task::spawn_blocking(inspect).await;
         inspected.map_err(|_| Rejection::internal("inspecting the request"))?
     };
     let Verdict { judged, findings, blocked } = verdict?;
@@ -94,10 +98,15 @@ pub(crate) fn name_for_trace(policy: &TenantPolicy, name: String) -> String {
 }
 
 /// CPU only: one parse, one pass over the strings.
-fn inspect(policy: &TenantPolicy, endpoint: Endpoint, raw: &Bytes) -> Result<Verdict, Rejection> {
+fn inspect(
+    policy: &TenantPolicy,
+    endpoint: Endpoint,
+    raw: &Bytes,
+    clean: &CleanTexts,
+) -> Result<Verdict, Rejection> {
     let document = Document::parse(raw, &Limits::REQUEST).map_err(|error| Rejection::bad_json(&error))?;
     let head = request::read(endpoint, &document).map_err(Rejection::bad_request)?;
-    let inspected = whole::json(policy.request_rules(), raw, &document, Direction::Request);
+    let inspected = whole::json(policy.request_rules(), raw, &document, Direction::Request, Some(clean));
     let (body, asked_for_usage) = match include_usage_edit(endpoint, &document) {
         Some(edit) => (with_edit(raw, &inspected, edit), !head.include_usage),
         None => (inspected.apply(raw), false),

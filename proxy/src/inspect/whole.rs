@@ -1,6 +1,7 @@
 //! Inspects a complete body: every string of a JSON document, or the text as it stands.
 
 use super::Findings;
+use super::known::CleanTexts;
 use bulkhead_dialect::json::{Document, RawOffsets, Splice, escape, splice, unescape};
 use bulkhead_dlp::{Action, Edit, Match, RuleSet};
 use bulkhead_policy::trace::Direction;
@@ -46,15 +47,31 @@ impl Inspected {
 }
 
 /// Inspects every string of a JSON document, keys included: an agent's arguments may carry secrets there.
-pub(crate) fn json(rules: &RuleSet, raw: &[u8], document: &Document<'_>, direction: Direction) -> Inspected {
+///
+/// Texts that `clean` knows are not scanned again; those that turn out to be clean are added to it.
+pub(crate) fn json(
+    rules: &RuleSet,
+    raw: &[u8],
+    document: &Document<'_>,
+    direction: Direction,
+    clean: Option<&CleanTexts>,
+) -> Inspected {
     let mut inspected = Inspected::default();
     if rules.is_empty() {
         return inspected;
     }
-    for span in document.strings() {
+    // Decoding and folding only make a text shorter.
+    for span in document.strings().filter(|span| span.raw.len() >= rules.match_bytes_min()) {
         let text = raw.get(span.raw.clone()).unwrap_or_default();
         let form = if span.escaped { Form::EscapedJson } else { Form::Json };
-        inspect_string(rules, text, span.raw, form, direction, &mut inspected);
+        let known = clean.and_then(|clean| Some((clean, clean.fingerprint(rules, text, form)?)));
+        if known.is_some_and(|(clean, fingerprint)| clean.contains(fingerprint)) {
+            continue;
+        }
+        let found = inspect_string(rules, text, span.raw, form, direction, &mut inspected);
+        if let Some((clean, fingerprint)) = known.filter(|_| !found) {
+            clean.insert(fingerprint);
+        }
     }
     for at in document.long_integers() {
         let digits = raw.get(at.clone()).unwrap_or_default();

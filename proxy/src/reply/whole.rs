@@ -169,7 +169,7 @@ fn inspect(policy: &TenantPolicy, endpoint: Endpoint, raw: &Bytes) -> Whole {
         return Whole { is_json: false, ..whole };
     };
     let facts = response::read(endpoint, &document);
-    let mut inspected = whole::json(rules, raw, &document, Direction::Response);
+    let mut inspected = whole::json(rules, raw, &document, Direction::Response, None);
     if !rules.is_empty() {
         blank(&mut inspected, &document);
     }

@@ -1,0 +1,88 @@
+//! Texts of requests that were clean before: agents send their whole history with every turn.
+//!
+//! 1. What is remembered is a keyed fingerprint, never a text. The key is random and never leaves the process.
+//! 2. A fingerprint covers the text's raw bytes, how they are written and the rule set that judged them, so a
+//!    text that is clean for one policy says nothing about another.
+//! 3. Only texts without any finding are remembered: they need no edit, no finding and no verdict.
+//! 4. The table has a fixed size. A new fingerprint takes an old one's place, and then that text is scanned again.
+
+use super::whole::Form;
+use bulkhead_dlp::RuleSet;
+use highway::{HighwayHash, HighwayHasher, Key};
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Shorter texts are scanned as quickly as they are looked up.
+const TEXT_BYTES_MIN: usize = 64;
+/// Buckets of the table; with four fingerprints of 8 bytes each it takes 4 MiB.
+const BUCKETS: usize = 1 << 17;
+const BUCKET: usize = 4;
+
+/// The fingerprints of clean texts; shared by all requests of a process.
+pub(crate) struct CleanTexts {
+    key: [u64; 4],
+    buckets: Box<[[AtomicU64; BUCKET]]>,
+}
+
+/// Where a text's fingerprint stands, or would stand.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fingerprint {
+    bucket: usize,
+    /// Which place of a full bucket it takes.
+    place: usize,
+    tag: u64,
+}
+
+impl CleanTexts {
+    /// An empty table with a random key.
+    pub(crate) fn new() -> Self {
+        // The standard library's hasher has its 128 bits from the operating system.
+        let random = RandomState::new();
+        let key = [0, 1, 2, 3].map(|part: u64| random.hash_one(part));
+        let empty = || [const { AtomicU64::new(0) }; BUCKET];
+        Self { key, buckets: std::iter::repeat_with(empty).take(BUCKETS).collect() }
+    }
+
+    /// The fingerprint of a text under the rules; none for texts that are too short to gain by it.
+    pub(crate) fn fingerprint(&self, rules: &RuleSet, raw: &[u8], form: Form) -> Option<Fingerprint> {
+        if raw.len() < TEXT_BYTES_MIN {
+            return None;
+        }
+        let [first, rules_part, form_part, last] = self.key;
+        let key = Key([first, rules_part ^ rules.id(), form_part ^ form as u64, last]);
+        let [low, high] = HighwayHasher::new(key).hash128(raw);
+        let bucket = usize::try_from(low).unwrap_or_default() % BUCKETS;
+        // Zero stands for an empty place.
+        Some(Fingerprint { bucket, place: (low >> 32) as usize % BUCKET, tag: high | 1 })
+    }
+
+    /// Whether a text with this fingerprint was clean.
+    pub(crate) fn contains(&self, text: Fingerprint) -> bool {
+        self.bucket(text).iter().any(|tag| tag.load(Ordering::Relaxed) == text.tag)
+    }
+
+    /// Remembers that a text was clean.
+    pub(crate) fn insert(&self, text: Fingerprint) {
+        let bucket = self.bucket(text);
+        let empty = bucket.iter().find(|tag| tag.load(Ordering::Relaxed) == 0);
+        if let Some(place) = empty.or_else(|| bucket.get(text.place)) {
+            place.store(text.tag, Ordering::Relaxed);
+        }
+    }
+
+    fn bucket(&self, text: Fingerprint) -> &[AtomicU64] {
+        self.buckets.get(text.bucket).map_or(&[], |bucket| bucket.as_slice())
+    }
+}
+
+impl fmt::Debug for CleanTexts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Whoever knows the key could look for texts that share a fingerprint.
+        f.debug_struct("CleanTexts").field("buckets", &self.buckets.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;
