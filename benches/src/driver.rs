@@ -1,5 +1,7 @@
 //! Sends requests over kept connections and checks every answer.
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -105,9 +107,10 @@ async fn worker(target: Target, scenario: Scenario, until: Instant) -> anyhow::R
     let mut latencies = Vec::with_capacity(4096);
     let mut requests = 0;
     let mut check = Check::new(scenario.kind, &target);
+    let mut bodies = Bodies::new(&scenario);
     while scenario.requests_each.map_or_else(|| Instant::now() < until, |each| requests < each) {
         let start = Instant::now();
-        connection.ask(&target, scenario.body.clone(), &mut check, || ()).await?;
+        connection.ask(&target, bodies.next(), &mut check, || ()).await?;
         requests += 1;
         if scenario.kind == Kind::Paced {
             latencies.append(&mut check.delays);
@@ -116,6 +119,45 @@ async fn worker(target: Target, scenario: Scenario, until: Instant) -> anyhow::R
         }
     }
     Ok((u64::try_from(requests)?, latencies))
+}
+
+/// The bodies that one connection sends.
+struct Bodies {
+    body: Bytes,
+    /// Where words stand that are replaced, if every body has texts of its own.
+    words: Vec<usize>,
+    number: u64,
+}
+
+/// A word that nearly every text has.
+const WORD: &[u8] = b" the ";
+
+impl Bodies {
+    fn new(scenario: &Scenario) -> Self {
+        let words = memchr::memmem::find_iter(&scenario.body, WORD).filter(|_| scenario.fresh).collect();
+        // Other connections start elsewhere.
+        let number = RandomState::new().hash_one(0);
+        Self { body: scenario.body.clone(), words, number }
+    }
+
+    fn next(&mut self) -> Bytes {
+        if self.words.is_empty() {
+            return self.body.clone();
+        }
+        self.number = self.number.wrapping_add(1);
+        let mut word = *b" aaa ";
+        let digits = [1, 26, 26 * 26].map(|place| (self.number / place % 26) as u8);
+        for (letter, digit) in word.iter_mut().skip(1).zip(digits) {
+            *letter += digit;
+        }
+        let mut body = self.body.to_vec();
+        for &at in &self.words {
+            if let Some(place) = body.get_mut(at..at + WORD.len()) {
+                place.copy_from_slice(&word);
+            }
+        }
+        body.into()
+    }
 }
 
 fn micros(time: Duration) -> u32 {

@@ -66,6 +66,8 @@ pub struct Scenario {
     pub body: Bytes,
     /// Connections that send at the same time.
     pub connections: usize,
+    /// Whether every request has other texts, so that nothing in it was inspected before.
+    pub fresh: bool,
     /// Where set, each connection sends this many requests; else it sends until the time is over.
     pub requests_each: Option<usize>,
 }
@@ -80,6 +82,7 @@ pub fn scenarios(quick: bool) -> Vec<Scenario> {
             kind: Kind::Json,
             body: small_request(Kind::Json.model(), 1024, false).into(),
             connections: 16,
+            fresh: false,
             requests_each: None,
         },
         Scenario {
@@ -87,6 +90,15 @@ pub fn scenarios(quick: bool) -> Vec<Scenario> {
             kind: Kind::Json,
             body: agent_request(Kind::Json.model(), 60_000, false).into(),
             connections: 16,
+            fresh: false,
+            requests_each: None,
+        },
+        Scenario {
+            name: "JSON, 60 KB, every text new",
+            kind: Kind::Json,
+            body: agent_request(Kind::Json.model(), 60_000, false).into(),
+            connections: 16,
+            fresh: true,
             requests_each: None,
         },
         Scenario {
@@ -94,6 +106,7 @@ pub fn scenarios(quick: bool) -> Vec<Scenario> {
             kind: Kind::Burst,
             body: small_request(Kind::Burst.model(), 1024, true).into(),
             connections: 16,
+            fresh: false,
             requests_each: None,
         },
         Scenario {
@@ -101,6 +114,7 @@ pub fn scenarios(quick: bool) -> Vec<Scenario> {
             kind: Kind::Paced,
             body: small_request(Kind::Paced.model(), 1024, true).into(),
             connections: paced,
+            fresh: false,
             requests_each: Some(1),
         },
     ]

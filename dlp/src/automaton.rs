@@ -3,7 +3,7 @@
 //! A match is reported one byte late, on the byte after it or at the end of the text, because only then
 //! a word boundary at its end is decided.
 
-use regex_automata::dfa::{Automaton as _, dense};
+use regex_automata::dfa::{Automaton as _, dense, sparse};
 use regex_automata::nfa::thompson::{self, WhichCaptures};
 use regex_automata::util::primitives::StateID;
 use regex_automata::util::start;
@@ -150,8 +150,35 @@ pub(crate) enum BuildError {
     Dfa(Box<dense::BuildError>),
 }
 
+/// The transitions of an automaton.
+enum Transitions {
+    /// A row per state: fast, for what all tenants share.
+    Dense(dense::DFA<Vec<u32>>),
+    /// Only what leads on: a tenth of the memory and half the speed, for a tenant's own.
+    Sparse(sparse::DFA<Vec<u8>>),
+}
+
+/// Asks whichever automaton it is.
+macro_rules! ask {
+    ($transitions:expr, $dfa:ident => $question:expr) => {
+        match &$transitions {
+            Transitions::Dense($dfa) => $question,
+            Transitions::Sparse($dfa) => $question,
+        }
+    };
+}
+
+/// How much memory an automaton may take for its speed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Built {
+    /// Once per process.
+    Shared,
+    /// Once per tenant.
+    Compact,
+}
+
 pub(crate) struct Automaton {
-    dfa: dense::DFA<Vec<u32>>,
+    transitions: Transitions,
     /// The start states, in the order of [`Before::SEEN`].
     starts: [Option<StateID>; Before::SEEN.len()],
     /// One byte of every class of bytes that the automaton tells apart.
@@ -173,7 +200,7 @@ pub(crate) fn parse(pattern: &str) -> Result<Hir, Box<regex_syntax::Error>> {
 
 impl Automaton {
     /// Compiles a pattern into at most `bytes_max` bytes of automaton.
-    pub(crate) fn compile(hir: &Hir, bytes_max: usize) -> Result<Self, BuildError> {
+    pub(crate) fn compile(hir: &Hir, bytes_max: usize, built: Built) -> Result<Self, BuildError> {
         let config = thompson::Config::new()
             .utf8(false)
             .which_captures(WhichCaptures::None)
@@ -192,15 +219,22 @@ impl Automaton {
             .configure(config)
             .build_from_nfa(&nfa)
             .map_err(|error| BuildError::Dfa(Box::new(error)))?;
+        let alphabet = dfa.byte_classes().representatives(..).filter_map(|unit| unit.as_u8()).collect();
+        let transitions = match built {
+            Built::Shared => Transitions::Dense(dfa),
+            Built::Compact => {
+                Transitions::Sparse(dfa.to_sparse().map_err(|error| BuildError::Dfa(Box::new(error)))?)
+            }
+        };
         let properties = hir.properties();
         let starts = Before::SEEN.map(|before| {
             let config = start::Config::new().anchored(Anchored::Yes).look_behind(before.sample());
             // Only a quit byte fails here, and ASCII word boundaries have none.
-            dfa.start_state(&config).ok()
+            ask!(transitions, dfa => dfa.start_state(&config).ok())
         });
         Ok(Self {
-            alphabet: dfa.byte_classes().representatives(..).filter_map(|unit| unit.as_u8()).collect(),
-            dfa,
+            alphabet,
+            transitions,
             starts,
             len_min: properties.minimum_len().unwrap_or(0),
             len_max: properties.maximum_len(),
@@ -218,29 +252,29 @@ impl Automaton {
     /// The state after the first byte of a candidate, unless that byte cannot start one; for [`Before::SEEN`].
     pub(crate) fn enter(&self, before: Before, byte: u8) -> Option<StateID> {
         let start = *self.starts.get(before as usize)?;
-        let state = self.dfa.next_state(start?, byte);
+        let state = self.step(start?, byte);
         (!self.is_dead(state)).then_some(state)
     }
 
     #[inline]
     pub(crate) fn step(&self, state: StateID, byte: u8) -> StateID {
-        self.dfa.next_state(state, byte)
+        ask!(self.transitions, dfa => dfa.next_state(state, byte))
     }
 
     #[inline]
     pub(crate) fn finish(&self, state: StateID) -> StateID {
-        self.dfa.next_eoi_state(state)
+        ask!(self.transitions, dfa => dfa.next_eoi_state(state))
     }
 
     /// Whether the state is worth a closer look: a match or the end of a candidate.
     #[inline]
     pub(crate) fn is_special(&self, state: StateID) -> bool {
-        self.dfa.is_special_state(state)
+        ask!(self.transitions, dfa => dfa.is_special_state(state))
     }
 
     #[inline]
     pub(crate) fn is_match(&self, state: StateID) -> bool {
-        self.dfa.is_match_state(state)
+        ask!(self.transitions, dfa => dfa.is_match_state(state))
     }
 
     /// Whether no longer match can follow.
@@ -253,7 +287,7 @@ impl Automaton {
 
     #[inline]
     pub(crate) fn is_dead(&self, state: StateID) -> bool {
-        self.dfa.is_dead_state(state) || self.dfa.is_quit_state(state)
+        ask!(self.transitions, dfa => dfa.is_dead_state(state) || dfa.is_quit_state(state))
     }
 }
 

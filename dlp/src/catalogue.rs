@@ -6,7 +6,7 @@ pub(crate) mod samples;
 
 use std::sync::{Arc, LazyLock};
 
-use crate::automaton::{self, Automaton};
+use crate::automaton::{self, Automaton, Built};
 use crate::detector::{Description, Detector};
 use crate::engine::HOLD_LIMIT;
 use crate::gate::Gate;
@@ -81,7 +81,8 @@ fn is_selected(detector: &Detector, selector: &str) -> bool {
 #[expect(clippy::expect_used, reason = "the patterns are constants, and a test compiles all of them")]
 fn compile(built_in: &BuiltIn) -> Detector {
     let hir = automaton::parse(built_in.pattern).expect("built-in pattern parses");
-    let automaton = Automaton::compile(&hir, AUTOMATON_BYTES_MAX).expect("built-in pattern compiles");
+    let automaton =
+        Automaton::compile(&hir, AUTOMATON_BYTES_MAX, Built::Shared).expect("built-in pattern compiles");
     let gate = match built_in.near {
         Near::Prefix => Gate::from_prefixes(&hir),
         Near::PrefixThen(byte) => Gate::from_prefixes(&hir).then(byte),

@@ -2,8 +2,8 @@
 
 use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir};
 
-use crate::automaton::{self, Automaton, BuildError};
-use crate::detector::{Description, Detector};
+use crate::automaton::{self, Automaton, BuildError, Built};
+use crate::detector::{CUSTOM, Description, Detector};
 use crate::gate::Gate;
 use crate::validate::{self, Validator};
 
@@ -180,14 +180,14 @@ impl Detector {
             CustomPattern::Regex(pattern) => regex_hir(&spec.id, pattern, limits)?,
         };
         check_lengths(&spec.id, &hir, limits)?;
-        let automaton = Automaton::compile(&hir, limits.automaton_bytes_max)
+        let automaton = Automaton::compile(&hir, limits.automaton_bytes_max, Built::Compact)
             .map_err(|error| build_error(&spec.id, &error, limits))?;
         let gate = match &spec.pattern {
             CustomPattern::Terms { terms, ignore_case } => Gate::from_terms(terms, *ignore_case),
             CustomPattern::Regex(_) => Gate::from_prefixes(&hir),
         };
         let description =
-            Description { id: &spec.id, category: "custom", label: &spec.id, aliases: &[], confidence: 1.0 };
+            Description { id: &spec.id, category: CUSTOM, label: &spec.id, aliases: &[], confidence: 1.0 };
         let validator: Option<Validator> =
             if hir.properties().is_utf8() { None } else { Some(validate::characters) };
         Ok(Self::new(&description, automaton, validator, gate))

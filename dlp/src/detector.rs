@@ -8,6 +8,9 @@ use crate::automaton::Automaton;
 use crate::gate::Gate;
 use crate::validate::Validator;
 
+/// The category of tenants' own detectors.
+pub(crate) const CUSTOM: &str = "custom";
+
 /// The name of a detector, unique within a catalogue or a tenant: `EMAIL_ADDRESS`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DetectorId(Arc<str>);
@@ -156,6 +159,11 @@ impl Detector {
     #[must_use]
     pub fn placeholder(&self) -> &Placeholder {
         &self.placeholder
+    }
+
+    /// Whether it is a tenant's own.
+    pub(crate) fn is_custom(&self) -> bool {
+        &*self.category == CUSTOM
     }
 
     /// Whether the match has no upper length, so that it must be masked while it goes on.

@@ -322,12 +322,12 @@ impl Engine {
 
     #[inline]
     fn start_heads(&mut self, rules: &RuleSet, byte: u8) {
-        let starts = rules.starts(self.before, byte);
-        if starts.is_empty() {
+        let [own, built_in] = rules.starts(self.before, byte);
+        if own.is_empty() && built_in.is_empty() {
             return;
         }
         let start = self.position;
-        self.heads.extend(starts.iter().map(|&candidate| Head {
+        self.heads.extend(own.iter().chain(built_in).map(|&candidate| Head {
             start,
             end: 0,
             state: candidate.state,

@@ -1,21 +1,22 @@
 //! Rules compiled together: which detectors may start at a byte, and what a match leads to.
 
+mod starts;
+
 use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-
-use regex_automata::util::primitives::StateID;
+use std::sync::{Arc, OnceLock};
 
 use crate::action::Action;
 use crate::automaton::Before;
 use crate::detector::Detector;
 use crate::engine::{Engine, Window};
 use crate::finding::Scan;
-use crate::gate::{Gate, RuleGate, Stop};
+use crate::gate::{RuleGate, Stop};
 use crate::stream::StreamScanner;
+use starts::{Start, StartTable};
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
@@ -32,8 +33,8 @@ pub struct Rule {
 ///
 /// Meaning: for every detector and every start where its left context holds, the longest end that its
 /// validator accepts is a candidate. A candidate whose text is an allowed value is none, and neither is
-/// one of the same detector inside it. Then, by start, longer first, then detector priority (confidence,
-/// then id), candidates are taken where they do not overlap one taken before. Masks are chosen among
+/// one of the same detector inside it. Then, by start, longer first, then detector priority (a
+/// tenant's own, confidence, id), candidates are taken where they do not overlap one taken before. Masks are chosen among
 /// masks and alerts among alerts, so that an alert cannot shield a value from being masked. Any
 /// candidate of a `block` rule blocks, whatever covers it.
 ///
@@ -46,25 +47,31 @@ pub struct Rule {
 pub struct RuleSet {
     id: u64,
     rules: Vec<Rule>,
-    starts: StartTable,
+    /// Of a tenant's own detectors, which come first.
+    own_starts: StartTable,
+    /// Of the built-in ones; the same for all rule sets that choose the same.
+    shared_starts: Arc<StartTable>,
     allow_values: HashSet<Box<[u8]>>,
-    gate: RuleGate,
+    /// Made for the first whole text: a policy that nobody uses costs a tenth of one in use.
+    gate: OnceLock<Box<RuleGate>>,
     len_min: usize,
 }
 
 impl RuleSet {
     /// Compiles rules; of two rules for one detector the stricter wins.
     ///
-    /// Costs about half a millisecond for fifty detectors: not for the request path; the automata are shared, not copied.
+    /// What is known about built-in detectors is shared by all rule sets with the same selection of them.
     #[must_use]
     pub fn new(rules: Vec<Rule>, allow_values: Vec<String>) -> Self {
         let rules = prioritise(rules);
-        let starts = StartTable::new(&rules);
-        let gate = RuleGate::new(&rules);
+        let own = rules.partition_point(|rule| rule.detector.is_custom());
+        let (own, built_in) = rules.split_at_checked(own).unwrap_or((&rules, &[]));
+        let own_starts = StartTable::new(own, 0);
+        let shared_starts = StartTable::shared(built_in, own.len());
         let len_min = rules.iter().map(|rule| rule.detector.automaton.len_min()).min().unwrap_or(usize::MAX);
         let allow_values = allow_values.into_iter().map(|value| value.into_bytes().into()).collect();
         let id = NEXT_ID.fetch_add(1, Relaxed);
-        Self { id, rules, starts, allow_values, gate, len_min }
+        Self { id, rules, own_starts, shared_starts, allow_values, gate: OnceLock::new(), len_min }
     }
 
     /// Whether there is no rule, so that every text is clean.
@@ -114,12 +121,13 @@ impl RuleSet {
         if text.len() < self.len_min {
             return Scan::default();
         }
-        if self.gate.is_closed_to_skipping() {
+        let gate = self.gate.get_or_init(|| Box::new(RuleGate::new(&self.rules)));
+        if gate.is_closed_to_skipping() {
             return self.scan_every_byte(text);
         }
-        match self.gate.next(text, 0) {
+        match gate.next(text, 0) {
             None => Scan::default(),
-            Some(first) => self.scan_from(text, first),
+            Some(first) => self.scan_from(gate, text, first),
         }
     }
 
@@ -135,7 +143,7 @@ impl RuleSet {
     }
 
     /// Scans only where a match may start.
-    fn scan_from(&self, text: &[u8], first: Stop) -> Scan {
+    fn scan_from(&self, gate: &RuleGate, text: &[u8], first: Stop) -> Scan {
         let mut engine = Engine::default();
         let window = Window { base: 0, text };
         let mut next = Some(first);
@@ -152,7 +160,7 @@ impl RuleSet {
             if engine.needs_every_byte() {
                 return self.scan_every_byte(text);
             }
-            next = self.gate.next(text, at);
+            next = gate.next(text, at);
         }
         engine.skip_to(text.len(), Before::at(text, text.len()));
         engine.finish(self, window);
@@ -165,8 +173,8 @@ impl RuleSet {
     }
 
     #[inline]
-    pub(crate) fn starts(&self, before: Before, byte: u8) -> &[Start] {
-        self.starts.at(before, byte)
+    pub(crate) fn starts(&self, before: Before, byte: u8) -> [&[Start]; 2] {
+        [self.own_starts.at(before, byte), self.shared_starts.at(before, byte)]
     }
 
     pub(crate) fn has_allow_values(&self) -> bool {
@@ -191,8 +199,8 @@ impl fmt::Debug for RuleSet {
 fn prioritise(rules: Vec<Rule>) -> Vec<Rule> {
     let mut rules = rules;
     let priority = |left: &Rule, right: &Rule| -> Ordering {
-        let confidence = right.detector.confidence().total_cmp(&left.detector.confidence());
-        confidence
+        let own = right.detector.is_custom().cmp(&left.detector.is_custom());
+        own.then_with(|| right.detector.confidence().total_cmp(&left.detector.confidence()))
             .then_with(|| left.detector.id().cmp(right.detector.id()))
             .then_with(|| Arc::as_ptr(&left.detector).cmp(&Arc::as_ptr(&right.detector)))
             .then_with(|| right.action.cmp(&left.action))
@@ -201,78 +209,6 @@ fn prioritise(rules: Vec<Rule>) -> Vec<Rule> {
     // The sort puts the stricter of two rules for one detector first, and this keeps the first.
     rules.dedup_by(|later, kept| Arc::ptr_eq(&later.detector, &kept.detector));
     rules
-}
-
-/// A candidate after its first byte.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Start {
-    pub(crate) rule: u32,
-    pub(crate) state: StateID,
-}
-
-/// The candidates that survive their first byte, by that byte and the one before it.
-struct StartTable {
-    ranges: Vec<(usize, usize)>,
-    starts: Vec<Start>,
-}
-
-impl StartTable {
-    fn new(rules: &[Rule]) -> Self {
-        let mut cells = Vec::new();
-        for (rule, index) in rules.iter().zip(0..) {
-            for before in Before::SEEN {
-                for byte in 0..=u8::MAX {
-                    if let Some(state) = rule.detector.automaton.enter(before, byte) {
-                        cells.push((Self::cell(before, byte), Start { rule: index, state }));
-                    }
-                }
-            }
-        }
-        // Stable, so that the starts of a cell stay in order of priority.
-        cells.sort_by_key(|(cell, _)| *cell);
-        let mut ranges = vec![(0, 0); Before::COUNT * 256];
-        for ((cell, _), index) in cells.iter().zip(0..) {
-            if let Some((from, to)) = ranges.get_mut(*cell) {
-                *from = if *to == 0 { index } else { *from };
-                *to = index + 1;
-            }
-        }
-        // Inside an escape the starts are those after a non-word byte, without the escape's own bytes.
-        for before in Before::ESCAPES {
-            for byte in (0..=u8::MAX).filter(|&byte| !before.is_in_escape(byte)) {
-                let range = ranges.get(Self::cell(Before::NonWord, byte)).copied().unwrap_or_default();
-                if let Some(cell) = ranges.get_mut(Self::cell(before, byte)) {
-                    *cell = range;
-                }
-            }
-        }
-        let mut starts: Vec<Start> = cells.into_iter().map(|(_, start)| start).collect();
-        // A fixed text is taken at its word: a backslash in front of `npm_` must not hide the token.
-        let is_fixed = |start: &&Start| {
-            let rule = usize::try_from(start.rule).ok().and_then(|index| rules.get(index));
-            rule.is_some_and(|rule| matches!(rule.detector.gate, Gate::Prefixes(_)))
-        };
-        for byte in (0..=u8::MAX).filter(|&byte| Before::Backslash.is_in_escape(byte)) {
-            let (from, to) = ranges.get(Self::cell(Before::NonWord, byte)).copied().unwrap_or_default();
-            let fixed: Vec<Start> =
-                starts.get(from..to).unwrap_or_default().iter().filter(is_fixed).copied().collect();
-            if let Some(cell) = ranges.get_mut(Self::cell(Before::Backslash, byte)) {
-                *cell = (starts.len(), starts.len() + fixed.len());
-            }
-            starts.extend(fixed);
-        }
-        Self { ranges, starts }
-    }
-
-    fn cell(before: Before, byte: u8) -> usize {
-        before as usize * 256 + usize::from(byte)
-    }
-
-    #[inline]
-    fn at(&self, before: Before, byte: u8) -> &[Start] {
-        let Some(&(from, to)) = self.ranges.get(Self::cell(before, byte)) else { return &[] };
-        self.starts.get(from..to).unwrap_or_default()
-    }
 }
 
 #[cfg(test)]
