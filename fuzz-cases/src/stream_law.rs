@@ -1,0 +1,152 @@
+//! The law of the scanner: a stream cut anywhere gives what the whole text gives.
+
+use std::sync::{Arc, OnceLock};
+
+use bulkhead_dlp::{
+    Action, CompileLimits, CustomDetector, CustomPattern, Detector, Edit, Match, Rule, RuleSet, apply_edits,
+    catalogue,
+};
+
+/// Texts that detectors find or nearly find; their overlaps are what a cut could get wrong.
+const PIECES: [&str; 32] = [
+    "AKIAIOSFODNN7EXAMPLE",
+    "sk-proj-DemoDemo0123456789DemoDemo0123456789",
+    "ghp_0123456789abcdefghijABCDEFGHIJ012345",
+    "xoxb-012345678901-012345678901-abcdefghijklmnopqrstuvwx",
+    "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA\n",
+    "-----END RSA PRIVATE KEY-----",
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJlc2lnbmF0dXJl",
+    "4111 1111 1111 1111",
+    "4111-1111-1111-",
+    "378282246310005",
+    "078-05-1120",
+    "jane.doe@example.com",
+    "jane@",
+    "GB82 WEST 1234 5698 7654 32",
+    "DE8937040044",
+    "+1 (212) 555-0123",
+    "192.168.0.1",
+    "2001:db8::ff00:42:8329",
+    "blue falcon",
+    "blue fal",
+    "EMP-123456",
+    "EMP-12",
+    "\u{200b}",
+    "\u{ff14}\u{ff11}",
+    "\u{0410}",
+    "\u{e9}",
+    "\\n",
+    "\\u00",
+    "password = \"",
+    " ",
+    ".",
+    "\"",
+];
+
+/// The input's first byte picks the rule set, the second how many of the following cut the text.
+///
+/// Of the rest a byte below 128 stands for itself, any other for one of [`PIECES`].
+pub fn stream_law(input: &[u8]) {
+    let &[set, cuts, ref rest @ ..] = input else { return };
+    let (cuts, rest) = rest.split_at(usize::from(cuts % 16).min(rest.len()));
+    let text: Vec<u8> = rest.iter().flat_map(meaning).copied().collect();
+    let rules = rule_set(set);
+    let whole = rules.scan(&text);
+
+    let mut stream = Streamed::new(rules);
+    let mut left = text.as_slice();
+    for &cut in cuts.iter().cycle().take(if cuts.is_empty() { 0 } else { text.len() }) {
+        let (part, rest) = left.split_at(usize::from(cut).min(left.len()));
+        stream.push(part);
+        left = rest;
+    }
+    stream.push(left);
+    stream.finish();
+
+    assert_eq!(stream.scanner.blocked(), whole.blocked.as_ref());
+    if whole.blocked.is_none() {
+        assert_eq!(apply_edits(&text, &stream.edits), apply_edits(&text, &whole.edits));
+        assert_eq!(stream.scanner.released(), text.len() as u64);
+        assert_eq!(stream.matches, whole.matches);
+    }
+}
+
+fn meaning(byte: &u8) -> &[u8] {
+    match usize::from(*byte).checked_sub(128) {
+        None => std::slice::from_ref(byte),
+        Some(piece) => PIECES[piece % PIECES.len()].as_bytes(),
+    }
+}
+
+/// A scanner and what it has said so far.
+struct Streamed {
+    scanner: bulkhead_dlp::StreamScanner,
+    edits: Vec<Edit>,
+    matches: Vec<Match>,
+}
+
+impl Streamed {
+    fn new(rules: &Arc<RuleSet>) -> Self {
+        Self { scanner: rules.scanner(), edits: Vec::new(), matches: Vec::new() }
+    }
+
+    fn push(&mut self, part: &[u8]) {
+        let released = self.scanner.released();
+        self.scanner.push(part);
+        self.take(released);
+    }
+
+    fn finish(&mut self) {
+        let released = self.scanner.released();
+        self.scanner.finish();
+        self.take(released);
+    }
+
+    fn take(&mut self, released: u64) {
+        assert!(self.scanner.released() >= released, "what was released is held again");
+        let known = self.edits.len();
+        self.scanner.take_edits(&mut self.edits);
+        self.scanner.take_matches(&mut self.matches);
+        assert!(
+            self.edits[known..].iter().all(|edit| edit.start >= released),
+            "a byte that had left is masked"
+        );
+        assert!(self.edits[known..].iter().all(|edit| edit.end <= self.scanner.released()));
+    }
+}
+
+/// One of 256 rule sets: each has about an eighth of the catalogue and a tenant's own detectors, with all actions.
+fn rule_set(number: u8) -> &'static Arc<RuleSet> {
+    static SETS: [OnceLock<Arc<RuleSet>>; 256] = [const { OnceLock::new() }; 256];
+    SETS[usize::from(number)].get_or_init(|| {
+        let mut random = u64::from(number) + 1;
+        let mut draw = |below: u64| {
+            // Knuth's MMIX generator; its high bits are good enough for choosing.
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) % below
+        };
+        let mut rules = Vec::new();
+        for detector in catalogue().iter().map(Arc::clone).chain(own_detectors()) {
+            if draw(8) == 0 || detector.category() == "custom" {
+                let action = [Action::Mask, Action::Mask, Action::Mask, Action::Alert, Action::Block];
+                let action = action[usize::try_from(draw(action.len() as u64)).expect("an index")];
+                rules.push(Rule { detector, action });
+            }
+        }
+        let allowed =
+            if draw(4) == 0 { vec!["jane.doe@example.com".into(), "blue falcon".into()] } else { vec![] };
+        Arc::new(RuleSet::new(rules, allowed))
+    })
+}
+
+fn own_detectors() -> impl Iterator<Item = Arc<Detector>> {
+    let terms = ["blue falcon", "falcon crest", "-----BEGIN", "4111"].map(String::from).into();
+    let patterns = [
+        ("PROJECT", CustomPattern::Terms { terms, ignore_case: true }),
+        ("EMPLOYEE", CustomPattern::Regex(r"EMP-[0-9]{3,6}(?:-[A-Z]{2}\b)?".into())),
+    ];
+    patterns.into_iter().map(|(id, pattern)| {
+        let own = CustomDetector { id: id.into(), pattern };
+        Arc::new(Detector::custom(&own, &CompileLimits::default()).expect("it compiles"))
+    })
+}

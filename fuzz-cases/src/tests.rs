@@ -1,0 +1,42 @@
+use super::*;
+
+/// Runs `case` on `count` inputs of `bytes` bytes at most, the same ones each time.
+fn try_cases(count: u64, bytes: u64, alphabet: &[u8], case: fn(&[u8])) {
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut draw = |below: u64| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random % below
+    };
+    for _ in 0..count {
+        let len = draw(bytes);
+        let input: Vec<u8> = (0..len)
+            .map(|_| match draw(4) {
+                // Mostly what means something to the case.
+                0 => draw(256).to_le_bytes()[0],
+                _ => alphabet[usize::try_from(draw(alphabet.len() as u64)).unwrap()],
+            })
+            .collect();
+        case(&input);
+    }
+}
+
+#[test]
+fn the_law_holds_for_ten_thousand_texts() {
+    let pieces: Vec<u8> = (128..160).chain(b" .@-0123456789aA_".iter().copied()).collect();
+    try_cases(10_000, 40, &pieces, stream_law);
+}
+
+#[test]
+fn json_stays_json() {
+    try_cases(10_000, 60, br#"{}[]"",:\\u00e9"0a tfn"#, json);
+    // Few of those are JSON as a whole; these are, but for what a random byte breaks.
+    let wrapped = |input: &[u8]| json(&[br#"{"key":[""#, input, br#"",1]}"#].concat());
+    try_cases(10_000, 30, br#"ab\\n\u00e9\"x"#, wrapped);
+}
+
+#[test]
+fn an_event_stream_is_the_same_however_it_is_cut() {
+    try_cases(10_000, 80, b"data: event:id\n\n\r\n:\xef\xbb\xbf", sse);
+}
