@@ -1,45 +1,34 @@
-//! What inspecting costs: a whole request body, and streams in the pieces that providers send.
+//! What scanning costs: whole texts, streams in the pieces that providers send, and texts made to be slow.
 //!
-//! `cargo bench -p bulkhead-benches`. Each line is the median of several runs; each run's result is checked, because
-//! a scanner is fastest when it finds nothing.
+//! `cargo bench -p bulkhead-benches --bench dlp`. Every run's result is checked.
 
 use std::hint::black_box;
-use std::io::Write as _;
+use std::io::Write;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use bulkhead_benches::agent_body::history_text;
+use bulkhead_benches::clock::time;
+use bulkhead_benches::measure::percentile;
 use bulkhead_dlp::{Action, Rule, RuleSet, apply_edits, catalogue};
 
-const RUNS: usize = 15;
-const TEXT_BYTES: usize = 60_000;
-/// Long enough that a clock tick does not matter.
-const RUN_TIME: Duration = Duration::from_millis(40);
+const PROMPT_BYTES: usize = 60_000;
+const HOSTILE_BYTES: usize = 1 << 20;
 const CARD: &str = "4539 5787 6362 1486";
 
 fn main() -> anyhow::Result<()> {
     let secrets = rules(&["secret.*"])?;
-    let everything = rules(&["secret.*", "pii.*", "financial.*"])?;
-    let clean = history_text(TEXT_BYTES);
-    let mut dirty = clean.clone();
-    dirty.insert_str(dirty.len() / 2, &format!(" card {CARD}. "));
+    let default = rules(&["secret.*", "pii.*", "CREDIT_CARD"])?;
+    let everything = rules(&["*"])?;
+    let sets = [("secrets", &secrets), ("default", &default), ("everything", &everything)];
     let mut out = std::io::stdout().lock();
-    for (name, rules) in [("secrets", &secrets), ("secrets, PII, financial", &everything)] {
-        for (what, text, found) in
-            [("clean", &clean, 0), ("one card", &dirty, usize::from(name != "secrets"))]
-        {
-            let whole = measure(|| whole(rules, text), found, text.len())?;
-            writeln!(out, "{name}, {what}: 60 KB at once            {whole}")?;
-            for piece in [4, 64] {
-                let stream = measure(|| stream(rules, text, piece), found, text.len())?;
-                writeln!(out, "{name}, {what}: stream of {piece:>2}-byte pieces {stream}")?;
-            }
-        }
+    for (name, rules) in sets {
+        writeln!(out, "{name}: {} detectors", rules.rules().len())?;
+        whole_texts(&mut out, rules)?;
+        streams(&mut out, rules)?;
     }
-    let start = measure(|| Ok((usize::from(black_box(everything.scanner()).pushed() > 0), 0)), 0, 0)?;
-    writeln!(out, "a scanner for one channel: {start}")?;
-    same_result(&everything, &dirty)
+    hostile_texts(&mut out, &default)?;
+    same_result(&everything, &with_cards(&history_text(PROMPT_BYTES)))
 }
 
 fn rules(selectors: &[&str]) -> anyhow::Result<Arc<RuleSet>> {
@@ -56,24 +45,124 @@ fn rules(selectors: &[&str]) -> anyhow::Result<Arc<RuleSet>> {
     Ok(Arc::new(RuleSet::new(rules, Vec::new())))
 }
 
-/// Number of matches, and of bytes that may leave.
-type Outcome = anyhow::Result<(usize, usize)>;
-
-fn whole(rules: &RuleSet, text: &str) -> Outcome {
-    let scan = black_box(rules.scan(black_box(text.as_bytes())));
-    Ok((scan.matches.len(), text.len()))
+/// A value in every kilobyte.
+fn with_cards(text: &str) -> String {
+    let lines = text.as_bytes().chunks(1000).map(String::from_utf8_lossy);
+    lines.map(|line| format!("{line} card {CARD}. ")).collect()
 }
 
-fn stream(rules: &Arc<RuleSet>, text: &str, piece: usize) -> Outcome {
-    let mut scanner = rules.scanner();
-    let mut matches = Vec::new();
-    for piece in text.as_bytes().chunks(piece) {
-        scanner.push(black_box(piece));
-        black_box(scanner.released());
+/// Prompts as agents send them, and the same with many values.
+fn whole_texts(out: &mut impl Write, rules: &RuleSet) -> anyhow::Result<()> {
+    let clean = history_text(PROMPT_BYTES);
+    let dense = with_cards(&clean);
+    let cards = if is_on(rules, "CREDIT_CARD") { dense.matches(CARD).count() } else { 0 };
+    for (what, text, found) in [("clean prompt", &clean, 0), ("a card per KB", &dense, cards)] {
+        let scan = || Ok(black_box(rules.scan(black_box(text.as_bytes()))).edits.len());
+        writeln!(out, "  {what:<34} {}", time(text.len(), &found, scan)?)?;
     }
-    scanner.finish();
-    scanner.take_matches(&mut matches);
-    Ok((matches.len(), usize::try_from(scanner.released())?))
+    Ok(())
+}
+
+fn is_on(rules: &RuleSet, id: &str) -> bool {
+    rules.rules().iter().any(|rule| rule.detector.id().as_str() == id)
+}
+
+/// Throughput in pieces of two sizes, and how much waits after a piece of the size of a token.
+fn streams(out: &mut impl Write, rules: &Arc<RuleSet>) -> anyhow::Result<()> {
+    let text = history_text(PROMPT_BYTES);
+    for piece in [4, 64] {
+        let stream = || {
+            let mut scanner = rules.scanner();
+            for piece in text.as_bytes().chunks(piece) {
+                scanner.push(black_box(piece));
+                black_box(scanner.released());
+            }
+            scanner.finish();
+            Ok(scanner.released())
+        };
+        let released = u64::try_from(text.len())?;
+        writeln!(
+            out,
+            "  stream of {piece:>2}-byte pieces {:<12} {}",
+            "",
+            time(text.len(), &released, stream)?
+        )?;
+    }
+    let mut scanner = rules.scanner();
+    let mut held: Vec<u32> = Vec::new();
+    for token in tokens(&text) {
+        scanner.push(token.as_bytes());
+        held.push(u32::try_from(scanner.pushed() - scanner.released())?);
+    }
+    held.sort_unstable();
+    let at_once = held.partition_point(|held| *held == 0) * 100 / held.len().max(1);
+    writeln!(
+        out,
+        "  held after a token                 {at_once} % nothing, p50 {} B, p99 {} B, most {} B",
+        percentile(&held, 50),
+        percentile(&held, 99),
+        percentile(&held, 100)
+    )?;
+    Ok(())
+}
+
+/// Pieces as models produce them: a word with the space before it, at most eight bytes.
+fn tokens(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let word = rest.char_indices().skip(1).find(|(_, letter)| *letter == ' ').map(|(at, _)| at);
+        let (token, tail) = rest.split_at(word.unwrap_or(rest.len()).min(8));
+        rest = tail;
+        Some(token).filter(|token| !token.is_empty())
+    })
+}
+
+/// Time is linear in the text, whatever the text is: no more than five times ordinary text per byte.
+fn hostile_texts(out: &mut impl Write, rules: &Arc<RuleSet>) -> anyhow::Result<()> {
+    let repeat = |unit: &str| unit.repeat(HOSTILE_BYTES / unit.len());
+    let near_misses: String = [
+        "sk-proj-abc ",
+        "ghp_0123456789 ",
+        "AKIAIOSFODNN7EXA ",
+        "4111 1111 1111 1112 ",
+        "jane@nowhere ",
+        "078-05- ",
+        "GB82WEST123456987654 ",
+        "-----BEGIN PRIVATE ",
+        "eyJhbGciOiJIUzI1NiJ9. ",
+    ]
+    .concat();
+    let texts = [
+        ("no white space", repeat("abcdefghijklmnopqrstuvwxyzABCDEFGHIJ")),
+        ("digits only", repeat("4111111111111112")),
+        ("near misses", repeat(&near_misses)),
+        ("overlapping candidates", repeat("sk-proj-AKIA4111-1111@GB82.")),
+        ("'@' after every letter", repeat("a@")),
+    ];
+    let ordinary = repeat(&history_text(PROMPT_BYTES));
+    let scan = |text: &str| rules.scan(text.as_bytes()).edits.len();
+    let stream = |text: &str| {
+        let mut scanner = rules.scanner();
+        let mut edits = Vec::new();
+        for piece in text.as_bytes().chunks(64) {
+            scanner.push(piece);
+            scanner.take_edits(&mut edits);
+        }
+        scanner.finish();
+        scanner.take_edits(&mut edits);
+        edits.len()
+    };
+    writeln!(out, "texts made to be slow, 1 MB each, and how many times ordinary text they take per byte")?;
+    for (way, run) in [("whole", &scan as &dyn Fn(&str) -> usize), ("stream", &stream)] {
+        let usual = time(ordinary.len(), &run(&ordinary), || Ok(run(black_box(&ordinary))))?;
+        writeln!(out, "  {way:<6} {:<27} {usual}", "ordinary")?;
+        for (what, text) in &texts {
+            let timing = time(text.len(), &run(text), || Ok(run(black_box(text))))?;
+            let times = timing.nanos_per_byte() / usual.nanos_per_byte();
+            writeln!(out, "  {way:<6} {what:<27} {timing} {times:>6.1}x")?;
+        }
+    }
+    Ok(())
 }
 
 /// The law of the streams, on the benchmark's own text: cut anyhow, the output is that of the whole.
@@ -90,24 +179,4 @@ fn same_result(rules: &Arc<RuleSet>, text: &str) -> anyhow::Result<()> {
         ensure!(apply_edits(text.as_bytes(), &edits) == whole, "pieces of {piece} bytes give another output");
     }
     Ok(())
-}
-
-/// Time per call, and throughput where the call has `bytes`.
-fn measure(call: impl Fn() -> Outcome, matches: usize, bytes: usize) -> anyhow::Result<String> {
-    let mut times = Vec::with_capacity(RUNS);
-    for _ in 0..RUNS {
-        let (mut calls, start) = (0_u32, Instant::now());
-        while calls == 0 || start.elapsed() < RUN_TIME {
-            let (found, released) = call()?;
-            ensure!(found == matches, "{found} matches instead of {matches}");
-            ensure!(released == bytes, "{released} of {bytes} bytes released");
-            calls += 1;
-        }
-        times.push(start.elapsed().as_secs_f64() / f64::from(calls));
-    }
-    times.sort_by(f64::total_cmp);
-    let median = times.get(RUNS / 2).copied().context("a run")?;
-    let micros = median * 1e6;
-    let rate = u32::try_from(bytes).map(f64::from)? / median / 1e6;
-    Ok(if bytes == 0 { format!("{micros:>10.2} us") } else { format!("{micros:>10.1} us {rate:>9.0} MB/s") })
 }

@@ -6,6 +6,7 @@
 //! - Every response is checked: a proxy that is fast because it drops or leaks bytes fails the run.
 
 pub mod agent_body;
+pub mod clock;
 pub mod driver;
 pub mod measure;
 pub mod propagation;

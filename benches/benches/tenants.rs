@@ -1,0 +1,71 @@
+//! What tenants cost: time to compile their rules and resident memory, with the built-in detectors alone and with
+//! 20 terms of their own.
+//!
+//! `cargo bench -p bulkhead-benches --bench tenants`. Takes about a gigabyte of memory.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::ensure;
+use bulkhead_benches::measure::resident_bytes;
+use bulkhead_dlp::{
+    Action, CompileLimits, CustomDetector, CustomPattern, Detector, Rule, RuleSet, catalogue,
+};
+
+const TERMS: usize = 20;
+
+fn main() -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let selectors = ["secret.*", "pii.*", "CREDIT_CARD"];
+    let built_in: Vec<Rule> =
+        selectors.into_iter().flat_map(|selector| catalogue().select(selector)).map(masked).collect();
+    let shared = RuleSet::new(built_in.clone(), Vec::new());
+    ensure!(!shared.scan(b"4539 5787 6362 1486").clean(), "a card is found");
+    for tenants in [1, 10_000, 100_000] {
+        for own_terms in [false, true] {
+            let before = resident_bytes(std::process::id())?;
+            let start = Instant::now();
+            let sets = (0..tenants).map(|tenant| compile(&built_in, own_terms.then_some(tenant)));
+            let sets = sets.collect::<anyhow::Result<Vec<_>>>()?;
+            let micros = start.elapsed().as_micros() / u128::from(tenants);
+            let bytes = resident_bytes(std::process::id())?.saturating_sub(before) / tenants;
+            let last = sets
+                .last()
+                .map(|rules| rules.scan(format!("we call it {}", term(tenants - 1, 0)).as_bytes()));
+            ensure!(
+                last.is_some_and(|scan| scan.clean() != own_terms),
+                "the last tenant's own term is found"
+            );
+            let what = if own_terms { "and 20 own terms" } else { "built-ins" };
+            writeln!(out, "{tenants:>7} tenants, {what:<18} {micros:>6} us and {bytes:>6} B each")?;
+        }
+    }
+    Ok(())
+}
+
+fn masked(detector: &Arc<Detector>) -> Rule {
+    Rule { detector: Arc::clone(detector), action: Action::Mask }
+}
+
+fn compile(built_in: &[Rule], tenant: Option<u64>) -> anyhow::Result<RuleSet> {
+    let mut rules = built_in.to_vec();
+    if let Some(tenant) = tenant {
+        let terms = (0..TERMS).map(|index| term(tenant, index)).collect();
+        let own = CustomDetector {
+            id: "OWN".to_owned(),
+            pattern: CustomPattern::Terms { terms, ignore_case: true },
+        };
+        rules.push(masked(&Arc::new(Detector::custom(&own, &CompileLimits::default())?)));
+    }
+    Ok(RuleSet::new(rules, Vec::new()))
+}
+
+/// Two words that no other tenant has.
+fn term(tenant: u64, index: usize) -> String {
+    let letters = |number: u64| -> String {
+        let digits = std::iter::successors(Some(number), |rest| Some(rest / 26)).take(5);
+        digits.map(|digit| char::from(b'a' + u8::try_from(digit % 26).unwrap_or(0))).collect()
+    };
+    format!("{} {}", letters(tenant.wrapping_mul(7_919)), letters(index as u64 * 104_729 + tenant))
+}
