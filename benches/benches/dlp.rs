@@ -36,11 +36,7 @@ fn rules(selectors: &[&str]) -> anyhow::Result<Arc<RuleSet>> {
     for selector in selectors {
         let detectors = catalogue().select(selector);
         ensure!(!detectors.is_empty(), "no detector for {selector}");
-        rules.extend(
-            detectors
-                .into_iter()
-                .map(|detector| Rule { detector: Arc::clone(detector), action: Action::Mask }),
-        );
+        rules.extend(detectors.into_iter().map(|detector| Rule::new(Arc::clone(detector), Action::Mask)));
     }
     Ok(Arc::new(RuleSet::new(rules, Vec::new())))
 }

@@ -45,7 +45,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn masked(detector: &Arc<Detector>) -> Rule {
-    Rule { detector: Arc::clone(detector), action: Action::Mask }
+    Rule::new(Arc::clone(detector), Action::Mask)
 }
 
 fn compile(built_in: &[Rule], tenant: Option<u64>) -> anyhow::Result<RuleSet> {

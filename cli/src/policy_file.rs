@@ -78,6 +78,7 @@ pub(crate) fn check_layers(
         credentials: &credentials,
         options: &upstreams.compile_options(),
         detectors: &DetectorCache::default(),
+        value_key: None,
     };
     match compile(&input) {
         Ok(_) => Ok(()),

@@ -8,13 +8,15 @@ use std::str::FromStr;
 /// ```
 /// use bulkhead_dlp::Action;
 ///
-/// assert!(Action::Block > Action::Mask && Action::Mask > Action::Alert);
+/// assert!(Action::Block > Action::Mask && Action::Mask > Action::Tokenize && Action::Tokenize > Action::Alert);
 /// assert_eq!("mask".parse(), Ok(Action::Mask));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Action {
     /// Report the match and leave the text as it is.
     Alert,
+    /// Put a token where the match stood that stands for its value; see [`crate::TokenMap`].
+    Tokenize,
     /// Put the detector's placeholder where the match stood.
     Mask,
     /// Let nothing pass from the match on.
@@ -27,6 +29,7 @@ impl Action {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Alert => "alert",
+            Self::Tokenize => "tokenize",
             Self::Mask => "mask",
             Self::Block => "block",
         }
@@ -41,7 +44,7 @@ impl fmt::Display for Action {
 
 /// A text that names no [`Action`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown action \"{0}\", expected alert, mask or block")]
+#[error("unknown action \"{0}\", expected alert, tokenize, mask or block")]
 pub struct UnknownAction(String);
 
 impl FromStr for Action {
@@ -50,6 +53,7 @@ impl FromStr for Action {
     fn from_str(text: &str) -> Result<Self, UnknownAction> {
         match text {
             "alert" => Ok(Self::Alert),
+            "tokenize" => Ok(Self::Tokenize),
             "mask" => Ok(Self::Mask),
             "block" => Ok(Self::Block),
             _ => Err(UnknownAction(text.to_owned())),

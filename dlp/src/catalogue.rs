@@ -10,7 +10,7 @@ use crate::automaton::{self, Automaton, Built};
 use crate::detector::{Description, Detector};
 use crate::engine::HOLD_LIMIT;
 use crate::gate::Gate;
-use built_in::{BUILT_IN, BuiltIn, Near};
+use built_in::{BUILT_IN, BuiltIn, EMAIL_DOMAIN, Near};
 
 /// The size limit of one built-in automaton in bytes. The largest, for JSON web tokens, needs a third.
 const AUTOMATON_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -20,6 +20,7 @@ const AUTOMATON_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub struct Catalogue {
     detectors: Vec<Arc<Detector>>,
     hold_limit: Arc<Detector>,
+    email_domain: Arc<Detector>,
 }
 
 /// The built-in detectors; the first call compiles them.
@@ -34,6 +35,7 @@ pub fn catalogue() -> &'static Catalogue {
     static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| Catalogue {
         detectors: BUILT_IN.iter().map(|built_in| Arc::new(compile(built_in))).collect(),
         hold_limit: Arc::new(compile(&BuiltIn { id: HOLD_LIMIT, pattern: HOLD_LIMIT, ..BuiltIn::DEFAULT })),
+        email_domain: Arc::new(compile(&EMAIL_DOMAIN)),
     });
     &CATALOGUE
 }
@@ -59,6 +61,24 @@ impl Catalogue {
     #[must_use]
     pub fn select(&self, selector: &str) -> Vec<&Arc<Detector>> {
         self.detectors.iter().filter(|detector| is_selected(detector, selector)).collect()
+    }
+
+    /// `EMAIL_ADDRESS` from the `@` on, under the same id: the local part is no part of the match.
+    ///
+    /// Any word may turn out to be a local part, so a stream holds each until it ends; with this detector it
+    /// does not.
+    ///
+    /// ```
+    /// use bulkhead_dlp::{Action, Rule, RuleSet, apply_edits, catalogue};
+    ///
+    /// let rule = Rule::new(catalogue().email_domain().clone(), Action::Mask);
+    /// let text = b"jane.doe@example.com";
+    /// let edits = RuleSet::new(vec![rule], Vec::new()).scan(text).edits;
+    /// assert_eq!(apply_edits(text, &edits), b"jane.doe[EMAIL_ADDRESS]");
+    /// ```
+    #[must_use]
+    pub fn email_domain(&self) -> &Arc<Detector> {
+        &self.email_domain
     }
 
     /// Stands in the match that blocks a text with too many open candidates; finds nothing by itself.

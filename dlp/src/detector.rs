@@ -155,6 +155,17 @@ impl Detector {
         self.automaton.len_max()
     }
 
+    /// How many bytes of a masked match may stay at its end: up to 8, and less than half of the shortest match.
+    #[must_use]
+    pub fn keep_last_max(&self) -> u8 {
+        const KEEP_LAST_MAX: usize = 8;
+        if self.is_open_ended() {
+            return 0;
+        }
+        let less_than_half = self.automaton.len_min().saturating_sub(1) / 2;
+        u8::try_from(less_than_half.min(KEEP_LAST_MAX)).unwrap_or(0)
+    }
+
     /// What takes the place of a masked match.
     #[must_use]
     pub fn placeholder(&self) -> &Placeholder {

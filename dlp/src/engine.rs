@@ -15,7 +15,8 @@ use regex_automata::util::primitives::StateID;
 use crate::action::Action;
 use crate::automaton::Before;
 use crate::catalogue::catalogue;
-use crate::finding::{Edit, Match, Scan};
+use crate::finding::{Edit, Match, Replacement, Scan};
+use crate::keyed::{Fingerprint, Token, TokenHash};
 use crate::rules::{Rule, RuleSet};
 
 /// The most candidates that may be undecided at once; one more blocks the text.
@@ -70,7 +71,7 @@ impl Head {
     }
 }
 
-/// A closed candidate or a decided match.
+/// A closed candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Candidate {
     start: u64,
@@ -78,12 +79,21 @@ struct Candidate {
     rule: u32,
 }
 
-/// A decided masked range.
+/// A decided match.
+#[derive(Clone, Copy, Debug)]
+struct Decided {
+    candidate: Candidate,
+    fingerprint: Option<Fingerprint>,
+}
+
+/// A decided range to replace.
 #[derive(Clone, Copy, Debug)]
 struct Piece {
     start: u64,
     end: u64,
     rule: u32,
+    /// The rest of the token that takes its place; without one it is the placeholder.
+    token: Option<TokenHash>,
     /// Whether the placeholder stands in an earlier piece.
     continued: bool,
     /// Whether it may be handed out in parts.
@@ -109,7 +119,7 @@ pub(crate) struct Engine {
     /// Per layer: the end of the last decided match.
     taken_until: [u64; Layer::COUNT],
     /// Decided and not handed out, by start, then rule.
-    matches: Vec<Candidate>,
+    matches: Vec<Decided>,
     edits: Vec<Piece>,
     blocked: Option<Match>,
     block_reported: bool,
@@ -140,6 +150,7 @@ impl Default for Engine {
 /// The matches that compete for the same bytes. Block rules compete with nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Layer {
+    /// Masks and tokens: both take the value's place.
     Mask,
     Alert,
 }
@@ -150,7 +161,7 @@ impl Layer {
 
     fn of(rules: &RuleSet, rule: u32) -> Option<Self> {
         match rules.rule(rule)?.action {
-            Action::Mask => Some(Self::Mask),
+            Action::Mask | Action::Tokenize => Some(Self::Mask),
             Action::Alert => Some(Self::Alert),
             Action::Block => None,
         }
@@ -246,7 +257,10 @@ impl Engine {
 
     /// The offset of the first byte that a later step may still read.
     pub(crate) fn text_needed_from(&self) -> u64 {
-        self.heads.iter().filter(|head| !head.open).map(|head| head.start).fold(self.position, u64::min)
+        let heads = self.heads.iter().filter(|head| !head.open).map(|head| head.start);
+        // The text of a candidate is read once more when it is decided.
+        let pending = self.pending.iter().map(|candidate| candidate.start);
+        heads.chain(pending).fold(self.position, u64::min)
     }
 
     pub(crate) fn take_matches(&mut self, rules: &RuleSet, into: &mut Vec<Match>) {
@@ -255,9 +269,9 @@ impl Engine {
         let count = if ended {
             self.matches.len()
         } else {
-            self.matches.partition_point(|candidate| candidate.start < decided)
+            self.matches.partition_point(|found| found.candidate.start < decided)
         };
-        into.extend(self.matches.drain(..count).filter_map(|candidate| to_match(rules, candidate)));
+        into.extend(self.matches.drain(..count).filter_map(|found| to_match(rules, found)));
         if !self.block_reported
             && let Some(blocked) = &self.blocked
         {
@@ -340,7 +354,13 @@ impl Engine {
         if open > HEADS_MAX {
             let start = self.released();
             let detector = Arc::clone(catalogue().hold_limit());
-            self.block(Match { start, end: self.position, detector, action: Action::Block });
+            self.block(Match {
+                start,
+                end: self.position,
+                detector,
+                action: Action::Block,
+                fingerprint: None,
+            });
         }
     }
 
@@ -359,14 +379,18 @@ fn is_valid(rule: &Rule, window: Window<'_>, start: u64, end: u64) -> bool {
     window.get(start, end).is_none_or(validator)
 }
 
-fn to_match(rules: &RuleSet, candidate: Candidate) -> Option<Match> {
+fn to_match(rules: &RuleSet, found: Decided) -> Option<Match> {
+    let Decided { candidate, fingerprint } = found;
     let rule = rules.rule(candidate.rule)?;
     let detector = Arc::clone(&rule.detector);
-    Some(Match { start: candidate.start, end: candidate.end, detector, action: rule.action })
+    Some(Match { start: candidate.start, end: candidate.end, detector, action: rule.action, fingerprint })
 }
 
 fn to_edit(rules: &RuleSet, piece: Piece) -> Option<Edit> {
     let placeholder = rules.rule(piece.rule)?.detector.placeholder();
-    let replacement = (!piece.continued).then(|| placeholder.clone());
+    let replacement = (!piece.continued).then(|| match piece.token {
+        Some(hash) => Replacement::Token(Token::new(placeholder, hash)),
+        None => Replacement::Placeholder(placeholder.clone()),
+    });
     Some(Edit { start: piece.start, end: piece.end, replacement })
 }

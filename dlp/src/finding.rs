@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::action::Action;
 use crate::detector::{Detector, Placeholder};
+use crate::keyed::{Fingerprint, Token};
 
 /// One value found; offsets count bytes from the start of the channel's text.
 #[derive(Clone, Debug)]
@@ -16,16 +17,19 @@ pub struct Match {
     pub detector: Arc<Detector>,
     /// What the rule does about it.
     pub action: Action,
+    /// Tells equal values from others; `None` where the rule set has no key, and for a value without an upper
+    /// length, which is never held whole.
+    pub fingerprint: Option<Fingerprint>,
 }
 
 impl PartialEq for Match {
     fn eq(&self, other: &Self) -> bool {
-        (self.start, self.end, self.action, self.detector.id())
-            == (other.start, other.end, other.action, other.detector.id())
+        (self.start, self.end, self.action, self.detector.id(), self.fingerprint)
+            == (other.start, other.end, other.action, other.detector.id(), other.fingerprint)
     }
 }
 
-/// One masked range; offsets count bytes from the start of the channel's text.
+/// One replaced range; offsets count bytes from the start of the channel's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edit {
     /// The first byte to remove.
@@ -33,7 +37,30 @@ pub struct Edit {
     /// The byte after the last one to remove.
     pub end: u64,
     /// What to put there; `None` where a block goes on that already has its placeholder.
-    pub replacement: Option<Placeholder>,
+    pub replacement: Option<Replacement>,
+}
+
+/// What takes a range's place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Replacement {
+    /// The detector's placeholder.
+    Placeholder(Placeholder),
+    /// A token that stands for the value.
+    Token(Token),
+    /// The value that a token stands for.
+    Value(Arc<str>),
+}
+
+impl Replacement {
+    /// The text to put there.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Placeholder(placeholder) => placeholder.as_str(),
+            Self::Token(token) => token.as_str(),
+            Self::Value(value) => value,
+        }
+    }
 }
 
 /// The result for a whole text.
@@ -41,7 +68,7 @@ pub struct Edit {
 pub struct Scan {
     /// Everything that was found, by start; the blocking match comes last.
     pub matches: Vec<Match>,
-    /// What to mask, by start, disjoint.
+    /// What to replace, by start, disjoint.
     pub edits: Vec<Edit>,
     /// The match that blocks the text, if one does. The lists then end where the scan stopped.
     pub blocked: Option<Match>,
@@ -69,8 +96,8 @@ pub fn apply_edits(text: &[u8], edits: &[Edit]) -> Vec<u8> {
     let mut from = 0;
     for edit in edits {
         out.extend_from_slice(text.get(from..clamp(edit.start)).unwrap_or_default());
-        if let Some(placeholder) = &edit.replacement {
-            out.extend_from_slice(placeholder.as_str().as_bytes());
+        if let Some(replacement) = &edit.replacement {
+            out.extend_from_slice(replacement.as_str().as_bytes());
         }
         from = clamp(edit.end);
     }

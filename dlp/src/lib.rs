@@ -14,7 +14,7 @@
 //! use bulkhead_dlp::{Action, Rule, RuleSet, apply_edits, catalogue};
 //!
 //! let rules = catalogue().select("pii.*").into_iter()
-//!     .map(|detector| Rule { detector: Arc::clone(detector), action: Action::Mask })
+//!     .map(|detector| Rule::new(Arc::clone(detector), Action::Mask))
 //!     .collect();
 //! let rules = RuleSet::new(rules, Vec::new());
 //! let text = b"write to jane@example.com today";
@@ -32,8 +32,11 @@ mod detector;
 mod engine;
 mod finding;
 mod gate;
+mod keyed;
+mod restore;
 mod rules;
 mod stream;
+mod texts;
 mod validate;
 
 #[cfg(test)]
@@ -44,6 +47,9 @@ pub use catalogue::{Catalogue, catalogue};
 pub use custom::{CompileError, CompileLimits, CustomDetector, CustomPattern};
 pub use detector::{Detector, DetectorId, Placeholder};
 pub use engine::{HEADS_MAX, HOLD_LIMIT};
-pub use finding::{Edit, Match, Scan, apply_edits};
+pub use finding::{Edit, Match, Replacement, Scan, apply_edits};
+pub use keyed::{Fingerprint, Token, ValueKey};
+pub use restore::TokenMap;
 pub use rules::{Rule, RuleSet};
 pub use stream::StreamScanner;
+pub use texts::{TextRules, TextScanner};

@@ -15,6 +15,7 @@ use crate::detector::Detector;
 use crate::engine::{Engine, Window};
 use crate::finding::Scan;
 use crate::gate::{RuleGate, Stop};
+use crate::keyed::ValueKey;
 use crate::stream::StreamScanner;
 use starts::{Start, StartTable};
 
@@ -27,6 +28,26 @@ pub struct Rule {
     pub detector: Arc<Detector>,
     /// What to do with it.
     pub action: Action,
+    /// How many bytes at a match's end stay when it is masked, at most; 0 for none.
+    pub(crate) keep_last: u8,
+}
+
+impl Rule {
+    /// A rule for all of a detector's matches.
+    #[must_use]
+    pub fn new(detector: Arc<Detector>, action: Action) -> Self {
+        Self { detector, action, keep_last: 0 }
+    }
+
+    /// Lets the last bytes of a masked match stay, as in `[CREDIT_CARD]1111`.
+    ///
+    /// Never more than [`Detector::keep_last_max`]; fewer where the tail would begin inside a character or
+    /// an escape.
+    #[must_use]
+    pub fn keeping_last(mut self, bytes: u8) -> Self {
+        self.keep_last = bytes.min(self.detector.keep_last_max());
+        self
+    }
 }
 
 /// The rules of one policy for one direction; immutable, shared by all its requests.
@@ -34,8 +55,9 @@ pub struct Rule {
 /// Meaning: for every detector and every start where its left context holds, the longest end that its
 /// validator accepts is a candidate. A candidate whose text is an allowed value is none, and neither is
 /// one of the same detector inside it. Then, by start, longer first, then detector priority (a
-/// tenant's own, confidence, id), candidates are taken where they do not overlap one taken before. Masks are chosen among
-/// masks and alerts among alerts, so that an alert cannot shield a value from being masked. Any
+/// tenant's own, confidence, id), candidates are taken where they do not overlap one taken before. Masks
+/// and tokens are chosen among each other, of two for the same bytes the mask, and alerts among alerts, so
+/// that an alert cannot shield a value from being masked. Any
 /// candidate of a `block` rule blocks, whatever covers it.
 ///
 /// Escapes: arguments of tool calls are JSON inside JSON, so a text may hold `\n` as two bytes. Directly
@@ -55,10 +77,12 @@ pub struct RuleSet {
     /// Made for the first whole text: a policy that nobody uses costs a tenth of one in use.
     gate: OnceLock<Box<RuleGate>>,
     len_min: usize,
+    value_key: Option<ValueKey>,
 }
 
 impl RuleSet {
-    /// Compiles rules; of two rules for one detector the stricter wins.
+    /// Compiles rules; of two rules for one detector the stricter wins, of two masks the one
+    /// that keeps less.
     ///
     /// What is known about built-in detectors is shared by all rule sets with the same selection of them.
     #[must_use]
@@ -71,7 +95,25 @@ impl RuleSet {
         let len_min = rules.iter().map(|rule| rule.detector.automaton.len_min()).min().unwrap_or(usize::MAX);
         let allow_values = allow_values.into_iter().map(|value| value.into_bytes().into()).collect();
         let id = NEXT_ID.fetch_add(1, Relaxed);
-        Self { id, rules, own_starts, shared_starts, allow_values, gate: OnceLock::new(), len_min }
+        Self {
+            id,
+            rules,
+            own_starts,
+            shared_starts,
+            allow_values,
+            gate: OnceLock::new(),
+            len_min,
+            value_key: None,
+        }
+    }
+
+    /// Gives the set the key that fingerprints and tokens come from.
+    ///
+    /// Without one, matches have no fingerprint and [`Action::Tokenize`] masks.
+    #[must_use]
+    pub fn with_value_key(mut self, key: ValueKey) -> Self {
+        self.value_key = Some(key);
+        self
     }
 
     /// Whether there is no rule, so that every text is clean.
@@ -112,7 +154,7 @@ impl RuleSet {
     /// use bulkhead_dlp::{Action, Rule, RuleSet, catalogue};
     ///
     /// let detector = catalogue().select("US_SSN").remove(0).clone();
-    /// let rules = RuleSet::new(vec![Rule { detector, action: Action::Block }], Vec::new());
+    /// let rules = RuleSet::new(vec![Rule::new(detector, Action::Block)], Vec::new());
     /// assert!(rules.scan(b"nothing here").clean());
     /// assert!(rules.scan(b"SSN 078-05-1120").blocked.is_some());
     /// ```
@@ -177,6 +219,10 @@ impl RuleSet {
         [self.own_starts.at(before, byte), self.shared_starts.at(before, byte)]
     }
 
+    pub(crate) fn value_key(&self) -> Option<&ValueKey> {
+        self.value_key.as_ref()
+    }
+
     pub(crate) fn has_allow_values(&self) -> bool {
         !self.allow_values.is_empty()
     }
@@ -204,6 +250,7 @@ fn prioritise(rules: Vec<Rule>) -> Vec<Rule> {
             .then_with(|| left.detector.id().cmp(right.detector.id()))
             .then_with(|| Arc::as_ptr(&left.detector).cmp(&Arc::as_ptr(&right.detector)))
             .then_with(|| right.action.cmp(&left.action))
+            .then_with(|| left.keep_last.cmp(&right.keep_last))
     };
     rules.sort_by(priority);
     // The sort puts the stricter of two rules for one detector first, and this keeps the first.

@@ -19,7 +19,7 @@ const STALE_BYTES_MAX: usize = 1024;
 /// use bulkhead_dlp::{Action, Rule, RuleSet, catalogue};
 ///
 /// let detector = catalogue().select("EMAIL_ADDRESS").remove(0).clone();
-/// let rules = Arc::new(RuleSet::new(vec![Rule { detector, action: Action::Mask }], Vec::new()));
+/// let rules = Arc::new(RuleSet::new(vec![Rule::new(detector, Action::Mask)], Vec::new()));
 /// let mut scanner = rules.scanner();
 /// scanner.push(b"ask jane@exa");
 /// assert_eq!(scanner.released(), 4); // "ask " may leave

@@ -130,7 +130,7 @@ fn rule_set(number: u8) -> &'static Arc<RuleSet> {
             if draw(8) == 0 || detector.category() == "custom" {
                 let action = [Action::Mask, Action::Mask, Action::Mask, Action::Alert, Action::Block];
                 let action = action[usize::try_from(draw(action.len() as u64)).expect("an index")];
-                rules.push(Rule { detector, action });
+                rules.push(Rule::new(detector, action));
             }
         }
         let allowed =

@@ -3,6 +3,7 @@
 //! Three layers lie over each other: **platform** (a floor that no tenant can weaken), **tenant**, **agent**.
 //! - DLP: all rules apply; of two for one detector the stricter wins. A value that a tenant or agent allows
 //!   still counts where a rule of the platform would find it. `uninspectable: block` of any layer wins.
+//!   `email` says how the rules of its own document find addresses, so it weakens no other layer's.
 //! - `allow`: what every layer allows. Budgets: all of them. Limits: the lowest; an agent's own are counted
 //!   for it alone.
 //! - Upstreams are the tenant's. Routes are the agent's where its document has some, else the tenant's.
@@ -12,6 +13,7 @@
 
 mod dlp;
 mod pattern;
+mod rules;
 mod spend;
 mod upstreams;
 
@@ -20,7 +22,7 @@ use std::fmt;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 
-use bulkhead_dlp::{CompileLimits, RuleSet};
+use bulkhead_dlp::{CompileLimits, RuleSet, ValueKey};
 use secrecy::SecretString;
 
 pub use dlp::DetectorCache;
@@ -93,6 +95,8 @@ pub struct CompileInput<'a> {
     pub options: &'a CompileOptions,
     /// Detectors that are already compiled.
     pub detectors: &'a DetectorCache,
+    /// The tenant's key for fingerprints and tokens; `None` where no request will be judged.
+    pub value_key: Option<&'a ValueKey>,
 }
 
 /// Says which layer's document cannot be compiled, where and why.
@@ -181,6 +185,7 @@ impl AllowList {
 ///     credentials: &HashMap::new(),
 ///     options: &CompileOptions::default(),
 ///     detectors: &DetectorCache::default(),
+///     value_key: None,
 /// })?;
 /// assert_eq!(policy.allows("chat", Some("gpt-5")), Ok(()));
 /// assert_eq!(policy.allows("chat", Some("o3")), Err(NotAllowed::Model));

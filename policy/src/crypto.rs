@@ -10,6 +10,7 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bulkhead_dlp::ValueKey;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::SecureRandom;
 use ring::{hkdf, hmac};
@@ -77,6 +78,12 @@ impl MasterKey {
         Ok(Sealer(LessSafeKey::new(key)))
     }
 
+    /// Returns what the keys for tenants' fingerprints and tokens come from.
+    #[must_use]
+    pub fn value_keys(&self) -> ValueKeys {
+        ValueKeys(hmac::Key::new(hmac::HMAC_SHA256, &*self.derive("dlp values")))
+    }
+
     /// Returns what authenticates the snapshot file.
     #[must_use]
     pub fn snapshot_authenticator(&self) -> Authenticator {
@@ -113,6 +120,34 @@ impl Pepper {
 impl fmt::Debug for Pepper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Pepper(..)")
+    }
+}
+
+/// Derives every tenant's key for the fingerprints and tokens of its values.
+///
+/// The keys follow from the master key and the tenant's id and are stored nowhere: every node has the same, and
+/// another master key gives other fingerprints and tokens.
+///
+/// ```
+/// use bulkhead_policy::crypto::MasterKey;
+/// use bulkhead_policy::ids::TenantId;
+/// let keys = MasterKey::parse(&"5a".repeat(32))?.value_keys();
+/// let _key = keys.of(TenantId::fresh(chrono::Utc::now()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct ValueKeys(hmac::Key);
+
+impl ValueKeys {
+    /// Returns a tenant's key.
+    #[must_use]
+    pub fn of(&self, tenant: TenantId) -> ValueKey {
+        ValueKey::new(hmac::sign(&self.0, tenant.to_string().as_bytes()).as_ref())
+    }
+}
+
+impl fmt::Debug for ValueKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ValueKeys(..)")
     }
 }
 

@@ -141,7 +141,7 @@ impl AllowDocument {
 }
 
 /// Detectors and rules.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DlpDocument {
     /// Detectors beside the built-in ones.
@@ -156,6 +156,9 @@ pub struct DlpDocument {
     /// What happens with what cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uninspectable: Option<Uninspectable>,
+    /// How much of an e-mail address this document's rules find in answers; absent: all of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email: Option<EmailHold>,
 }
 
 impl DlpDocument {
@@ -182,7 +185,7 @@ pub struct DetectorDocument {
 }
 
 /// What happens when a detector matches.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RuleDocument {
     /// Detector ids, categories as `pii.*`, or `*`.
@@ -191,6 +194,30 @@ pub struct RuleDocument {
     pub on: RuleDirection,
     /// What to do.
     pub action: RuleAction,
+    /// How to mask; only with `action: mask`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask: Option<MaskDocument>,
+    /// Of the detectors named, only those with at least this confidence, 0 to 1; absent: all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_confidence: Option<f32>,
+}
+
+/// How a value is masked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MaskDocument {
+    /// So many bytes at the end of the value stay: `[CREDIT_CARD]1111`.
+    pub keep_last: u8,
+}
+
+/// How e-mail addresses are found in answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EmailHold {
+    /// Whole: every word of a stream is held until it can no longer begin an address.
+    HoldWord,
+    /// From the `@` on: no word is held, and the local part passes.
+    MaskDomain,
 }
 
 /// Which texts a rule looks at.
@@ -213,6 +240,8 @@ pub enum RuleAction {
     Block,
     /// Puts a placeholder in place of the match.
     Mask,
+    /// Puts a token in place of the match, in requests; answers get the value back.
+    Tokenize,
     /// Lets it pass and records it.
     Alert,
 }

@@ -195,6 +195,10 @@ pub struct FindingRecord {
     /// What the rule said.
     #[serde(with = "action_text")]
     pub action: Action,
+    /// Equal for equal values of one detector and tenant, and of no use without the installation's master key;
+    /// `None` for values without an upper length.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<Box<str>>,
 }
 
 /// Bodies after masking.

@@ -182,6 +182,7 @@ impl Gateway {
             identity: &identity,
             request_id: &request_id,
             drop_usage_chunk: judged.asked_for_usage,
+            tokens: judged.tokens,
             charge: &mut charge,
             recorder,
         }

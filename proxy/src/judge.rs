@@ -11,7 +11,7 @@ use crate::rewrite;
 use bulkhead_dialect::json::{Document, Limits, splice};
 use bulkhead_dialect::request::{self, RequestHead, include_usage_edit, max_output_tokens_edit};
 use bulkhead_dialect::{Dialect, Endpoint, Operation};
-use bulkhead_dlp::{Action, RuleSet};
+use bulkhead_dlp::{Action, RuleSet, TextRules, TokenMap};
 use bulkhead_policy::compile::{TenantPolicy, Upstream};
 use bulkhead_policy::document::{Capture, Uninspectable, UpstreamDialect};
 use bulkhead_policy::ledger::BudgetUnit;
@@ -27,10 +27,12 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub(crate) struct Judged {
     pub(crate) head: RequestHead,
-    /// What goes upstream: the caller's body with everything masked, and what we ask for ourselves.
+    /// What goes upstream: the caller's body with every value masked or tokenized, and what we ask for ourselves.
     pub(crate) body: Bytes,
     /// The copy for the trace, if the policy keeps one: no found value stands in it.
     pub(crate) captured: Option<Bytes>,
+    /// The tokens in `body` and the values they stand for.
+    pub(crate) tokens: Arc<TokenMap>,
     /// The usage chunk was asked for by us and must not reach the caller.
     pub(crate) asked_for_usage: bool,
 }
@@ -106,18 +108,20 @@ fn inspect(
 ) -> Result<Verdict, Rejection> {
     let document = Document::parse(raw, &Limits::REQUEST).map_err(|error| Rejection::bad_json(&error))?;
     let head = request::read(endpoint, &document).map_err(Rejection::bad_request)?;
-    let inspected = whole::json(policy.request_rules(), raw, &document, Direction::Request, Some(clean));
+    let rules = TextRules::from(Arc::clone(policy.request_rules()));
+    let inspected = whole::json(&rules, raw, &document, Direction::Request, Some(clean));
     let (body, asked_for_usage) = match include_usage_edit(endpoint, &document) {
         Some(edit) => (with_edit(raw, &inspected, edit), !head.include_usage),
         None => (inspected.apply(raw), false),
     };
     let captured = (policy.capture() == Capture::Masked).then(|| inspected.for_trace(raw));
-    let Inspected { findings, blocked, .. } = inspected;
-    Ok(Verdict { judged: Judged { head, body, captured, asked_for_usage }, findings, blocked })
+    let Inspected { findings, blocked, tokens, .. } = inspected;
+    let judged = Judged { head, body, captured, tokens: Arc::new(tokens), asked_for_usage };
+    Ok(Verdict { judged, findings, blocked })
 }
 
 fn with_edit(raw: &[u8], inspected: &Inspected, edit: bulkhead_dialect::json::Splice<'static>) -> Bytes {
-    let mut edits = inspected.splices.clone();
+    let mut edits = inspected.splices.merged();
     edits.push(edit);
     edits.sort_by_key(|edit| edit.range.start);
     splice(raw, &edits).into()

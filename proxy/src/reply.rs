@@ -13,13 +13,13 @@ use crate::admit::Exchange;
 use crate::charge::Charge;
 use crate::config::Config;
 use crate::forward::Reply;
-use crate::inspect::stream::{Stop, StreamInspector, StreamOptions};
+use crate::inspect::stream::{Outgoing, Stop, StreamInspector, StreamOptions};
 use crate::judge;
 use crate::record::Recorder;
 use crate::rejection::Rejection;
 use crate::rewrite::response_head;
 use bulkhead_dialect::Usage;
-use bulkhead_dlp::Action;
+use bulkhead_dlp::{Action, TextRules, TokenMap};
 use bulkhead_policy::compile::TenantPolicy;
 use bulkhead_policy::document::Uninspectable;
 use bytes::{Bytes, BytesMut};
@@ -38,6 +38,8 @@ pub(crate) struct Relay<'a> {
     pub(crate) request_id: &'a str,
     /// Usage was asked for by us: its chunk is taken out again.
     pub(crate) drop_usage_chunk: bool,
+    /// The request's tokens, whose values the answer gets back.
+    pub(crate) tokens: Arc<TokenMap>,
     pub(crate) charge: &'a mut Charge,
     pub(crate) recorder: &'a mut Recorder,
 }
@@ -112,7 +114,12 @@ impl Relay<'_> {
             drop_usage_chunk: self.drop_usage_chunk,
             allow_uninspectable: self.policy().uninspectable() == Uninspectable::Allow,
         };
-        StreamInspector::new(self.exchange.endpoint, Arc::clone(self.policy().response_rules()), options)
+        StreamInspector::new(self.exchange.endpoint, self.text_rules(), options)
+    }
+
+    /// What is done to the answer's texts.
+    fn text_rules(&self) -> TextRules {
+        TextRules::from(Arc::clone(self.policy().response_rules())).restoring(Arc::clone(&self.tokens))
     }
 
     /// Takes over what the inspector learnt, and settles.
@@ -141,13 +148,21 @@ impl Relay<'_> {
 }
 
 /// Joins the pieces that leave together; one piece leaves without a copy.
-fn join(out: &mut Vec<Bytes>) -> Option<Bytes> {
+fn join(out: &mut Vec<Outgoing>) -> Option<Outgoing> {
     if out.len() <= 1 {
-        return out.pop().filter(|bytes| !bytes.is_empty());
+        return out.pop().filter(|piece| !piece.sent.is_empty());
     }
-    let mut joined = BytesMut::with_capacity(out.iter().map(Bytes::len).sum());
-    out.drain(..).for_each(|piece| joined.extend_from_slice(&piece));
-    (!joined.is_empty()).then(|| joined.freeze())
+    let kept = out.iter().any(|piece| piece.kept.is_some());
+    let kept = kept.then(|| concat(out.iter().map(|piece| piece.kept.as_ref().unwrap_or(&piece.sent))));
+    let sent = concat(out.iter().map(|piece| &piece.sent));
+    out.clear();
+    (!sent.is_empty()).then_some(Outgoing { sent, kept })
+}
+
+fn concat<'b>(pieces: impl Iterator<Item = &'b Bytes> + Clone) -> Bytes {
+    let mut joined = BytesMut::with_capacity(pieces.clone().map(Bytes::len).sum());
+    pieces.for_each(|piece| joined.extend_from_slice(piece));
+    joined.freeze()
 }
 
 fn stopped(stop: Stop, config: &Config) -> Rejection {

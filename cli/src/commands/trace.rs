@@ -176,13 +176,14 @@ fn describe(record: &TraceRecord) -> String {
     }
     for finding in &record.findings {
         text.push_str(&format!(
-            "  {} {} in the {} ({}), bytes {}..{}\n",
+            "  {} {} in the {} ({}), bytes {}..{}{}\n",
             finding.action,
             finding.detector,
             finding.direction.as_str(),
             printable(&finding.channel),
             finding.start,
-            finding.end
+            finding.end,
+            finding.fingerprint.as_deref().map(|value| format!(", value {value}")).unwrap_or_default()
         ));
     }
     if let Some(bodies) = &record.bodies {

@@ -44,6 +44,16 @@ pub(super) enum Near {
     Shape(Shape),
 }
 
+/// `EMAIL_ADDRESS` without its local part, whose last byte must be a letter, a digit or an underscore: a
+/// decorator such as `@app.route` is no address.
+pub(super) const EMAIL_DOMAIN: BuiltIn = BuiltIn {
+    id: "EMAIL_ADDRESS",
+    category: "pii",
+    confidence: 0.95,
+    pattern: r"\b@(?:[A-Za-z0-9][A-Za-z0-9-]{0,62}\.){1,8}[A-Za-z]{2,24}\b",
+    ..BuiltIn::DEFAULT
+};
+
 pub(super) const BUILT_IN: &[BuiltIn] = &[
     BuiltIn {
         id: "OPENAI_API_KEY",

@@ -8,7 +8,7 @@ use crate::{Action, Rule, RuleSet};
 
 fn found(id: &str, text: &str) -> Vec<String> {
     let detector = Arc::clone(catalogue().iter().find(|detector| detector.id().as_str() == id).expect(id));
-    let rules = RuleSet::new(vec![Rule { detector, action: Action::Mask }], Vec::new());
+    let rules = RuleSet::new(vec![Rule::new(detector, Action::Mask)], Vec::new());
     let scan = rules.scan(text.as_bytes());
     let value = |found: &crate::Match| {
         let range = usize::try_from(found.start).unwrap()..usize::try_from(found.end).unwrap();

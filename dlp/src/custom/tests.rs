@@ -19,7 +19,7 @@ fn terms(terms: &[&str], ignore_case: bool) -> Result<Detector, CompileError> {
 }
 
 fn masked(detector: Detector, text: &str) -> String {
-    let rules = RuleSet::new(vec![Rule { detector: Arc::new(detector), action: Action::Mask }], Vec::new());
+    let rules = RuleSet::new(vec![Rule::new(Arc::new(detector), Action::Mask)], Vec::new());
     let scan = rules.scan(text.as_bytes());
     assert_eq!(scan, rules.scan_every_byte(text.as_bytes()));
     String::from_utf8(crate::apply_edits(text.as_bytes(), &scan.edits)).unwrap()
@@ -145,7 +145,7 @@ proptest! {
 
 /// Scans with and without skipping and returns the number of matches.
 fn masked_bytes(detector: Detector, text: &[u8]) -> usize {
-    let rules = RuleSet::new(vec![Rule { detector: Arc::new(detector), action: Action::Mask }], Vec::new());
+    let rules = RuleSet::new(vec![Rule::new(Arc::new(detector), Action::Mask)], Vec::new());
     let scan = rules.scan(text);
     assert_eq!(scan, rules.scan_every_byte(text));
     scan.matches.len()

@@ -10,7 +10,7 @@
 use std::cmp::Reverse;
 use std::mem;
 
-use super::{Candidate, Engine, Head, Layer, Piece, Window, to_match};
+use super::{Candidate, Decided, Engine, Head, Layer, Piece, Window, to_match};
 use crate::action::Action;
 use crate::rules::RuleSet;
 
@@ -31,7 +31,7 @@ impl Engine {
         self.heads = heads;
         self.drop_allowed();
         if let Some(candidate) = self.blocking(rules)
-            && let Some(cause) = to_match(rules, candidate)
+            && let Some(cause) = to_match(rules, decide(rules, window, candidate))
         {
             // The candidate counts as held, so that nothing from its start on is released.
             self.pending.push(candidate);
@@ -39,7 +39,7 @@ impl Engine {
             return;
         }
         for layer in Layer::ALL {
-            self.resolve(rules, layer);
+            self.resolve(rules, window, layer);
         }
     }
 
@@ -49,7 +49,7 @@ impl Engine {
         }
         let candidate = Candidate { start: head.start, end: head.end, rule: head.rule };
         if head.open {
-            self.report(candidate);
+            self.report(Decided { candidate, fingerprint: None });
         } else if is_allowed(rules, window, candidate) {
             self.allowed.push(candidate);
         } else {
@@ -87,13 +87,13 @@ impl Engine {
             .iter()
             .filter(|head| head.end != 0 && blocks(head.rule) && is_open_ended(rules, head.rule))
             .map(|head| Candidate { start: head.start, end: head.end, rule: head.rule });
-        closed.chain(open_ended).min_by_key(rank)
+        closed.chain(open_ended).min_by_key(|candidate| rank(rules, candidate))
     }
 
-    fn resolve(&mut self, rules: &RuleSet, layer: Layer) {
+    fn resolve(&mut self, rules: &RuleSet, window: Window<'_>, layer: Layer) {
         loop {
             if let Some(winner) = self.winner(rules, layer) {
-                self.take(rules, layer, winner);
+                self.take(rules, window, layer, winner);
             } else if !self.open(rules, layer) {
                 return;
             }
@@ -103,19 +103,18 @@ impl Engine {
     /// The first candidate of a layer, if nothing can displace it any more.
     fn winner(&self, rules: &RuleSet, layer: Layer) -> Option<Candidate> {
         let in_layer = |rule| Layer::of(rules, rule) == Some(layer);
-        let first =
-            self.pending.iter().filter(|candidate| in_layer(candidate.rule)).min_by_key(|c| rank(c))?;
+        let candidates = self.pending.iter().filter(|candidate| in_layer(candidate.rule));
+        let first = candidates.min_by_key(|candidate| rank(rules, candidate))?;
         let certain =
             self.heads.iter().filter(|head| in_layer(head.rule)).all(|head| head.floor() > first.start);
         certain.then_some(*first)
     }
 
-    fn take(&mut self, rules: &RuleSet, layer: Layer, winner: Candidate) {
+    fn take(&mut self, rules: &RuleSet, window: Window<'_>, layer: Layer, winner: Candidate) {
         if winner.start >= self.taken_until(layer) {
-            self.report(winner);
+            self.report(decide(rules, window, winner));
             if layer == Layer::Mask {
-                let Candidate { start, end, rule } = winner;
-                self.edits.push(Piece { start, end, rule, continued: false, divisible: false });
+                self.edits.push(piece(rules, window, winner));
             }
             self.set_taken_until(layer, winner.end);
         }
@@ -130,8 +129,10 @@ impl Engine {
         let Some(head) = heads.next() else { return false };
         let rival_head = heads.next().is_some_and(|rival| rival.start == head.start);
         let own = Candidate { start: head.start, end: head.end, rule: head.rule };
-        let rival =
-            self.pending.iter().any(|candidate| in_layer(candidate.rule) && rank(candidate) < rank(&own));
+        let rival = self
+            .pending
+            .iter()
+            .any(|candidate| in_layer(candidate.rule) && rank(rules, candidate) < rank(rules, &own));
         if head.open
             || head.end == 0
             || !is_open_ended(rules, head.rule)
@@ -144,7 +145,7 @@ impl Engine {
         head.open = true;
         if layer == Layer::Mask {
             let Candidate { start, end, rule } = own;
-            self.edits.push(Piece { start, end, rule, continued: false, divisible: true });
+            self.edits.push(Piece { start, end, rule, token: None, continued: false, divisible: true });
         }
         self.set_taken_until(layer, own.end);
         self.drop_overlapped(rules, layer);
@@ -162,7 +163,14 @@ impl Engine {
         if layer == Layer::Mask {
             match self.edits.last_mut() {
                 Some(last) if last.divisible && last.end == from => last.end = end,
-                _ => self.edits.push(Piece { start: from, end, rule, continued: true, divisible: true }),
+                _ => self.edits.push(Piece {
+                    start: from,
+                    end,
+                    rule,
+                    token: None,
+                    continued: true,
+                    divisible: true,
+                }),
             }
         }
         self.set_taken_until(layer, end);
@@ -180,10 +188,10 @@ impl Engine {
         self.heads.retain(|head| head.open || !lost(head.start, head.rule) || !droppable(head.rule));
     }
 
-    fn report(&mut self, candidate: Candidate) {
-        let order = |other: &Candidate| (other.start, other.rule) < (candidate.start, candidate.rule);
-        let index = self.matches.partition_point(order);
-        self.matches.insert(index, candidate);
+    fn report(&mut self, found: Decided) {
+        let order = |found: &Decided| (found.candidate.start, found.candidate.rule);
+        let index = self.matches.partition_point(|other| order(other) < order(&found));
+        self.matches.insert(index, found);
     }
 
     fn taken_until(&self, layer: Layer) -> u64 {
@@ -203,9 +211,50 @@ impl Engine {
     }
 }
 
-/// By start, then longer first, then detector priority. Within a layer all actions are equal.
-fn rank(candidate: &Candidate) -> (u64, Reverse<u64>, u32) {
-    (candidate.start, Reverse(candidate.end), candidate.rule)
+/// By start, then longer first, then stricter first, then detector priority.
+fn rank(rules: &RuleSet, candidate: &Candidate) -> (u64, Reverse<u64>, Reverse<Option<Action>>, u32) {
+    let action = rules.rule(candidate.rule).map(|rule| rule.action);
+    (candidate.start, Reverse(candidate.end), Reverse(action), candidate.rule)
+}
+
+fn decide(rules: &RuleSet, window: Window<'_>, candidate: Candidate) -> Decided {
+    // How much of an open-ended match there is yet depends on its neighbours: equal values would look different.
+    let text = window.get(candidate.start, candidate.end).filter(|_| !is_open_ended(rules, candidate.rule));
+    let fingerprint = rules.rule(candidate.rule).zip(rules.value_key()).zip(text);
+    let fingerprint = fingerprint.map(|((rule, key), value)| key.fingerprint(rule.detector.id(), value));
+    Decided { candidate, fingerprint }
+}
+
+/// What takes the place of a match whose end is known.
+fn piece(rules: &RuleSet, window: Window<'_>, winner: Candidate) -> Piece {
+    let Candidate { start, end, rule } = winner;
+    let mut piece = Piece { start, end, rule, token: None, continued: false, divisible: false };
+    // Text of a candidate is always in the window; were it not, the match is masked whole.
+    let (Some(text), Some(rule)) = (window.get(start, end), rules.rule(rule)) else { return piece };
+    match rule.action {
+        // What has no upper length may have begun to leave before its end is known.
+        Action::Tokenize if rule.detector.is_open_ended() => {}
+        Action::Tokenize => {
+            piece.token = rules.value_key().map(|key| key.token_hash(rule.detector.id(), text));
+        }
+        _ => piece.end -= kept_tail(text, rule.keep_last) as u64,
+    }
+    piece
+}
+
+/// How many bytes of a match stay: up to `keep_last`, whole characters and nothing of an escape.
+fn kept_tail(text: &[u8], keep_last: u8) -> usize {
+    if keep_last == 0 {
+        return 0;
+    }
+    let from = text.len().saturating_sub(usize::from(keep_last));
+    let near = text.get(from.saturating_sub(1)..).unwrap_or_default();
+    // What a backslash escapes must not stay without it.
+    let escaped =
+        near.iter().rposition(|&byte| byte == b'\\').map_or(0, |at| from.saturating_sub(1) + at + 2);
+    let tail = text.get(from.max(escaped)..).unwrap_or_default();
+    let broken = tail.iter().take_while(|&&byte| byte & 0xc0 == 0x80).count();
+    tail.len() - broken
 }
 
 fn is_open_ended(rules: &RuleSet, rule: u32) -> bool {

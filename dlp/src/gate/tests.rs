@@ -8,7 +8,7 @@ use crate::{Action, Rule, catalogue};
 
 fn gate(selector: &str) -> RuleGate {
     let detectors = catalogue().select(selector).into_iter().map(Arc::clone);
-    let rules: Vec<Rule> = detectors.map(|detector| Rule { detector, action: Action::Mask }).collect();
+    let rules: Vec<Rule> = detectors.map(|detector| Rule::new(detector, Action::Mask)).collect();
     RuleGate::new(&rules)
 }
 
@@ -72,7 +72,7 @@ fn texts_beyond_the_number_of_buckets_share_them() {
         pattern: crate::CustomPattern::Terms { terms: terms.clone(), ignore_case: false },
     };
     let detector = Arc::new(crate::Detector::custom(&spec, &crate::CompileLimits::default()).unwrap());
-    let gate = RuleGate::new(&[Rule { detector, action: Action::Mask }]);
+    let gate = RuleGate::new(&[Rule::new(detector, Action::Mask)]);
     assert!(!gate.is_closed_to_skipping());
     for term in terms {
         assert_eq!(gate.next(format!("  {term}").as_bytes(), 0).map(|stop| stop.window), Some(2), "{term}");

@@ -13,7 +13,7 @@ use regex_automata::{Anchored, Input, MatchKind};
 
 use crate::catalogue::patterns;
 use crate::gate::Gate;
-use crate::{Action, Match, Rule, RuleSet};
+use crate::{Action, Match, Rule, RuleSet, Token};
 
 /// What the definition says about one text.
 pub(super) struct Judgement {
@@ -63,7 +63,7 @@ pub(super) fn judge(rules: &RuleSet, text: &[u8]) -> Judgement {
         .flat_map(|(priority, rule)| candidates(rules, rule, priority, text))
         .collect();
     let of = |action| candidates.iter().filter(|found| found.action == action).cloned().collect::<Vec<_>>();
-    let masked = greedy(of(Action::Mask));
+    let masked = greedy([of(Action::Mask), of(Action::Tokenize)].concat());
     let mut output = Vec::new();
     let mut from = 0;
     for found in &masked {
@@ -77,10 +77,11 @@ pub(super) fn judge(rules: &RuleSet, text: &[u8]) -> Judgement {
     Judgement { blocks: !blocking.is_empty(), output, taken, blocking }
 }
 
-/// By start, then longer, then priority; each if it overlaps none before it.
+/// By start, then longer, then stricter, then priority; each if it overlaps none before it.
 fn greedy(mut candidates: Vec<Found>) -> Vec<Found> {
     candidates.sort_by(|left, right| {
-        left.start.cmp(&right.start).then(right.end.cmp(&left.end)).then(left.priority.cmp(&right.priority))
+        let places = left.start.cmp(&right.start).then(right.end.cmp(&left.end));
+        places.then(right.action.cmp(&left.action)).then(left.priority.cmp(&right.priority))
     });
     let mut taken: Vec<Found> = Vec::new();
     for candidate in candidates {
@@ -99,7 +100,7 @@ fn candidates(rules: &RuleSet, rule: &Rule, priority: usize, text: &[u8]) -> Vec
         priority,
         action: rule.action,
         id: rule.detector.id().to_string(),
-        placeholder: format!("[{}]", rule.detector.label()),
+        placeholder: replacement(rules, rule, &text[start..end]),
     };
     let longest: Vec<(usize, usize)> =
         (0..text.len()).filter_map(|start| Some((start, longest(rule, text, start)?))).collect();
@@ -111,6 +112,17 @@ fn candidates(rules: &RuleSet, rule: &Rule, priority: usize, text: &[u8]) -> Vec
         .collect();
     let inside = |span: (usize, usize)| allowed.iter().any(|outer| outer.0 <= span.0 && span.1 <= outer.1);
     longest.into_iter().filter(|&span| !inside(span)).map(found).collect()
+}
+
+/// What takes a value's place; whatever has no upper length is masked also where a rule says tokenize.
+fn replacement(rules: &RuleSet, rule: &Rule, value: &[u8]) -> String {
+    let detector = &rule.detector;
+    match (rule.action, rules.value_key()) {
+        (Action::Tokenize, Some(key)) if detector.max_len().is_some() => {
+            Token::new(detector.placeholder(), key.token_hash(detector.id(), value)).as_str().to_owned()
+        }
+        _ => format!("[{}]", detector.label()),
+    }
 }
 
 /// The longest end of a valid match at exactly this start.

@@ -14,8 +14,7 @@ fn custom(id: &str, regex: &str) -> Arc<Detector> {
 }
 
 fn rule_set(rules: &[(&Arc<Detector>, Action)], allow_values: &[&str]) -> RuleSet {
-    let rules =
-        rules.iter().map(|(detector, action)| Rule { detector: Arc::clone(detector), action: *action });
+    let rules = rules.iter().map(|(detector, action)| Rule::new(Arc::clone(detector), *action));
     RuleSet::new(rules.collect(), allow_values.iter().map(ToString::to_string).collect())
 }
 
@@ -223,4 +222,119 @@ fn a_fixed_text_is_found_behind_an_escape_and_from_its_letter_on() {
     for (text, expected) in cases {
         assert_eq!(masked_both_ways(&rules, text), expected, "{text}");
     }
+}
+
+#[test]
+fn of_a_mask_the_last_bytes_may_stay() {
+    let card = built_in("CREDIT_CARD");
+    let name = custom("NAME", r#"name: (?:[A-Za-z0-9\\"]|é){4,16}"#);
+    assert_eq!((card.keep_last_max(), name.keep_last_max()), (5, 4));
+    assert_eq!(built_in("PRIVATE_KEY_PEM").keep_last_max(), 0);
+    for (keep_last, text, expected) in [
+        (
+            4,
+            "pay with 4111 1111 1111 1111, or 4111111111111111",
+            "pay with [CREDIT_CARD]1111, or [CREDIT_CARD]1111",
+        ),
+        (5, "4111 1111 1111 1111", "[CREDIT_CARD] 1111"),
+        (200, "4111 1111 1111 1111", "[CREDIT_CARD] 1111"),
+        (4, "name: abcdef", "[NAME]cdef"),
+        (4, "name: abéé", "[NAME]éé"),
+        (3, "name: abéé", "[NAME]é"),
+        (1, "name: abéé", "[NAME]"),
+        (4, r#"name: abc\"de"#, "[NAME]de"),
+        (2, r#"name: abcd\""#, "[NAME]"),
+        (1, r#"name: abcd\""#, "[NAME]"),
+    ] {
+        let rules = [&card, &name]
+            .map(|detector| Rule::new(Arc::clone(detector), Action::Mask).keeping_last(keep_last));
+        let rules = Arc::new(RuleSet::new(rules.into(), Vec::new()));
+        assert_eq!(masked(&rules, text), expected, "{keep_last}");
+        for cut in 0..=text.len() {
+            let (mut scanner, mut edits) = (rules.scanner(), Vec::new());
+            for part in [&text.as_bytes()[..cut], &text.as_bytes()[cut..]] {
+                scanner.push(part);
+                scanner.take_edits(&mut edits);
+            }
+            scanner.finish();
+            scanner.take_edits(&mut edits);
+            assert_eq!(apply_edits(text.as_bytes(), &edits), expected.as_bytes(), "{text} cut at {cut}");
+        }
+    }
+}
+
+#[test]
+fn an_address_may_be_masked_from_its_at_sign_on() {
+    let rules = vec![Rule::new(Arc::clone(catalogue().email_domain()), Action::Mask)];
+    let rules = Arc::new(RuleSet::new(rules, Vec::new()));
+    for (text, expected) in [
+        ("to jane.doe@mail.acme.example, or", "to jane.doe[EMAIL_ADDRESS], or"),
+        ("a@b.example@c.example", "a[EMAIL_ADDRESS][EMAIL_ADDRESS]"),
+        ("@app.route and @acme.example", "@app.route and @acme.example"),
+        ("jane@localhost", "jane@localhost"),
+    ] {
+        assert_eq!(masked(&rules, text), expected);
+        for cut in 0..=text.len() {
+            let (mut scanner, mut edits) = (rules.scanner(), Vec::new());
+            scanner.push(&text.as_bytes()[..cut]);
+            // Nothing but what begins with an '@' is ever held.
+            let held = text[usize::try_from(scanner.released()).unwrap()..cut].to_owned();
+            assert!(held.is_empty() || held.starts_with('@'), "{held}");
+            scanner.push(&text.as_bytes()[cut..]);
+            scanner.finish();
+            scanner.take_edits(&mut edits);
+            assert_eq!(apply_edits(text.as_bytes(), &edits), expected.as_bytes(), "{text} cut at {cut}");
+        }
+    }
+}
+
+#[test]
+fn of_two_masks_for_one_detector_the_one_that_keeps_less_wins() {
+    let rule = |keep_last| Rule::new(built_in("US_SSN"), Action::Mask).keeping_last(keep_last);
+    for kept in [[4, 2], [2, 4]] {
+        assert_eq!(
+            masked(&RuleSet::new(kept.map(rule).into(), Vec::new()), "SSN 078-05-1120"),
+            "SSN [US_SSN]20"
+        );
+    }
+}
+
+#[test]
+fn a_mask_wins_over_a_token_for_the_same_bytes() {
+    let (a, b) = (custom("A", "secret"), custom("B", "secret"));
+    for (first, second, expected) in
+        [(Action::Tokenize, Action::Mask, "[B]"), (Action::Mask, Action::Tokenize, "[A]")]
+    {
+        let rules = rule_set(&[(&a, first), (&b, second)], &[]).with_value_key(ValueKey::new(b"key"));
+        assert_eq!(masked(&rules, "secret"), expected);
+    }
+}
+
+#[test]
+fn tokens_and_fingerprints_depend_on_key_detector_and_value() {
+    let email = built_in("EMAIL_ADDRESS");
+    let of =
+        |key: &str, action| rule_set(&[(&email, action)], &[]).with_value_key(ValueKey::new(key.as_bytes()));
+    let (one, two) = (of("one", Action::Tokenize), of("two", Action::Tokenize));
+    let token = masked(&one, "jane@example.com");
+    assert_eq!(token, masked(&one, "jane@example.com"));
+    assert_ne!(token, masked(&one, "joan@example.com"));
+    assert_ne!(token, masked(&two, "jane@example.com"));
+    let hash = token.strip_prefix("[EMAIL_ADDRESS_").and_then(|rest| rest.strip_suffix(']')).unwrap();
+    assert!(
+        hash.len() == 10 && hash.bytes().all(|byte| b"0123456789ABCDEFGHJKMNPQRSTVWXYZ".contains(&byte)),
+        "{hash}"
+    );
+    let fingerprint =
+        |rules: &RuleSet, text: &str| rules.scan(text.as_bytes()).matches[0].fingerprint.unwrap().to_string();
+    let known = fingerprint(&one, "jane@example.com");
+    assert_eq!(known.len(), 24);
+    for action in [Action::Alert, Action::Mask, Action::Block] {
+        assert_eq!(fingerprint(&of("one", action), "it is jane@example.com"), known, "{action}");
+    }
+    assert_ne!(fingerprint(&one, "joan@example.com"), known);
+    assert_ne!(fingerprint(&two, "jane@example.com"), known);
+    let without_key = rule_set(&[(&email, Action::Tokenize)], &[]);
+    assert_eq!(masked(&without_key, "jane@example.com"), "[EMAIL_ADDRESS]");
+    assert_eq!(without_key.scan(b"jane@example.com").matches[0].fingerprint, None);
 }

@@ -1,18 +1,18 @@
 //! What is held, for how long, and in how much memory.
 
 use super::*;
-use crate::{Action, HEADS_MAX, HOLD_LIMIT, Rule, catalogue};
+use crate::{Action, HEADS_MAX, HOLD_LIMIT, Replacement, Rule, catalogue};
 
 fn scanner(selectors: &[&str], action: Action) -> StreamScanner {
     let detectors = selectors.iter().flat_map(|selector| catalogue().select(selector));
-    let rules = detectors.map(|detector| Rule { detector: Arc::clone(detector), action }).collect();
+    let rules = detectors.map(|detector| Rule::new(Arc::clone(detector), action)).collect();
     Arc::new(RuleSet::new(rules, Vec::new())).scanner()
 }
 
 fn edits(scanner: &mut StreamScanner) -> Vec<(u64, u64, String)> {
     let mut edits = Vec::new();
     scanner.take_edits(&mut edits);
-    let text = |edit: &Edit| edit.replacement.as_ref().map(ToString::to_string).unwrap_or_default();
+    let text = |edit: &Edit| edit.replacement.as_ref().map_or("", Replacement::as_str).to_owned();
     edits.iter().map(|edit| (edit.start, edit.end, text(edit))).collect()
 }
 
@@ -74,9 +74,8 @@ fn a_key_block_of_any_length_is_masked_in_constant_memory() {
 
 #[test]
 fn a_block_rule_looks_inside_a_masked_key_block() {
-    let block =
-        Rule { detector: Arc::clone(catalogue().select("AWS_ACCESS_KEY_ID")[0]), action: Action::Block };
-    let mask = Rule { detector: Arc::clone(catalogue().select("PRIVATE_KEY_PEM")[0]), action: Action::Mask };
+    let block = Rule::new(Arc::clone(catalogue().select("AWS_ACCESS_KEY_ID")[0]), Action::Block);
+    let mask = Rule::new(Arc::clone(catalogue().select("PRIVATE_KEY_PEM")[0]), Action::Mask);
     let mut scanner = Arc::new(RuleSet::new(vec![block, mask], Vec::new())).scanner();
     scanner.push(b"-----BEGIN PRIVATE KEY-----\nMIIE\nAKIAIOSFODNN7EXAMPLE\nMIIE");
     assert_eq!(scanner.blocked().map(|blocked| blocked.detector.id().as_str()), Some("AWS_ACCESS_KEY_ID"));

@@ -3,12 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use bulkhead_dlp::{
-    Action, CompileLimits, CustomDetector, CustomPattern, Detector, Rule, RuleSet, catalogue,
-};
+use bulkhead_dlp::{CompileLimits, CustomDetector, CustomPattern, Detector, Rule, RuleSet};
 
-use super::{CompileError, CompileInput, Layer, Layers, refuse};
-use crate::document::{DetectorDocument, DocumentError, RuleAction, RuleDirection};
+use super::{CompileError, CompileInput, Layer, Layers, refuse, rules};
+use crate::document::{DetectorDocument, DocumentError, RuleDirection};
 use crate::trace::Direction;
 
 /// What the platform's own detectors are called, so that they cannot clash with a tenant's.
@@ -57,7 +55,7 @@ pub(super) struct Rules {
 
 pub(super) fn compile(layers: &Layers<'_>, input: &CompileInput<'_>) -> Result<Rules, CompileError> {
     let mut own: Vec<Arc<Detector>> = Vec::new();
-    let mut rules: Vec<(Layer, RuleDirection, Rule)> = Vec::new();
+    let mut placed: Vec<(Layer, RuleDirection, Rule)> = Vec::new();
     for (layer, document) in &layers.0 {
         for (index, detector) in document.dlp.detectors.iter().enumerate() {
             let path = format!("dlp.detectors[{index}]");
@@ -65,28 +63,21 @@ pub(super) fn compile(layers: &Layers<'_>, input: &CompileInput<'_>) -> Result<R
             own.push(compiled.map_err(|error| refuse(*layer, error))?);
         }
         for (index, rule) in document.dlp.rules.iter().enumerate() {
-            for (position, selector) in rule.detect.iter().enumerate() {
-                let detectors = select(selector, &own);
-                if detectors.is_empty() {
-                    let path = format!("dlp.rules[{index}].detect[{position}]");
-                    let expected = "a detector, a category such as pii.*, or *";
-                    return Err(refuse(
-                        *layer,
-                        DocumentError::found(path, format!("{selector:?}"), expected),
-                    ));
-                }
-                let action = action(rule.action);
-                rules.extend(
-                    detectors.into_iter().map(|detector| (*layer, rule.on, Rule { detector, action })),
-                );
-            }
+            let path = format!("dlp.rules[{index}]");
+            let compiled = rules::compile(&path, rule, document.dlp.email, &own);
+            let compiled = compiled.map_err(|error| refuse(*layer, error))?;
+            placed.extend(compiled.into_iter().map(|(on, rule)| (*layer, on, rule)));
         }
     }
-    let allow_values = allow_values(layers, &rules);
+    let allow_values = allow_values(layers, &placed);
     let set = |direction| {
         let applies = |on: &RuleDirection| applies(*on, direction);
-        let rules = rules.iter().filter(|(_, on, _)| applies(on)).map(|(_, _, rule)| rule.clone());
-        Arc::new(RuleSet::new(rules.collect(), allow_values.clone()))
+        let rules = placed.iter().filter(|(_, on, _)| applies(on)).map(|(_, _, rule)| rule.clone());
+        let rules = RuleSet::new(rules.collect(), allow_values.clone());
+        Arc::new(match input.value_key {
+            Some(key) => rules.with_value_key(key.clone()),
+            None => rules,
+        })
     };
     Ok(Rules { request: set(Direction::Request), response: set(Direction::Response) })
 }
@@ -120,16 +111,6 @@ fn compile_detector(
     input.detectors.get(document, &input.options.detector).map_err(|reason| DocumentError::new(path, &reason))
 }
 
-/// Finds the detectors that a selector names, among the built-in ones and `own`.
-fn select(selector: &str, own: &[Arc<Detector>]) -> Vec<Arc<Detector>> {
-    let category = selector.strip_suffix(".*").unwrap_or(selector);
-    let is_named = |detector: &&Arc<Detector>| {
-        selector == "*" || detector.id().as_str() == selector || detector.category() == category
-    };
-    let built_in = catalogue().select(selector).into_iter();
-    built_in.chain(own.iter().filter(is_named)).map(Arc::clone).collect()
-}
-
 /// Returns the values that rules leave alone.
 ///
 /// The platform's and the tenant's count; where an agent states its own list, only what is on both. A value
@@ -156,12 +137,4 @@ fn applies(on: RuleDirection, direction: Direction) -> bool {
             | (RuleDirection::Request, Direction::Request)
             | (RuleDirection::Response, Direction::Response)
     )
-}
-
-fn action(action: RuleAction) -> Action {
-    match action {
-        RuleAction::Block => Action::Block,
-        RuleAction::Mask => Action::Mask,
-        RuleAction::Alert => Action::Alert,
-    }
 }

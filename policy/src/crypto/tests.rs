@@ -27,6 +27,21 @@ fn other_texts_are_refused_without_being_shown() {
 }
 
 #[test]
+fn a_tenants_values_have_a_key_that_follows_from_its_id() {
+    let [one, two] = [1, 2].map(|id| TenantId::from_uuid(uuid::Uuid::from_u128(id)));
+    let fingerprint = |master: &str, tenant| {
+        let key = MasterKey::parse(&master.repeat(32)).unwrap().value_keys().of(tenant);
+        let detector = bulkhead_dlp::catalogue().select("US_SSN").remove(0).clone();
+        let rules = vec![bulkhead_dlp::Rule::new(detector, bulkhead_dlp::Action::Alert)];
+        let rules = bulkhead_dlp::RuleSet::new(rules, Vec::new()).with_value_key(key);
+        rules.scan(b"SSN 078-05-1120").matches[0].fingerprint.unwrap()
+    };
+    assert_eq!(fingerprint("5a", one), fingerprint("5a", one));
+    assert_ne!(fingerprint("5a", one), fingerprint("5a", two));
+    assert_ne!(fingerprint("5a", one), fingerprint("5b", one));
+}
+
+#[test]
 fn purposes_and_masters_have_different_keys() {
     let master = MasterKey::parse(&"5a".repeat(32)).unwrap();
     let other = MasterKey::parse(&"5b".repeat(32)).unwrap();

@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 
 use super::{
     AllowDocument, BudgetDocument, CheckOptions, Decimal, DetectorDocument, DlpDocument, DocumentError,
-    Limit, OPERATIONS, PolicyDocument, PriceDocument, UnknownPrice,
+    Limit, OPERATIONS, PolicyDocument, PriceDocument, RuleAction, RuleDirection, RuleDocument, UnknownPrice,
 };
 use crate::address::BaseUrl;
 use crate::compile::ModelPattern;
@@ -21,6 +21,8 @@ const LIST_MAX: usize = 256;
 /// Each may take [`bulkhead_dlp::CompileLimits::automaton_bytes_max`] of memory.
 const DETECTORS_MAX: usize = 50;
 const RULES_MAX: usize = 256;
+/// The most that [`bulkhead_dlp::Detector::keep_last_max`] gives.
+const KEEP_LAST_MAX: u8 = 8;
 const ALLOW_VALUES_MAX: usize = 1_000;
 const ALLOW_VALUE_BYTES_MAX: usize = 1_024;
 const BUDGETS_MAX: usize = 32;
@@ -123,7 +125,7 @@ fn check_dlp(dlp: &DlpDocument) -> Checked {
     }
     check_count("dlp.rules", dlp.rules.len(), RULES_MAX)?;
     for (index, rule) in dlp.rules.iter().enumerate() {
-        check_list(&format!("dlp.rules[{index}].detect"), rule.detect.len(), LIST_MAX)?;
+        check_rule(&format!("dlp.rules[{index}]"), rule)?;
     }
     let values = dlp.allow_values.as_deref().unwrap_or_default();
     check_count("dlp.allow_values", values.len(), ALLOW_VALUES_MAX)?;
@@ -133,6 +135,26 @@ fn check_dlp(dlp: &DlpDocument) -> Checked {
             let expected = format!("1 to {ALLOW_VALUE_BYTES_MAX}");
             Err(DocumentError::found(format!("dlp.allow_values[{index}]"), found, expected))
         }
+        None => Ok(()),
+    }
+}
+
+/// Whether a mask's length fits the detectors is judged when they are known.
+fn check_rule(path: &str, rule: &RuleDocument) -> Checked {
+    check_list(&format!("{path}.detect"), rule.detect.len(), LIST_MAX)?;
+    if rule.action == RuleAction::Tokenize && rule.on != RuleDirection::Request {
+        let message = "tokenize protects requests; write on: request, and use mask for answers";
+        return Err(DocumentError::new(format!("{path}.on"), message));
+    }
+    if rule.mask.is_some() && rule.action != RuleAction::Mask {
+        return Err(DocumentError::new(format!("{path}.mask"), "mask goes with action: mask"));
+    }
+    if let Some(mask) = rule.mask.filter(|mask| mask.keep_last > KEEP_LAST_MAX) {
+        let expected = format!("at most {KEEP_LAST_MAX}");
+        return Err(DocumentError::found(format!("{path}.mask.keep_last"), mask.keep_last, expected));
+    }
+    match rule.min_confidence.filter(|confidence| !(0.0..=1.0).contains(confidence)) {
+        Some(found) => Err(DocumentError::found(format!("{path}.min_confidence"), found, "0 to 1")),
         None => Ok(()),
     }
 }

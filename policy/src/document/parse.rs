@@ -99,10 +99,7 @@ fn bounded(text: &str, characters_max: usize) -> String {
 fn without_secrets(message: &str) -> String {
     static SECRETS: LazyLock<RuleSet> = LazyLock::new(|| {
         let detectors = catalogue().select("secret.*").into_iter();
-        RuleSet::new(
-            detectors.map(|detector| Rule { detector: detector.clone(), action: Action::Mask }).collect(),
-            vec![],
-        )
+        RuleSet::new(detectors.map(|detector| Rule::new(detector.clone(), Action::Mask)).collect(), vec![])
     });
     let scan = SECRETS.scan(message.as_bytes());
     let masked = apply_edits(message.as_bytes(), &scan.edits);

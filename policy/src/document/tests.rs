@@ -72,9 +72,30 @@ const WRONG: &[(&str, &str, &[&str])] = &[
     ("capture: all", "capture", &["none or masked"]),
     (
         "dlp: { rules: [{ detect: [X], on: both, action: tokenize }] }",
-        "dlp.rules[0].action",
-        &["tokenize is not available", "block, mask or alert"],
+        "dlp.rules[0].on",
+        &["tokenize protects requests", "use mask for answers"],
     ),
+    (
+        "dlp: { rules: [{ detect: [X], on: both, action: hide }] }",
+        "dlp.rules[0].action",
+        &["block, mask, tokenize or alert"],
+    ),
+    (
+        "dlp: { rules: [{ detect: [X], on: both, action: alert, mask: { keep_last: 2 } }] }",
+        "dlp.rules[0].mask",
+        &["action: mask"],
+    ),
+    (
+        "dlp: { rules: [{ detect: [X], on: both, action: mask, mask: { keep_last: 9 } }] }",
+        "dlp.rules[0].mask.keep_last",
+        &["found 9", "at most 8"],
+    ),
+    (
+        "dlp: { rules: [{ detect: [X], on: both, action: mask, min_confidence: 1.5 }] }",
+        "dlp.rules[0].min_confidence",
+        &["found 1.5", "0 to 1"],
+    ),
+    ("dlp: { email: mask-all }", "dlp.email", &["hold-word", "mask-domain"]),
     ("dlp: { rules: [{ detect: [X], on: up, action: mask }] }", "dlp.rules[0].on", &["request"]),
     ("dlp: { rules: [{ detect: [], on: both, action: mask }] }", "dlp.rules[0].detect", &["at least one"]),
     (

@@ -90,8 +90,8 @@ impl TryFrom<String> for RuleAction {
             "block" => Ok(Self::Block),
             "mask" => Ok(Self::Mask),
             "alert" => Ok(Self::Alert),
-            "tokenize" => Err("action tokenize is not available; expected block, mask or alert".to_owned()),
-            _ => Err(format!("unknown action {text:?}; expected block, mask or alert")),
+            "tokenize" => Ok(Self::Tokenize),
+            _ => Err(format!("unknown action {text:?}; expected block, mask, tokenize or alert")),
         }
     }
 }

@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
+use bulkhead_dlp::ValueKey;
 use chrono::{DateTime, Utc};
 
 use super::{Key, KeyContext, Platform, Policies, Refusal, Snapshot, Tenant};
 use crate::compile::{
     AllowList, CompileInput, CompileOptions, Credential, DetectorCache, Layer, Limits, TenantPolicy, compile,
 };
-use crate::crypto::{CryptoError, MasterKey, Pepper, Sealer, credential_aad};
+use crate::crypto::{CryptoError, MasterKey, Pepper, Sealer, ValueKeys, credential_aad};
 use crate::document::{CheckOptions, PolicyDocument};
 use crate::ids::{AgentId, KeyId, Revision, TenantId};
 use crate::ledger::{BudgetScope, LedgerBook, LedgerKey, Subject};
@@ -39,6 +40,7 @@ use crate::raw::{RawAgent, RawKey, RawPolicy, RawSnapshot, RawTenant};
 pub struct Builder {
     pepper: Arc<Pepper>,
     sealer: Sealer,
+    value_keys: ValueKeys,
     ledgers: Arc<LedgerBook>,
     options: CompileOptions,
     detectors: DetectorCache,
@@ -85,6 +87,7 @@ impl Builder {
         Ok(Self {
             pepper: Arc::new(master.pepper()),
             sealer: master.credential_sealer()?,
+            value_keys: master.value_keys(),
             ledgers,
             options,
             detectors: DetectorCache::default(),
@@ -193,7 +196,7 @@ impl Builder {
     fn platform_document(&self, raw: &RawPolicy) -> Result<PolicyDocument, String> {
         let document = self.parse(raw)?;
         // Compiled alone it shows its own mistakes, which would otherwise be every tenant's.
-        self.compile(raw.revision, &[(Layer::Platform, &document)], &HashMap::new())?;
+        self.compile(raw.revision, &[(Layer::Platform, &document)], &HashMap::new(), None)?;
         Ok(document)
     }
 
@@ -207,6 +210,7 @@ impl Builder {
         revision: Revision,
         layers: &[(Layer, &PolicyDocument)],
         credentials: &HashMap<String, Credential>,
+        value_key: Option<&ValueKey>,
     ) -> Result<Arc<TenantPolicy>, String> {
         let input = CompileInput {
             revision,
@@ -214,6 +218,7 @@ impl Builder {
             credentials,
             options: &self.options,
             detectors: &self.detectors,
+            value_key,
         };
         compile(&input).map(Arc::new).map_err(|error| error.to_string())
     }
@@ -259,13 +264,15 @@ impl Builder {
         let own = raw.policy.as_ref().map(|policy| self.parse(policy)).transpose()?.unwrap_or_default();
         let mut layers: Vec<(Layer, &PolicyDocument)> = vec![(Layer::Tenant, &own)];
         layers.extend(floor.platform.as_ref().map(|platform| (Layer::Platform, &platform.document)));
-        let tenant = self.compile(raw.revision, &layers, &credentials)?;
+        let value_key = self.value_keys.of(raw.id);
+        let tenant = self.compile(raw.revision, &layers, &credentials, Some(&value_key))?;
         let mut agents = HashMap::with_capacity(raw.agent_policies.len());
         for (agent, policy) in &raw.agent_policies {
             let in_agent = |reason| format!("agent {agent}: {reason}");
             let document = self.parse(policy).map_err(in_agent)?;
             let layers = [layers.as_slice(), &[(Layer::Agent, &document)]].concat();
-            agents.insert(*agent, self.compile(raw.revision, &layers, &credentials).map_err(in_agent)?);
+            let policy = self.compile(raw.revision, &layers, &credentials, Some(&value_key));
+            agents.insert(*agent, policy.map_err(in_agent)?);
         }
         Ok(Arc::new(Policies { tenant, agents }))
     }

@@ -42,6 +42,7 @@ fn records_survive_the_spool() {
             start: 3,
             end: 9,
             action: Action::Mask,
+            fingerprint: Some("0123456789abcdef01234567".into()),
         }],
         findings_total: 1,
         uninspected: false,

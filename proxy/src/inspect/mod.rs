@@ -45,6 +45,7 @@ impl Findings {
                 start: at.0,
                 end: at.1,
                 action: found.action,
+                fingerprint: found.fingerprint.map(|fingerprint| fingerprint.to_string().into()),
             });
         }
     }

@@ -12,13 +12,13 @@ mod repeats;
 mod texts;
 
 use super::Findings;
-use super::whole::{Form, Inspected, inspect_string};
+use super::whole::{Form, Inspected, Splices, inspect_string};
 use bulkhead_dialect::error::ErrorInfo;
 use bulkhead_dialect::json::{Document, Limits, Splice};
 use bulkhead_dialect::sse::{Decoder, Frame};
 use bulkhead_dialect::stream::{Closes, StreamEvent, StreamReader, TextSpan};
 use bulkhead_dialect::{Endpoint, Operation, Usage};
-use bulkhead_dlp::{Action, Edit, Match, RuleSet};
+use bulkhead_dlp::{Action, Edit, Match, TextRules};
 use bulkhead_policy::trace::Direction;
 use bytes::Bytes;
 use repeats::Repeats;
@@ -26,7 +26,6 @@ use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
-use std::sync::Arc;
 use texts::{EndedText, Part, TextState, splice_part};
 
 /// Why a stream must not go on.
@@ -58,7 +57,7 @@ pub(crate) struct StreamOptions {
 pub(crate) struct StreamInspector {
     decoder: Decoder,
     reader: StreamReader,
-    rules: Arc<RuleSet>,
+    rules: TextRules,
     texts: Vec<TextState>,
     queue: VecDeque<Waiting>,
     queued_bytes: usize,
@@ -85,11 +84,19 @@ struct Waiting {
     frame: Frame,
     parts: SmallVec<[Part; 2]>,
     /// Edits of the frame's data that are decided already.
-    splices: Vec<Splice<'static>>,
+    splices: Splices,
+}
+
+/// What leaves towards the caller.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) sent: Bytes,
+    /// What a trace keeps of it, where that is something else: values that were put back are tokens there.
+    pub(crate) kept: Option<Bytes>,
 }
 
 impl StreamInspector {
-    pub(crate) fn new(endpoint: Endpoint, rules: Arc<RuleSet>, options: StreamOptions) -> Self {
+    pub(crate) fn new(endpoint: Endpoint, rules: TextRules, options: StreamOptions) -> Self {
         Self {
             decoder: Decoder::new(options.event_bytes_max),
             reader: StreamReader::new(endpoint),
@@ -127,7 +134,7 @@ impl StreamInspector {
     ///
     /// # Errors
     /// A [`Stop`]; what was released before it is in `out`, and nothing more ever is.
-    pub(crate) fn step(&mut self, out: &mut Vec<Bytes>) -> Result<bool, Stop> {
+    pub(crate) fn step(&mut self, out: &mut Vec<Outgoing>) -> Result<bool, Stop> {
         let Some(frame) = self.decoder.next() else { return Ok(false) };
         let inspected = self.inspect(frame);
         self.release(out);
@@ -138,7 +145,7 @@ impl StreamInspector {
     ///
     /// An event that was not ended by a blank line is no event. Only the dialect's last one passes, which some
     /// providers do not end.
-    pub(crate) fn finish(&mut self, out: &mut Vec<Bytes>) -> Result<(), Stop> {
+    pub(crate) fn finish(&mut self, out: &mut Vec<Outgoing>) -> Result<(), Stop> {
         let trailing = self.decoder.finish().filter(|frame| {
             let data = frame.data().unwrap_or_default();
             data == b"[DONE]" || Document::parse(data, &Limits::RESPONSE).is_ok()
@@ -244,7 +251,8 @@ impl StreamInspector {
         }
         let data = frame.data().unwrap_or_default();
         // Text that is no JSON event belongs to no channel: a value split over two of them would pass.
-        let opaque = !event.json && !event.terminal && !data.is_empty() && !self.rules.is_empty();
+        let has_rules = !self.rules.rules().is_empty();
+        let opaque = !event.json && !event.terminal && !data.is_empty() && has_rules;
         if opaque && !self.options.allow_uninspectable {
             return Err(Stop::Uninspectable);
         }
@@ -261,12 +269,12 @@ impl StreamInspector {
                 None => self.scan_whole(raw, span.raw.clone(), form(&event, span), &mut whole),
             }
         }
-        if !self.rules.is_empty() {
+        if has_rules {
             for at in event.numbers.iter().filter(|at| !is_inside(&event.logprobs, at)) {
                 let digits = data.get(at.clone()).unwrap_or_default();
                 self.scan_whole(digits, at.clone(), Form::Number, &mut whole);
             }
-            whole.splices.extend(event.logprobs);
+            whole.splices.masks.extend(event.logprobs);
         }
         self.findings.append(whole.findings);
         if !whole.blocked.is_empty() {
@@ -296,7 +304,7 @@ impl StreamInspector {
 
     /// Comments, ids, event names and unknown fields: nobody has a reason to put a value there.
     fn inspect_around_data(&mut self, frame: &Frame) -> Result<(), Stop> {
-        if self.rules.is_empty() {
+        if self.rules.rules().is_empty() {
             return Ok(());
         }
         let raw = frame.raw();
@@ -312,7 +320,7 @@ impl StreamInspector {
             if self.repeats.knows(fields) {
                 continue;
             }
-            let scan = self.rules.scan(fields);
+            let scan = self.rules.rules().scan(fields);
             if scan.clean() {
                 self.repeats.note_clean(fields);
             }
@@ -327,7 +335,7 @@ impl StreamInspector {
     }
 
     /// Moves every event that is decided from the queue's front to `out`.
-    fn release(&mut self, out: &mut Vec<Bytes>) {
+    fn release(&mut self, out: &mut Vec<Outgoing>) {
         while let Some(front) = self.queue.front() {
             let decided = front.parts.iter().all(|part| {
                 self.texts.get(part.text).is_some_and(|text| part.offsets.end <= text.scanner.released())
@@ -343,7 +351,7 @@ impl StreamInspector {
         self.texts.retain(|text| !text.closed);
     }
 
-    fn write(&mut self, event: Waiting) -> Bytes {
+    fn write(&mut self, event: Waiting) -> Outgoing {
         let Waiting { frame, parts, mut splices } = event;
         let data = frame.data().unwrap_or_default();
         for part in &parts {
@@ -351,11 +359,15 @@ impl StreamInspector {
                 splice_part(part, data, &mut text.edits, &mut splices);
             }
         }
-        if splices.is_empty() {
-            return frame.into_raw();
+        let edits = splices.merged();
+        if edits.is_empty() {
+            return Outgoing { sent: frame.into_raw(), kept: None };
         }
-        splices.sort_by_key(|splice| splice.range.start);
-        frame.splice(&splices)
+        let kept = (!splices.restored.is_empty()).then(|| {
+            splices.masks.sort_by_key(|splice| splice.range.start);
+            frame.splice(&splices.masks)
+        });
+        Outgoing { sent: frame.splice(&edits), kept }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::Findings;
 use super::known::CleanTexts;
 use bulkhead_dialect::json::{Document, RawOffsets, Splice, escape, splice, unescape};
-use bulkhead_dlp::{Action, Edit, Match, RuleSet};
+use bulkhead_dlp::{Action, Edit, Match, Replacement, TextRules, TokenMap};
 use bulkhead_policy::trace::Direction;
 use bytes::Bytes;
 use std::borrow::Cow;
@@ -17,32 +17,58 @@ const HIDDEN_NUMBER: &[u8] = b"\"[HIDDEN]\"";
 #[derive(Debug, Default)]
 pub(crate) struct Inspected {
     pub(crate) findings: Findings,
-    /// Edits that mask what was found, sorted and disjoint.
-    pub(crate) splices: Vec<Splice<'static>>,
+    /// Edits of what was found.
+    pub(crate) splices: Splices,
+    /// The tokens that took values' places.
+    pub(crate) tokens: TokenMap,
     /// More edits for the copy that a trace keeps: there, what only alerts or blocks is hidden as well.
     pub(crate) hidden: Vec<Splice<'static>>,
     /// Ids of the detectors whose rule blocks.
     pub(crate) blocked: Vec<String>,
 }
 
-impl Inspected {
-    /// The body with everything masked; the same bytes where nothing was.
-    pub(crate) fn apply(&self, body: &Bytes) -> Bytes {
-        if self.splices.is_empty() { body.clone() } else { splice(body, &self.splices).into() }
+/// The edits of one body or event, each list sorted and disjoint from the other.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Splices {
+    /// What hides values.
+    pub(crate) masks: Vec<Splice<'static>>,
+    /// What puts values in their tokens' places; a trace shows the tokens.
+    pub(crate) restored: Vec<Splice<'static>>,
+}
+
+impl Splices {
+    /// Adds what is to be done at `range`; the text of `edit` is in its final form.
+    pub(crate) fn add(&mut self, edit: &Edit, range: Range<usize>, text: Vec<u8>) {
+        let puts_back = matches!(edit.replacement, Some(Replacement::Value(_)));
+        let list = if puts_back { &mut self.restored } else { &mut self.masks };
+        list.push(Splice::new(range, text));
     }
 
-    /// The body for the trace: every string with a finding that was not masked is hidden whole.
+    /// All edits, sorted.
+    pub(crate) fn merged(&self) -> Vec<Splice<'static>> {
+        let mut merged = [self.masks.as_slice(), &self.restored].concat();
+        merged.sort_by_key(|splice| splice.range.start);
+        merged
+    }
+}
+
+impl Inspected {
+    /// The body with every edit made; the same bytes where there is none.
+    pub(crate) fn apply(&self, body: &Bytes) -> Bytes {
+        let edits = self.splices.merged();
+        if edits.is_empty() { body.clone() } else { splice(body, &edits).into() }
+    }
+
+    /// The body for the trace: every string with a finding that was not masked is hidden whole, and no value is
+    /// put back.
     pub(crate) fn for_trace(&self, body: &Bytes) -> Bytes {
-        if self.hidden.is_empty() {
-            return self.apply(body);
-        }
         let is_hidden = |splice: &&Splice<'static>| {
             self.hidden.iter().any(|h| h.range.start <= splice.range.start && splice.range.end <= h.range.end)
         };
-        let mut edits: Vec<_> = self.splices.iter().filter(|splice| !is_hidden(splice)).cloned().collect();
-        edits.extend(self.hidden.iter().cloned());
+        let masks = self.splices.masks.iter().filter(|splice| !is_hidden(splice));
+        let mut edits: Vec<_> = masks.chain(&self.hidden).cloned().collect();
         edits.sort_by_key(|edit| edit.range.start);
-        splice(body, &edits).into()
+        if edits.is_empty() { body.clone() } else { splice(body, &edits).into() }
     }
 }
 
@@ -50,7 +76,7 @@ impl Inspected {
 ///
 /// Texts that `clean` knows are not scanned again; those that turn out to be clean are added to it.
 pub(crate) fn json(
-    rules: &RuleSet,
+    rules: &TextRules,
     raw: &[u8],
     document: &Document<'_>,
     direction: Direction,
@@ -64,7 +90,7 @@ pub(crate) fn json(
     for span in document.strings().filter(|span| span.raw.len() >= rules.match_bytes_min()) {
         let text = raw.get(span.raw.clone()).unwrap_or_default();
         let form = if span.escaped { Form::EscapedJson } else { Form::Json };
-        let known = clean.and_then(|clean| Some((clean, clean.fingerprint(rules, text, form)?)));
+        let known = clean.and_then(|clean| Some((clean, clean.fingerprint(rules.rules(), text, form)?)));
         if known.is_some_and(|(clean, fingerprint)| clean.contains(fingerprint)) {
             continue;
         }
@@ -78,12 +104,12 @@ pub(crate) fn json(
         inspect_string(rules, digits, at, Form::Number, direction, &mut inspected);
     }
     // The numbers came last; edits go in order.
-    inspected.splices.sort_by_key(|splice| splice.range.start);
+    inspected.splices.masks.sort_by_key(|splice| splice.range.start);
     inspected
 }
 
 /// Inspects a body that is plain text, or whose form is unknown.
-pub(crate) fn text(rules: &RuleSet, body: &[u8], direction: Direction) -> Inspected {
+pub(crate) fn text(rules: &TextRules, body: &[u8], direction: Direction) -> Inspected {
     let mut inspected = Inspected::default();
     if !rules.is_empty() {
         inspect_string(rules, body, 0..body.len(), Form::Plain, direction, &mut inspected);
@@ -106,7 +132,7 @@ pub(crate) enum Form {
 
 /// Scans one text that stands at `at` and adds what it finds. False if that is nothing.
 pub(crate) fn inspect_string(
-    rules: &RuleSet,
+    rules: &TextRules,
     raw: &[u8],
     at: Range<usize>,
     form: Form,
@@ -130,16 +156,20 @@ pub(crate) fn inspect_string(
         add(found, &mut inspected.findings);
     }
     inspected.blocked.extend(scan.blocked.iter().map(|found| found.detector.id().to_string()));
-    if form == Form::Number {
-        // A number is replaced whole: half of one beside a string would be no JSON.
-        let first = scan.edits.first();
-        inspected.splices.extend(first.map(|edit| Splice::new(at.clone(), placeholder(edit, form))));
-    } else {
-        let edits = scan.edits.iter();
-        let splices = edits.map(|edit| Splice::new(position(edit.start..edit.end), placeholder(edit, form)));
-        inspected.splices.extend(splices);
+    // A number is replaced whole: half of one beside a string would be no JSON.
+    let edits_max = if form == Form::Number { 1 } else { usize::MAX };
+    for edit in scan.edits.iter().take(edits_max) {
+        let range = if form == Form::Number { at.clone() } else { position(edit.start..edit.end) };
+        let text = match &edit.replacement {
+            Some(Replacement::Token(token)) if !inspected.tokens.insert(token, covered(&decoded, edit)) => {
+                token.placeholder().as_str()
+            }
+            _ => new_text(edit),
+        };
+        inspected.splices.add(edit, range, written(text, form));
     }
-    if scan.blocked.is_some() || scan.matches.iter().any(|found| found.action != Action::Mask) {
+    let stays = |found: &Match| matches!(found.action, Action::Alert | Action::Block);
+    if scan.blocked.is_some() || scan.matches.iter().any(stays) {
         let hidden = if form == Form::Number { HIDDEN_NUMBER } else { HIDDEN };
         inspected.hidden.push(Splice::new(at, hidden));
     }
@@ -158,10 +188,19 @@ pub(crate) fn raw_range(raw: &[u8], form: Form, offsets: Range<u64>) -> Range<us
     start..map.ceil(end)
 }
 
-/// The bytes that take a masked value's place.
-pub(crate) fn placeholder(edit: &Edit, form: Form) -> Vec<u8> {
-    let Some(placeholder) = &edit.replacement else { return Vec::new() };
-    let text = placeholder.as_str();
+/// The part of a text that an edit replaces.
+fn covered<'t>(text: &'t [u8], edit: &Edit) -> &'t [u8] {
+    let offset = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
+    text.get(offset(edit.start)..offset(edit.end)).unwrap_or_default()
+}
+
+/// The text that an edit puts in.
+pub(crate) fn new_text(edit: &Edit) -> &str {
+    edit.replacement.as_ref().map_or("", Replacement::as_str)
+}
+
+/// A text as it stands in the bytes around it.
+pub(crate) fn written(text: &str, form: Form) -> Vec<u8> {
     let mut bytes = Vec::new();
     match form {
         Form::Plain => bytes.extend_from_slice(text.as_bytes()),

@@ -2,7 +2,7 @@
 
 use super::{Relay, join, stopped};
 use crate::forward::Reply;
-use crate::inspect::stream::StreamInspector;
+use crate::inspect::stream::{Outgoing, StreamInspector};
 use crate::rejection::Rejection;
 use crate::respond::in_time;
 use bytes::Bytes;
@@ -106,9 +106,9 @@ impl Relay<'_> {
                 }
             };
             self.recorder.worked(started.elapsed());
-            if let Some(bytes) = join(&mut out) {
-                self.recorder.sent(&bytes);
-                write(session, bytes).await?;
+            if let Some(Outgoing { sent, kept }) = join(&mut out) {
+                self.recorder.sent_as(sent.len(), kept.as_ref().unwrap_or(&sent));
+                write(session, sent).await?;
                 last_write = Instant::now();
             }
             if ended? {
@@ -123,7 +123,7 @@ impl Relay<'_> {
         first: Bytes,
         reply: &mut Reply,
         inspector: &mut StreamInspector,
-        out: &mut Vec<Bytes>,
+        out: &mut Vec<Outgoing>,
     ) -> Result<(), Rejection> {
         let mut taken = first.len();
         let mut chunk = first;

@@ -3,19 +3,18 @@
 use super::{Answer, Body, INLINE_INSPECT_BYTES, Relay, join, stopped};
 use crate::forward::{Reply, while_caller_stays};
 use crate::inspect::Findings;
-use crate::inspect::whole::{self, Inspected};
+use crate::inspect::whole::{self, Inspected, Splices};
 use crate::rejection::Rejection;
 use crate::respond::{in_time, write_whole};
 use bulkhead_dialect::json::{Document, Limits};
 use bulkhead_dialect::response::{self, ResponseFacts, blank_logprobs};
 use bulkhead_dialect::{Endpoint, Usage};
-use bulkhead_policy::compile::TenantPolicy;
+use bulkhead_dlp::TextRules;
 use bulkhead_policy::document::{Capture, Uninspectable};
 use bulkhead_policy::trace::Direction;
 use bytes::{Bytes, BytesMut};
 use http::header;
 use pingora::protocols::http::ServerSession;
-use std::sync::Arc;
 use std::time::Instant;
 
 impl Relay<'_> {
@@ -82,11 +81,13 @@ impl Relay<'_> {
     }
 
     async fn inspect_whole(&mut self, raw: Bytes, is_success: bool) -> Result<Whole, Rejection> {
-        let (policy, endpoint) = (Arc::clone(self.policy()), self.exchange.endpoint);
+        let (rules, capture) = (self.text_rules(), self.policy().capture());
+        let endpoint = self.exchange.endpoint;
         let inspected = if raw.len() <= INLINE_INSPECT_BYTES {
-            inspect(&policy, endpoint, &raw)
+            inspect(&rules, endpoint, &raw, capture)
         } else {
-            let inspected = tokio::task::spawn_blocking(move || inspect(&policy, endpoint, &raw)).await;
+            let inspected =
+                tokio::task::spawn_blocking(move || inspect(&rules, endpoint, &raw, capture)).await;
             inspected.map_err(|_| Rejection::internal("inspecting the answer"))?
         };
         // A successful answer is JSON. What is not could be read in ways that a scan of its bytes does not see.
@@ -119,8 +120,8 @@ impl Relay<'_> {
         let _counted_but_too_late_to_cut = self.charge.count(inspector.text_bytes());
         self.conclude(&mut inspector, &reply.head, result.is_ok());
         result?;
-        let body = join(&mut out).unwrap_or_default();
-        self.recorder.sent(&body);
+        let (body, kept) = join(&mut out).map(|left| (left.sent, left.kept)).unwrap_or_default();
+        self.recorder.sent_as(body.len(), kept.as_ref().unwrap_or(&body));
         let head = self.head(reply)?;
         self.recorder.record.status = head.status.as_u16();
         in_time(self.config.timeouts.client_write, write_whole(session, head, body)).await
@@ -161,19 +162,18 @@ impl Whole {
     }
 }
 
-fn inspect(policy: &TenantPolicy, endpoint: Endpoint, raw: &Bytes) -> Whole {
-    let rules = policy.response_rules();
+fn inspect(rules: &TextRules, endpoint: Endpoint, raw: &Bytes, capture: Capture) -> Whole {
     let Ok(document) = Document::parse(raw, &Limits::RESPONSE) else {
         let inspected = whole::text(rules, raw, Direction::Response);
-        let whole = Whole::new(inspected, raw, ResponseFacts::default(), policy.capture());
+        let whole = Whole::new(inspected, raw, ResponseFacts::default(), capture);
         return Whole { is_json: false, ..whole };
     };
     let facts = response::read(endpoint, &document);
     let mut inspected = whole::json(rules, raw, &document, Direction::Response, None);
-    if !rules.is_empty() {
+    if !rules.rules().is_empty() {
         blank(&mut inspected, &document);
     }
-    Whole::new(inspected, raw, facts, policy.capture())
+    Whole::new(inspected, raw, facts, capture)
 }
 
 /// Log probabilities repeat the text token by token, where no scan can see a value whole.
@@ -185,8 +185,10 @@ fn blank(inspected: &mut Inspected, document: &Document<'_>) {
     let inside = |range: &std::ops::Range<usize>| {
         blanks.iter().any(|blank| blank.range.start <= range.start && range.end <= blank.range.end)
     };
-    inspected.splices.retain(|splice| !inside(&splice.range));
-    inspected.hidden.retain(|splice| !inside(&splice.range));
-    inspected.splices.extend(blanks);
-    inspected.splices.sort_by_key(|splice| splice.range.start);
+    let Splices { masks, restored } = &mut inspected.splices;
+    for splices in [&mut *masks, restored, &mut inspected.hidden] {
+        splices.retain(|splice| !inside(&splice.range));
+    }
+    masks.extend(blanks);
+    masks.sort_by_key(|splice| splice.range.start);
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 fn rules(selector: &str) -> RuleSet {
     let detectors = catalogue().select(selector).into_iter();
-    let rules = detectors.map(|detector| Rule { detector: Arc::clone(detector), action: Action::Mask });
+    let rules = detectors.map(|detector| Rule::new(Arc::clone(detector), Action::Mask));
     RuleSet::new(rules.collect(), Vec::new())
 }
 
@@ -54,13 +54,13 @@ fn a_full_table_forgets_and_goes_on() {
 #[test]
 fn a_body_is_judged_the_same_however_often_it_comes() {
     let clean = CleanTexts::new();
-    let rules = rules("*");
+    let rules = Arc::new(rules("*")).into();
     let history = "what was said before, ".repeat(8);
     let body = format!(r#"["{history}","{history}4111 1111 1111 1111","{history}\u0034111 1111 1111 1111"]"#);
     let document = Document::parse(body.as_bytes(), &Limits::REQUEST).unwrap();
     let inspect = |clean| whole::json(&rules, body.as_bytes(), &document, Direction::Request, clean);
     let expected = inspect(None);
-    assert_eq!(expected.splices.len(), 2);
+    assert_eq!(expected.splices.masks.len(), 2);
     for _ in 0..3 {
         let inspected = inspect(Some(&clean));
         assert_eq!(inspected.splices, expected.splices);

@@ -1,8 +1,11 @@
 use super::*;
 use bulkhead_dialect::classify;
-use bulkhead_dlp::{Action, Rule, apply_edits, catalogue};
+use bulkhead_dlp::{
+    Action, Replacement, Rule, RuleSet, TextRules, TokenMap, ValueKey, apply_edits, catalogue,
+};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 const OPTIONS: StreamOptions = StreamOptions {
     event_bytes_max: 1 << 20,
@@ -13,7 +16,7 @@ const OPTIONS: StreamOptions = StreamOptions {
 
 fn rules(action: Action) -> Arc<RuleSet> {
     let detectors = catalogue().select("*").into_iter();
-    let rules = detectors.map(|detector| Rule { detector: Arc::clone(detector), action }).collect();
+    let rules = detectors.map(|detector| Rule::new(Arc::clone(detector), action)).collect();
     Arc::new(RuleSet::new(rules, Vec::new()))
 }
 
@@ -34,7 +37,7 @@ fn run(
     rules: &Arc<RuleSet>,
     options: StreamOptions,
 ) -> (String, Result<(), Stop>) {
-    let mut inspector = StreamInspector::new(chat(), Arc::clone(rules), options);
+    let mut inspector = StreamInspector::new(chat(), Arc::clone(rules).into(), options);
     let (mut out, mut rest) = (Vec::new(), stream.as_bytes());
     let mut sizes = cuts.iter().copied().chain(std::iter::repeat(*cuts.last().unwrap()));
     let mut result = Ok(());
@@ -51,7 +54,7 @@ fn run(
         }
     }
     let result = result.and_then(|()| inspector.finish(&mut out));
-    (out.iter().map(|bytes| std::str::from_utf8(bytes).unwrap()).collect(), result)
+    (out.iter().map(|piece| std::str::from_utf8(&piece.sent).unwrap()).collect(), result)
 }
 
 /// The text of every choice, put together as a client does.
@@ -103,13 +106,13 @@ fn clean_events_leave_as_the_bytes_that_came() {
 #[test]
 fn text_that_cannot_be_part_of_a_match_leaves_at_once() {
     let rules = rules(Action::Mask);
-    let mut inspector = StreamInspector::new(chat(), rules, OPTIONS);
+    let mut inspector = StreamInspector::new(chat(), rules.into(), OPTIONS);
     let mut out = Vec::new();
     for text in ["All good. ", "Nothing, here! ", "Ok? "] {
         let event = delta(0, text);
         inspector.push(Bytes::from(event.clone())).unwrap();
         inspector.step(&mut out).unwrap();
-        assert_eq!(out.pop().map(|bytes| bytes.to_vec()), Some(event.into_bytes()), "{text}");
+        assert_eq!(out.pop().map(|piece| piece.sent.to_vec()), Some(event.into_bytes()), "{text}");
     }
 }
 
@@ -196,7 +199,7 @@ fn an_answer_is_whole_when_all_its_choices_are() {
         format!("data: {chunk}\n\n")
     };
     let finished = |events: &[String]| {
-        let mut inspector = StreamInspector::new(chat(), rules(Action::Mask), OPTIONS);
+        let mut inspector = StreamInspector::new(chat(), rules(Action::Mask).into(), OPTIONS);
         inspector.push(Bytes::from(events.concat())).unwrap();
         let mut out = Vec::new();
         while inspector.step(&mut out).unwrap() {}
@@ -254,12 +257,12 @@ fn our_own_usage_chunk_is_taken_out_and_read() {
     let usage = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4,\"total_tokens\":7}}\n\n";
     let stream = [delta(0, "hi "), usage.to_owned(), "data: [DONE]\n\n".into()].concat();
     let options = StreamOptions { drop_usage_chunk: true, ..OPTIONS };
-    let mut inspector = StreamInspector::new(chat(), rules, options);
+    let mut inspector = StreamInspector::new(chat(), rules.into(), options);
     let mut out = Vec::new();
     inspector.push(Bytes::from(stream)).unwrap();
     while inspector.step(&mut out).unwrap() {}
     assert_eq!(inspector.usage().map(|usage| (usage.input, usage.output)), Some((3, 4)));
-    assert!(out.iter().all(|bytes| !bytes.windows(5).any(|window| window == b"usage")));
+    assert!(out.iter().all(|piece| !piece.sent.windows(5).any(|window| window == b"usage")));
     assert_eq!(out.len(), 2);
 }
 
@@ -320,4 +323,87 @@ proptest! {
         prop_assert_eq!(&seen[1], &masked(&rules, &second));
         prop_assert_eq!(out.matches("\n\n").count(), stream.matches("\n\n").count());
     }
+}
+
+/// A token that stands for `value`.
+fn tokens(value: &str) -> (Arc<TokenMap>, String) {
+    let rules = vec![Rule::new(Arc::clone(catalogue().select("EMAIL_ADDRESS")[0]), Action::Tokenize)];
+    let rules = RuleSet::new(rules, Vec::new()).with_value_key(ValueKey::new(b"stream"));
+    let edits = rules.scan(b"jane@acme.example").edits;
+    let Some(Replacement::Token(token)) = &edits[0].replacement else { unreachable!() };
+    let mut tokens = TokenMap::default();
+    assert!(tokens.insert(token, value.as_bytes()));
+    (Arc::new(tokens), token.as_str().to_owned())
+}
+
+/// Rules for answers beside such a token.
+fn restoring(value: &str) -> (TextRules, String) {
+    let (tokens, token) = tokens(value);
+    (TextRules::from(rules(Action::Mask)).restoring(tokens), token)
+}
+
+/// What is sent and what a trace keeps of a stream with one event for each of `pieces`.
+fn sent_and_kept(rules: &TextRules, pieces: &[&str]) -> [String; 2] {
+    let mut inspector = StreamInspector::new(chat(), rules.clone(), OPTIONS);
+    let mut out = Vec::new();
+    for event in pieces.iter().map(|piece| delta(0, piece)).chain(["data: [DONE]\n\n".into()]) {
+        inspector.push(event.into()).unwrap();
+        while inspector.step(&mut out).unwrap() {}
+    }
+    inspector.finish(&mut out).unwrap();
+    let text = |bytes: &Bytes| String::from_utf8(bytes.to_vec()).unwrap();
+    let sent: String = out.iter().map(|piece| text(&piece.sent)).collect();
+    let kept: String = out.iter().map(|piece| text(piece.kept.as_ref().unwrap_or(&piece.sent))).collect();
+    [sent, kept].map(|stream| texts(&stream, 1).remove(0))
+}
+
+#[test]
+fn a_value_comes_back_wherever_its_token_is_cut_and_the_trace_keeps_the_token() {
+    let (rules, token) = restoring("jane \"j\" doe");
+    let text = format!("to {token} and ann@acme.example");
+    let sent = "to jane \"j\" doe and [EMAIL_ADDRESS]";
+    let kept = format!("to {token} and [EMAIL_ADDRESS]");
+    for first in 0..text.len() {
+        for second in first..text.len() {
+            let pieces = [&text[..first], &text[first..second], &text[second..]];
+            assert_eq!(sent_and_kept(&rules, &pieces), [sent.to_owned(), kept.clone()], "{first} {second}");
+        }
+    }
+    let characters: Vec<String> = text.chars().map(String::from).collect();
+    let characters: Vec<&str> = characters.iter().map(String::as_str).collect();
+    assert_eq!(sent_and_kept(&rules, &characters), [sent.to_owned(), kept]);
+}
+
+#[test]
+fn a_value_is_escaped_where_the_text_is_json() {
+    let (rules, token) = restoring("jane \"j\" doe");
+    let text = format!(r#"{{"to":"{token}"}}"#);
+    for cut in 0..text.len() {
+        let [sent, _] = sent_and_kept(&rules, &[&text[..cut], &text[cut..]]);
+        assert_eq!(sent, r#"{"to":"jane \"j\" doe"}"#);
+    }
+}
+
+#[test]
+fn without_rules_only_what_may_be_a_token_waits() {
+    let (tokens, token) = tokens("jane");
+    let none = TextRules::from(Arc::new(RuleSet::new(Vec::new(), Vec::new())));
+    let rules = none.restoring(tokens);
+    let mut inspector = StreamInspector::new(chat(), rules, OPTIONS);
+    let mut out = Vec::new();
+    for (text, waits) in [
+        ("see jane@acme.example ", false),
+        ("[", true),
+        ("x", false),
+        (&token[..9], true),
+        (&token[9..], false),
+    ] {
+        inspector.push(delta(0, text).into()).unwrap();
+        while inspector.step(&mut out).unwrap() {}
+        assert_eq!(out.is_empty(), waits, "{text}");
+        out.clear();
+    }
+    // What is no JSON passes where no rule would look at it.
+    inspector.push("data: not json\n\n".into()).unwrap();
+    assert_eq!(inspector.step(&mut out), Ok(true));
 }

@@ -1,10 +1,10 @@
 //! The texts of a stream: one scanner per channel, from its first piece until it ends, and beyond.
 
 use super::{Stop, StreamInspector};
-use crate::inspect::whole::{Form, placeholder, raw_range};
-use bulkhead_dialect::json::{Splice, unescape};
+use crate::inspect::whole::{Form, Splices, new_text, raw_range, written};
+use bulkhead_dialect::json::unescape;
 use bulkhead_dialect::stream::{Channel, TextSpan};
-use bulkhead_dlp::{Edit, StreamScanner};
+use bulkhead_dlp::{Edit, Replacement, TextScanner};
 use bulkhead_policy::trace::Direction;
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -18,7 +18,7 @@ const TEXTS_MAX: usize = 1024;
 /// One channel's text. Closed ones stay until no waiting event refers to them.
 pub(super) struct TextState {
     pub(super) channel: Channel,
-    pub(super) scanner: StreamScanner,
+    pub(super) scanner: TextScanner,
     pub(super) edits: VecDeque<Edit>,
     pub(super) closed: bool,
     /// The text's last bytes.
@@ -93,7 +93,10 @@ impl StreamInspector {
         text.scanner.take_edits(&mut self.edits);
         let seed = text.seed;
         // What lies within the seed was masked when it left. Of a value that reaches out of it the rest is masked.
-        let edits = self.edits.drain(..).filter(|edit| edit.end > seed);
+        // A token whose head has left stays as it is.
+        let is_late =
+            |edit: &Edit| edit.start < seed && matches!(edit.replacement, Some(Replacement::Value(_)));
+        let edits = self.edits.drain(..).filter(|edit| edit.end > seed && !is_late(edit));
         text.edits.extend(edits.map(|edit| Edit { start: edit.start.max(seed), ..edit }));
         text.scanner.take_matches(&mut self.matches);
         for found in self.matches.drain(..).filter(|found| found.end > seed) {
@@ -141,12 +144,7 @@ fn label(channel: Channel) -> String {
 }
 
 /// Turns the channel's edits that touch `part` into splices, and drops the edits that end within it.
-pub(super) fn splice_part(
-    part: &Part,
-    data: &[u8],
-    edits: &mut VecDeque<Edit>,
-    splices: &mut Vec<Splice<'static>>,
-) {
+pub(super) fn splice_part(part: &Part, data: &[u8], edits: &mut VecDeque<Edit>, splices: &mut Splices) {
     let raw = data.get(part.raw.clone()).unwrap_or_default();
     let within = |offset: u64| offset.clamp(part.offsets.start, part.offsets.end) - part.offsets.start;
     while let Some(edit) = edits.front() {
@@ -154,11 +152,11 @@ pub(super) fn splice_part(
             return;
         }
         if edit.end > part.offsets.start {
-            // The placeholder stands where the value began; later events only lose their part of it.
+            // The new text stands where the old began; later events only lose their part of it.
             let begins_here = edit.start >= part.offsets.start;
-            let replacement = if begins_here { placeholder(edit, part.form) } else { Vec::new() };
+            let text = if begins_here { written(new_text(edit), part.form) } else { Vec::new() };
             let range = raw_range(raw, part.form, within(edit.start)..within(edit.end));
-            splices.push(Splice::new(part.raw.start + range.start..part.raw.start + range.end, replacement));
+            splices.add(edit, part.raw.start + range.start..part.raw.start + range.end, text);
         }
         if edit.end > part.offsets.end {
             return;
