@@ -241,6 +241,11 @@ impl Automaton {
         })
     }
 
+    /// Bytes of the transitions.
+    pub(crate) fn bytes(&self) -> usize {
+        ask!(self.transitions, dfa => dfa.memory_usage())
+    }
+
     pub(crate) fn len_min(&self) -> usize {
         self.len_min
     }

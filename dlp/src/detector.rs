@@ -166,6 +166,12 @@ impl Detector {
         u8::try_from(less_than_half.min(KEEP_LAST_MAX)).unwrap_or(0)
     }
 
+    /// Bytes of memory that its compiled form takes.
+    #[must_use]
+    pub fn automaton_bytes(&self) -> usize {
+        self.automaton.bytes()
+    }
+
     /// What takes the place of a masked match.
     #[must_use]
     pub fn placeholder(&self) -> &Placeholder {

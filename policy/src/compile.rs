@@ -74,12 +74,28 @@ pub struct Credential {
 }
 
 /// What an installation lets a policy cost and do.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct CompileOptions {
     /// Bounds for one custom detector.
     pub detector: CompileLimits,
+    /// How many custom detectors a document may have.
+    pub detectors_max: usize,
+    /// Bytes of all compiled detectors of a document. Building an automaton takes time by its size, so this
+    /// bounds the time too: without a clock, so that every node comes to the same verdict.
+    pub automata_bytes_max: usize,
     /// Lets upstreams use plain http and hosts inside a network; for development.
     pub allow_private_upstreams: bool,
+}
+
+impl Default for CompileOptions {
+    fn default() -> Self {
+        Self {
+            detector: CompileLimits::default(),
+            detectors_max: 200,
+            automata_bytes_max: 16 << 20,
+            allow_private_upstreams: false,
+        }
+    }
 }
 
 /// Everything a policy is made from.

@@ -12,27 +12,39 @@ use crate::trace::Direction;
 /// What the platform's own detectors are called, so that they cannot clash with a tenant's.
 const PLATFORM_PREFIX: &str = "PLATFORM_";
 
+/// Compiled detectors by their definition.
+#[derive(Debug, Default)]
+struct Known {
+    detectors: HashMap<String, Weak<Detector>>,
+    /// How many there were when those that nobody uses were last taken out.
+    swept: usize,
+}
+
 /// Detectors that are in use somewhere, by their definition: equal ones are compiled once for all tenants.
 #[derive(Debug, Default)]
 pub struct DetectorCache {
-    known: Mutex<HashMap<String, Weak<Detector>>>,
+    known: Mutex<Known>,
 }
 
 impl DetectorCache {
     fn get(&self, document: &DetectorDocument, limits: &CompileLimits) -> Result<Arc<Detector>, String> {
         let definition = serde_json::to_string(&(document, format!("{limits:?}"))).unwrap_or_default();
-        if let Some(known) = self.lock().get(&definition).and_then(Weak::upgrade) {
+        if let Some(known) = self.lock().detectors.get(&definition).and_then(Weak::upgrade) {
             return Ok(known);
         }
         let detector =
             Detector::custom(&custom(document), limits).map(Arc::new).map_err(|error| error.to_string())?;
         let mut known = self.lock();
-        known.retain(|_, detector| detector.strong_count() > 0);
-        known.insert(definition, Arc::downgrade(&detector));
+        // Not each time: a hundred thousand tenants have at least as many detectors.
+        if known.detectors.len() > 2 * known.swept {
+            known.detectors.retain(|_, detector| detector.strong_count() > 0);
+            known.swept = known.detectors.len();
+        }
+        known.detectors.insert(definition, Arc::downgrade(&detector));
         Ok(detector)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Weak<Detector>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -57,11 +69,8 @@ pub(super) fn compile(layers: &Layers<'_>, input: &CompileInput<'_>) -> Result<R
     let mut own: Vec<Arc<Detector>> = Vec::new();
     let mut placed: Vec<(Layer, RuleDirection, Rule)> = Vec::new();
     for (layer, document) in &layers.0 {
-        for (index, detector) in document.dlp.detectors.iter().enumerate() {
-            let path = format!("dlp.detectors[{index}]");
-            let compiled = compile_detector(&path, *layer, detector, &own, input);
-            own.push(compiled.map_err(|error| refuse(*layer, error))?);
-        }
+        compile_detectors(*layer, &document.dlp.detectors, &mut own, input)
+            .map_err(|error| refuse(*layer, error))?;
         for (index, rule) in document.dlp.rules.iter().enumerate() {
             let path = format!("dlp.rules[{index}]");
             let compiled = rules::compile(&path, rule, document.dlp.email, &own);
@@ -80,6 +89,35 @@ pub(super) fn compile(layers: &Layers<'_>, input: &CompileInput<'_>) -> Result<R
         })
     };
     Ok(Rules { request: set(Direction::Request), response: set(Direction::Response) })
+}
+
+/// Compiles a document's own detectors behind those of the layers above.
+fn compile_detectors(
+    layer: Layer,
+    documents: &[DetectorDocument],
+    own: &mut Vec<Arc<Detector>>,
+    input: &CompileInput<'_>,
+) -> Result<(), DocumentError> {
+    let max = input.options.detectors_max;
+    if documents.len() > max {
+        let expected = format!("at most {max} detectors; put terms of one kind into one list");
+        return Err(DocumentError::found("dlp.detectors", documents.len(), expected));
+    }
+    let max = input.options.automata_bytes_max;
+    let mut bytes = 0;
+    for (index, document) in documents.iter().enumerate() {
+        let path = format!("dlp.detectors[{index}]");
+        let detector = compile_detector(&path, layer, document, own, input)?;
+        bytes += detector.automaton_bytes();
+        if bytes > max {
+            let found = format!("{bytes} bytes of compiled detectors up to here");
+            let expected =
+                format!("at most {max}; use fewer terms, smaller repetitions or fewer alternatives");
+            return Err(DocumentError::found(path, found, expected));
+        }
+        own.push(detector);
+    }
+    Ok(())
 }
 
 fn compile_detector(

@@ -444,3 +444,30 @@ fn equal_detectors_are_compiled_once_while_in_use() {
         &second.request_rules().rules()[0].detector
     ));
 }
+
+#[test]
+fn own_detectors_are_bounded_in_number_and_size() {
+    let check = |documents: &str, options: CompileOptions, expected: &str| {
+        let document = PolicyDocument::parse(documents).unwrap();
+        let (credentials, detectors) = (HashMap::new(), DetectorCache::default());
+        let input = CompileInput {
+            revision: Revision::new(1),
+            layers: &[(Layer::Tenant, &document)],
+            credentials: &credentials,
+            options: &options,
+            detectors: &detectors,
+            value_key: None,
+        };
+        let error = compile(&input).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    };
+    let two = "dlp: { detectors: [{ id: A, terms: [blue falcon] }, { id: B, regex: 'EMP-[0-9]{6}' }] }";
+    let options = CompileOptions::default();
+    check(
+        two,
+        CompileOptions { detectors_max: 1, ..options },
+        "dlp.detectors: 2, expected at most 1 detectors",
+    );
+    check(two, CompileOptions { automata_bytes_max: 600, ..options }, "dlp.detectors[1]");
+    check(two, CompileOptions { automata_bytes_max: 600, ..options }, "at most 600; use fewer terms");
+}
