@@ -8,8 +8,11 @@ use regex_automata::nfa::thompson::{self, WhichCaptures};
 use regex_automata::util::primitives::StateID;
 use regex_automata::util::start;
 use regex_automata::{Anchored, MatchKind};
-use regex_syntax::ParserBuilder;
+use regex_syntax::ast;
 use regex_syntax::hir::Hir;
+use regex_syntax::hir::translate::TranslatorBuilder;
+
+use crate::view;
 
 /// How deep groups may nest in a pattern; bounds the recursion of everything that walks it.
 const NEST_MAX: u32 = 64;
@@ -187,15 +190,13 @@ pub(crate) struct Automaton {
     len_max: Option<usize>,
 }
 
-/// Reads a pattern the way this crate means it: bytes, ASCII classes, ASCII word boundaries.
+/// Reads a pattern the way this crate means it: over the bytes of a view, ASCII classes, ASCII word boundaries.
 pub(crate) fn parse(pattern: &str) -> Result<Hir, Box<regex_syntax::Error>> {
-    ParserBuilder::new()
-        .unicode(false)
-        .utf8(false)
-        .nest_limit(NEST_MAX)
-        .build()
-        .parse(pattern)
-        .map_err(Box::new)
+    let mut parser = ast::parse::ParserBuilder::new().nest_limit(NEST_MAX).build();
+    let mut ast = parser.parse(pattern).map_err(|error| Box::new(error.into()))?;
+    view::fold_pattern(&mut ast);
+    let mut translator = TranslatorBuilder::new().unicode(false).utf8(false).build();
+    translator.translate(pattern, &ast).map_err(|error| Box::new(error.into()))
 }
 
 impl Automaton {

@@ -6,6 +6,7 @@ use crate::automaton::{self, Automaton, BuildError, Built};
 use crate::detector::{CUSTOM, Description, Detector};
 use crate::gate::Gate;
 use crate::validate::{self, Validator};
+use crate::view;
 
 /// The longest id of a custom detector in bytes; it becomes part of every masked text.
 const ID_BYTES_MAX: usize = 64;
@@ -22,14 +23,16 @@ pub struct CustomDetector {
 /// What a custom detector looks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CustomPattern {
-    /// Fixed texts, found wherever they stand, inside words too; not inside an escape, see [`crate::RuleSet`].
+    /// Fixed texts, found wherever they or what looks like them stands, inside words too; not inside an escape,
+    /// see [`crate::RuleSet`].
     Terms {
         /// The texts, none of them empty.
         terms: Vec<String>,
         /// Whether `a` finds `A` and the reverse, for the letters a to z. Other letters stay exact.
         ignore_case: bool,
     },
-    /// A regular expression over bytes. Classes and `\b` are ASCII, `.` and negated classes match any other
+    /// A regular expression over the bytes of the view, see [`crate::RuleSet`]; its own characters are folded
+    /// like the text's, and a class with a look-alike contains what it looks like. Classes and `\b` are ASCII, `.` and negated classes match any other
     /// byte, and only matches that are whole characters count. Look-around and back references do not
     /// exist; every repetition needs an upper bound.
     Regex(String),
@@ -80,8 +83,8 @@ pub enum CompileError {
         /// The limit.
         max: usize,
     },
-    /// The list of terms is empty or holds an empty term.
-    #[error("detector {id}: expected one or more terms, none of them empty")]
+    /// The list of terms is empty, or holds a term that is empty or shows nothing.
+    #[error("detector {id}: expected one or more terms, none of them empty or invisible")]
     EmptyTerm {
         /// The detector's id.
         id: String,
@@ -175,17 +178,18 @@ impl Detector {
     /// [`CompileError`] when the pattern cannot be read or exceeds one of the limits.
     pub fn custom(spec: &CustomDetector, limits: &CompileLimits) -> Result<Self, CompileError> {
         check_id(&spec.id)?;
-        let hir = match &spec.pattern {
-            CustomPattern::Terms { terms, ignore_case } => terms_hir(&spec.id, terms, *ignore_case, limits)?,
-            CustomPattern::Regex(pattern) => regex_hir(&spec.id, pattern, limits)?,
+        let (hir, terms_gate) = match &spec.pattern {
+            CustomPattern::Terms { terms, ignore_case } => {
+                let terms = folded_terms(&spec.id, terms, limits)?;
+                let gate = Gate::from_terms(&terms, *ignore_case);
+                (terms_hir(&terms, *ignore_case), Some(gate))
+            }
+            CustomPattern::Regex(pattern) => (regex_hir(&spec.id, pattern, limits)?, None),
         };
         check_lengths(&spec.id, &hir, limits)?;
         let automaton = Automaton::compile(&hir, limits.automaton_bytes_max, Built::Compact)
             .map_err(|error| build_error(&spec.id, &error, limits))?;
-        let gate = match &spec.pattern {
-            CustomPattern::Terms { terms, ignore_case } => Gate::from_terms(terms, *ignore_case),
-            CustomPattern::Regex(_) => Gate::from_prefixes(&hir),
-        };
+        let gate = terms_gate.unwrap_or_else(|| Gate::from_prefixes(&hir));
         let description =
             Description { id: &spec.id, category: CUSTOM, label: &spec.id, aliases: &[], confidence: 1.0 };
         let validator: Option<Validator> =
@@ -202,15 +206,8 @@ fn check_id(id: &str) -> Result<(), CompileError> {
     Ok(())
 }
 
-fn terms_hir(
-    id: &str,
-    terms: &[String],
-    ignore_case: bool,
-    limits: &CompileLimits,
-) -> Result<Hir, CompileError> {
-    if terms.is_empty() || terms.iter().any(String::is_empty) {
-        return Err(CompileError::EmptyTerm { id: id.to_owned() });
-    }
+/// The terms as they look in a view.
+fn folded_terms(id: &str, terms: &[String], limits: &CompileLimits) -> Result<Vec<String>, CompileError> {
     if terms.len() > limits.terms_max {
         return Err(CompileError::TooManyTerms {
             id: id.to_owned(),
@@ -219,7 +216,15 @@ fn terms_hir(
         });
     }
     check_pattern_bytes(id, terms.iter().map(String::len).sum(), limits)?;
-    Ok(Hir::alternation(terms.iter().map(|term| term_hir(term, ignore_case)).collect()))
+    let folded: Vec<String> = terms.iter().map(|term| view::fold(term)).collect();
+    if folded.is_empty() || folded.iter().any(String::is_empty) {
+        return Err(CompileError::EmptyTerm { id: id.to_owned() });
+    }
+    Ok(folded)
+}
+
+fn terms_hir(terms: &[String], ignore_case: bool) -> Hir {
+    Hir::alternation(terms.iter().map(|term| term_hir(term, ignore_case)).collect())
 }
 
 fn term_hir(term: &str, ignore_case: bool) -> Hir {

@@ -49,6 +49,10 @@ impl<'a> Window<'a> {
         let end = usize::try_from(end.checked_sub(self.base)?).ok()?;
         self.text.get(start..end)
     }
+
+    pub(crate) fn byte(self, at: u64) -> Option<u8> {
+        self.text.get(usize::try_from(at.checked_sub(self.base)?).ok()?).copied()
+    }
 }
 
 /// A candidate that is still open.
@@ -103,7 +107,7 @@ struct Piece {
 /// What stays as it was when the block happened.
 #[derive(Clone, Copy, Debug)]
 struct Frozen {
-    released: u64,
+    held_from: u64,
     decided: u64,
 }
 
@@ -207,11 +211,6 @@ impl Engine {
         self.before = before;
     }
 
-    /// Counts text that came after a block and is not looked at.
-    pub(crate) fn count_unread(&mut self, len: usize) {
-        self.position += len as u64;
-    }
-
     /// Whether no candidate is open.
     #[inline]
     pub(crate) fn is_idle(&self) -> bool {
@@ -224,25 +223,39 @@ impl Engine {
         self.blocked.is_some() || self.open_peak > SKIPPING_HEADS_MAX
     }
 
-    pub(crate) fn position(&self) -> u64 {
-        self.position
-    }
-
     pub(crate) fn blocked(&self) -> Option<&Match> {
         self.blocked.as_ref()
     }
 
-    /// The offset below which every byte is final.
-    pub(crate) fn released(&self) -> u64 {
+    /// The offset below which every byte is final; `floor` moves one to the start of the character around it.
+    pub(crate) fn released(&self, floor: impl Fn(u64) -> u64) -> u64 {
+        let mut hold = floor(self.held_from());
+        loop {
+            // A hold inside a decided match comes from heads that do not compete with it, such as those of block
+            // rules, and from characters that two matches share.
+            let around = self.edits.get(self.edits.partition_point(|piece| piece.end <= hold));
+            match around.filter(|piece| !piece.divisible && piece.start < hold) {
+                Some(piece) => hold = floor(piece.start),
+                None => return hold,
+            }
+        }
+    }
+
+    /// Whether a match that is masked as it goes on has been handed out up to `at` and may go on there.
+    pub(crate) fn goes_on_at(&self, at: u64) -> bool {
+        let goes_on = |piece: &Piece| piece.start < at || piece.start == at && piece.continued;
+        self.heads.iter().any(|head| head.open && head.start < at && at <= head.end)
+            || self.edits.first().is_some_and(|piece| piece.divisible && goes_on(piece))
+    }
+
+    /// The first byte that an open candidate may still take.
+    fn held_from(&self) -> u64 {
         if let Some(frozen) = self.frozen {
-            return frozen.released;
+            return frozen.held_from;
         }
         let heads = self.heads.iter().map(Head::floor);
         let pending = self.pending.iter().map(|candidate| candidate.start);
-        let hold = heads.chain(pending).fold(self.position, u64::min);
-        // Only heads that no longer compete, such as those of block rules, can hold inside a decided match.
-        let around = self.edits.get(self.edits.partition_point(|piece| piece.end <= hold));
-        around.filter(|piece| !piece.divisible && piece.start < hold).map_or(hold, |piece| piece.start)
+        heads.chain(pending).fold(self.position, u64::min)
     }
 
     /// The offset below which no further match can start.
@@ -280,8 +293,8 @@ impl Engine {
         }
     }
 
-    pub(crate) fn take_edits(&mut self, rules: &RuleSet, into: &mut Vec<Edit>) {
-        let released = self.released();
+    /// Hands out the edits before `released`, which is what [`Self::released`] gives.
+    pub(crate) fn take_edits(&mut self, rules: &RuleSet, released: u64, into: &mut Vec<Edit>) {
         let count = self.edits.partition_point(|piece| piece.end <= released);
         into.extend(self.edits.drain(..count).filter_map(|piece| to_edit(rules, piece)));
         if let Some(rest) = self.edits.first_mut()
@@ -294,10 +307,20 @@ impl Engine {
         }
     }
 
-    pub(crate) fn into_scan(mut self, rules: &RuleSet) -> Scan {
+    /// The offsets that later results may still speak of, but for those from [`Self::text_needed_from`] on.
+    pub(crate) fn offsets_in_use(&self) -> Vec<u64> {
+        let edits = self.edits.iter().map(|piece| (piece.start, piece.end));
+        let candidates = self.pending.iter().chain(&self.matches);
+        let candidates = candidates.map(|candidate| (candidate.start, candidate.end));
+        let heads = self.heads.iter().map(|head| (head.start, head.end));
+        edits.chain(candidates).chain(heads).flat_map(|(start, end)| [start, end]).collect()
+    }
+
+    /// The result, with the edits before `released`; see [`Self::take_edits`].
+    pub(crate) fn into_scan(mut self, rules: &RuleSet, released: u64) -> Scan {
         let mut scan = Scan::default();
         self.take_matches(rules, &mut scan.matches);
-        self.take_edits(rules, &mut scan.edits);
+        self.take_edits(rules, released, &mut scan.edits);
         scan.blocked = self.blocked;
         scan
     }
@@ -352,7 +375,7 @@ impl Engine {
         let open = self.heads.len() + self.pending.len();
         self.open_peak = self.open_peak.max(open);
         if open > HEADS_MAX {
-            let start = self.released();
+            let start = self.released(|at| at);
             let detector = Arc::clone(catalogue().hold_limit());
             self.block(Match {
                 start,
@@ -366,7 +389,7 @@ impl Engine {
 
     /// Freezes what has been decided; nothing after it is looked at.
     fn block(&mut self, cause: Match) {
-        self.frozen = Some(Frozen { released: self.released(), decided: self.decided() });
+        self.frozen = Some(Frozen { held_from: self.held_from(), decided: self.decided() });
         self.blocked = Some(cause);
         self.heads.clear();
         self.pending.clear();

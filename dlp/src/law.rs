@@ -61,10 +61,12 @@ fn stream<'a>(rules: &Arc<RuleSet>, text: &[u8], parts: impl IntoIterator<Item =
     let (mut edits, mut matches) = (Vec::new(), Vec::new());
     // Where matches found later must not reach into: what had left before they were known.
     let mut left = 0;
-    let open_ended = text.windows(16).any(|window| window == b"PRIVATE KEY-----");
+    let open_ended = reference::view(text).0.windows(16).any(|window| window == b"PRIVATE KEY-----");
     for part in parts {
         scanner.push(part);
         check_step(&mut scanner, &mut edits, &mut matches, &mut left, open_ended);
+        let leaves_whole = |text: &str| text.is_char_boundary(usize::try_from(left).unwrap());
+        assert!(std::str::from_utf8(text).map_or(true, leaves_whole), "left: {left}");
     }
     scanner.finish();
     check_step(&mut scanner, &mut edits, &mut matches, &mut left, open_ended);

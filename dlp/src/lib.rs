@@ -38,6 +38,7 @@ mod rules;
 mod stream;
 mod texts;
 mod validate;
+mod view;
 
 #[cfg(test)]
 mod law;

@@ -17,6 +17,7 @@ use crate::finding::Scan;
 use crate::gate::{RuleGate, Stop};
 use crate::keyed::ValueKey;
 use crate::stream::StreamScanner;
+use crate::view::{self, Offsets};
 use starts::{Start, StartTable};
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
@@ -60,6 +61,13 @@ impl Rule {
 /// that an alert cannot shield a value from being masked. Any
 /// candidate of a `block` rule blocks, whatever covers it.
 ///
+/// View: detectors see a text as a reader would, one character after the other. Characters that show nothing
+/// (format characters, variation selectors, enclosing marks) are not there; digits of all scripts, compatibility
+/// forms such as full width or mathematical letters, dashes, dots, spaces and look-alikes of ASCII letters are
+/// ASCII; everything else, bytes that are no UTF-8 too, stays as it is. Lengths and boundaries of patterns,
+/// custom terms and allowed values are those of the view. What is reported and masked are the characters of the
+/// text itself, whole ones, from the first to the last that the match is made of.
+///
 /// Escapes: arguments of tool calls are JSON inside JSON, so a text may hold `\n` as two bytes. Directly
 /// after an odd run of backslashes, the letter of an escape (`n`, `t`, `r`, `b`, `f`, `u`) and up to four hex
 /// digits after that `u` belong to the escape: no candidate starts at such a byte, and for the left context
@@ -93,7 +101,7 @@ impl RuleSet {
         let own_starts = StartTable::new(own, 0);
         let shared_starts = StartTable::shared(built_in, own.len());
         let len_min = rules.iter().map(|rule| rule.detector.automaton.len_min()).min().unwrap_or(usize::MAX);
-        let allow_values = allow_values.into_iter().map(|value| value.into_bytes().into()).collect();
+        let allow_values = allow_values.iter().map(|value| view::fold(value).into_bytes().into()).collect();
         let id = NEXT_ID.fetch_add(1, Relaxed);
         Self {
             id,
@@ -160,32 +168,60 @@ impl RuleSet {
     /// ```
     #[must_use]
     pub fn scan(&self, text: &[u8]) -> Scan {
-        if text.len() < self.len_min {
+        self.scan_view_of(text, Self::scan_where_gates_open)
+    }
+
+    /// The plain scan, which looks at every byte.
+    #[cfg(test)]
+    pub(crate) fn scan_every_byte(&self, text: &[u8]) -> Scan {
+        self.scan_view_of(text, Self::scan_every_byte_of_view)
+    }
+
+    fn scan_view_of(&self, text: &[u8], scan: impl Fn(&Self, &[u8], &Offsets) -> Scan) -> Scan {
+        if text.is_ascii() {
+            return scan(self, text, &Offsets::default());
+        }
+        match view::of(text) {
+            None => scan(self, text, &Offsets::default()),
+            Some((view, offsets)) => {
+                let mut found = scan(self, &view, &offsets);
+                offsets.restore(&mut found);
+                found
+            }
+        }
+    }
+
+    fn scan_where_gates_open(&self, view: &[u8], offsets: &Offsets) -> Scan {
+        if view.len() < self.len_min {
             return Scan::default();
         }
         let gate = self.gate.get_or_init(|| Box::new(RuleGate::new(&self.rules)));
         if gate.is_closed_to_skipping() {
-            return self.scan_every_byte(text);
+            return self.scan_every_byte_of_view(view, offsets);
         }
-        match gate.next(text, 0) {
+        match gate.next(view, 0) {
             None => Scan::default(),
-            Some(first) => self.scan_from(gate, text, first),
+            Some(first) => self.scan_from(gate, view, offsets, first),
         }
     }
 
-    /// The plain scan, which looks at every byte.
-    pub(crate) fn scan_every_byte(&self, text: &[u8]) -> Scan {
+    fn scan_every_byte_of_view(&self, view: &[u8], offsets: &Offsets) -> Scan {
         let mut engine = Engine::default();
-        let window = Window { base: 0, text };
-        for &byte in text {
+        let window = Window { base: 0, text: view };
+        for &byte in view {
             engine.step(self, window, byte);
         }
         engine.finish(self, window);
-        engine.into_scan(self)
+        self.results(engine, window, offsets)
+    }
+
+    fn results(&self, engine: Engine, window: Window<'_>, offsets: &Offsets) -> Scan {
+        let released = engine.released(|at| offsets.floor(at, window));
+        engine.into_scan(self, released)
     }
 
     /// Scans only where a match may start.
-    fn scan_from(&self, gate: &RuleGate, text: &[u8], first: Stop) -> Scan {
+    fn scan_from(&self, gate: &RuleGate, text: &[u8], offsets: &Offsets, first: Stop) -> Scan {
         let mut engine = Engine::default();
         let window = Window { base: 0, text };
         let mut next = Some(first);
@@ -200,13 +236,16 @@ impl RuleSet {
                 }
             }
             if engine.needs_every_byte() {
-                return self.scan_every_byte(text);
+                return self.scan_every_byte_of_view(text, offsets);
             }
             next = gate.next(text, at);
         }
         engine.skip_to(text.len(), Before::at(text, text.len()));
         engine.finish(self, window);
-        if engine.needs_every_byte() { self.scan_every_byte(text) } else { engine.into_scan(self) }
+        if engine.needs_every_byte() {
+            return self.scan_every_byte_of_view(text, offsets);
+        }
+        self.results(engine, window, offsets)
     }
 
     #[inline]

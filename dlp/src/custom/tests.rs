@@ -36,6 +36,9 @@ fn terms_are_found_inside_words_and_the_longest_wins() {
         (vec!["x"], false, "a x b", "a [X] b"),
         (vec!["a", "aa"], false, "aaa", "[X][X]"),
         (vec![".*"], false, "a.*b", "a[X]b"),
+        (vec!["blue falcon"], false, "bl\u{200b}ue\u{a0}fаlcоn ｂｌｕｅ falcon", "[X] [X]"),
+        (vec!["Ａ\u{200b}１"], true, "a1 A1 ａ１", "[X] [X] [X]"),
+        (vec!["Москва"], false, "Москва Mocквa Moscow", "[X] [X] Moscow"),
     ];
     for (list, ignore_case, text, expected) in cases {
         assert_eq!(masked(terms(&list, ignore_case).unwrap(), text), expected, "{list:?}");
@@ -52,6 +55,11 @@ fn regexes_find_the_longest_match() {
         ("(?:ä|ö){2}", "xäöx", "x[X]x"),
         ("x.{1,3}", "xé€y", "[X]€y"),
         (r#"id=[^"]{1,9}"#, "id=a€b\"", "[X]\""),
+        ("ＥＭＰ–[0-9]{3}", "EMP-123 ＥＭＰ−１２３", "[X] [X]"),
+        (r"a（b）\.", "a(b). a（b）．", "[X] [X]"),
+        (r"(?u:[аé]){2}[0-9]", "aé1 аa1 bé1", "[X] [X] bé1"),
+        (r"(?u:[^а-в])[0-9]", "a1 b1 x1 б1 й1", "a1 [X] [X] б1 [X]"),
+        ("x\u{200b}y", "xy x\u{ad}y", "[X] [X]"),
         ("[0-9]{3}$", "123 456", "123 [X]"),
         ("^[0-9]{3}", "123 456", "[X] 456"),
     ];

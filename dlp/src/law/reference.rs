@@ -4,6 +4,7 @@
 //! library's own overlapping search. It is quadratic, which is fine for texts of a few hundred bytes.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use regex_automata::dfa::{Automaton, OverlappingState, StartKind, dense};
@@ -13,6 +14,7 @@ use regex_automata::{Anchored, Input, MatchKind};
 
 use crate::catalogue::patterns;
 use crate::gate::Gate;
+use crate::view::fold_character;
 use crate::{Action, Match, Rule, RuleSet, Token};
 
 /// What the definition says about one text.
@@ -56,25 +58,54 @@ pub(super) fn spans_of(matches: &[Match]) -> BTreeSet<Span> {
 
 /// Judges a text. The order of `rules.rules()` is the order of priority, which has its own test.
 pub(super) fn judge(rules: &RuleSet, text: &[u8]) -> Judgement {
+    let (view, origins) = view(text);
     let candidates: Vec<Found> = rules
         .rules()
         .iter()
         .enumerate()
-        .flat_map(|(priority, rule)| candidates(rules, rule, priority, text))
+        .flat_map(|(priority, rule)| candidates(rules, rule, priority, &view))
         .collect();
     let of = |action| candidates.iter().filter(|found| found.action == action).cloned().collect::<Vec<_>>();
+    let in_text =
+        |found: Found| Found { start: origins[found.start].start, end: origins[found.end - 1].end, ..found };
     let masked = greedy([of(Action::Mask), of(Action::Tokenize)].concat());
+    let masked: Vec<Found> = masked.into_iter().map(in_text).collect();
     let mut output = Vec::new();
     let mut from = 0;
     for found in &masked {
-        output.extend_from_slice(&text[from..found.start]);
+        // Two matches may share a character of the text.
+        output.extend_from_slice(text.get(from..found.start).unwrap_or_default());
         output.extend_from_slice(found.placeholder.as_bytes());
         from = found.end;
     }
     output.extend_from_slice(&text[from..]);
-    let blocking = of(Action::Block);
-    let taken = masked.into_iter().chain(greedy(of(Action::Alert))).collect();
+    let blocking: Vec<Found> = of(Action::Block).into_iter().map(in_text).collect();
+    let taken = masked.into_iter().chain(greedy(of(Action::Alert)).into_iter().map(in_text)).collect();
     Judgement { blocks: !blocking.is_empty(), output, taken, blocking }
+}
+
+/// The view of a text, and for every byte of it the character it comes from.
+pub(super) fn view(text: &[u8]) -> (Vec<u8>, Vec<Range<usize>>) {
+    let (mut view, mut origins) = (Vec::new(), Vec::new());
+    let mut at = 0;
+    for chunk in text.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            let len = character.len_utf8();
+            let folded = fold_character(character).map_or(text[at..at + len].to_vec(), <[u8]>::to_vec);
+            let stays = folded == text[at..at + len];
+            origins.extend(
+                (0..folded.len()).map(|byte| if stays { at + byte..at + byte + 1 } else { at..at + len }),
+            );
+            view.extend(folded);
+            at += len;
+        }
+        for byte in chunk.invalid() {
+            view.push(*byte);
+            origins.push(at..at + 1);
+            at += 1;
+        }
+    }
+    (view, origins)
 }
 
 /// By start, then longer, then stricter, then priority; each if it overlaps none before it.

@@ -49,6 +49,13 @@ pub(super) const ADVERSARIAL: &[&str] = &[
     r"\blue falcon \\blue falcon \nblue falcon \falcon crest \tfalcon crest\nEMP-123456-AB \nEMP-123456\nAB",
     r"\npm_0123456789abcdefghijklmnopqrstuvwxyz \nnpm_0123456789abcdefghijklmnopqrstuvwxyz \rediss://u:p@h",
     r"-----BEGIN PRIVATE KEY-----\nAKIAHT5RMGN3GNRY2345\nbob@example.com\u0041bob@example.com\",
+    "４１１１ １１１１\u{a0}1111\u{2009}11\u{200b}11 4111–1111—1111‐1111 ٤١١١١١١١١١١١١١١١ 4\u{fe0f}\u{20e3}111111111111111",
+    "jane\u{ad}@exam\u{200d}ple\u{ff0e}com jane＠example。com 𝐣𝐚𝐧𝐞@𝕖𝕩𝕒𝕞𝕡𝕝𝕖.com \u{e006a}j\u{e0061}ane@example.com\u{200b}\u{200b} x",
+    "АКІАHT5RMGN3GNRY2345 ＡＫＩＡHT5RMGN3GNRY2345 \u{200b}A\u{200b}K\u{200b}IAHT5RMGN3GNRY2345\u{200b} xАKIAHT5RMGN3GNRY2345",
+    "07⑧-05-1120 078-05-112⓪⑫078-05-1120 ⑫-05-1120 EMP-123⑫⑫456-AB ⑴⑴⑴-⑿-1234 ㏒@example.com",
+    "jane@example.c℀@example.com jane@example.comﬀ@example.com ﬀ@ﬀ.ﬀ@ﬀ.com",
+    "-----BEGIN PRIVATE KEY-----\nMI\u{200b}IEﬀﬀ\u{200b}ＭＩＩＥ\u{200b}\n—---END PRIVATE KEY----- －－－－－BEGIN PRIVATE KEY-----ﬀﬀ é",
+    "blυe falcon \u{200b}falcоn\u{a0}crest ＥＭＰ‐１２３４５６‐AB \u{200b}\u{200b}",
     r"https://a\nb:c\td@example.com postgres://u:p\nq@db \rhttps://u:p@h \thttp://u:p@h",
 ];
 
@@ -82,13 +89,49 @@ fn fragment() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
+/// The text as somebody writes it who wants it to be read but not found: `how` picks what is done to each byte.
+fn disguise(text: &[u8], how: &[u8]) -> Vec<u8> {
+    let shifted = |byte: u8, from: u8, to: u32| char::from_u32(u32::from(byte - from) + to);
+    let mut out = Vec::new();
+    for (&byte, how) in text.iter().zip(how.iter().cycle()) {
+        let alike = match (how % 32, byte) {
+            (0, b'!'..=b'~') => shifted(byte, b'!', 0xff01),
+            (1, b'0'..=b'9') => shifted(byte, b'0', 0x660),
+            (2, b'1'..=b'9') => shifted(byte, b'1', 0x2460),
+            (3, b'a'..=b'z') => shifted(byte, b'a', 0x1d41a),
+            (4, b'-') => Some('\u{2013}'),
+            (4, b' ') => Some('\u{a0}'),
+            (4, b'.') => Some('\u{3002}'),
+            (5, b'a') => Some('\u{430}'),
+            (5, b'A') => Some('\u{391}'),
+            (6, _) => Some('\u{fb00}'),
+            _ => None,
+        };
+        match how % 32 {
+            7 => out.extend_from_slice("\u{200b}".as_bytes()),
+            8 => out.extend_from_slice("\u{20e3}\u{e0041}".as_bytes()),
+            9 => out.extend_from_slice(b"\xe2\x80"),
+            10 => out.extend_from_slice("é".as_bytes()),
+            _ => {}
+        }
+        match alike {
+            Some(alike) => out.extend_from_slice(alike.encode_utf8(&mut [0; 4]).as_bytes()),
+            None => out.push(byte),
+        }
+    }
+    out
+}
+
 /// Candidates of many kinds, glued together with little or nothing in between.
 pub(super) fn adversarial_text() -> impl Strategy<Value = Vec<u8>> {
     let glue = prop::sample::select(vec![
         "", "", "", " ", ".", "-", "@", ":", "\n", "_", "/", "  ", ", ", "\\n", "(", "\\t", "\\\\n", "\\",
         "\\u00e9",
     ]);
-    prop::collection::vec((fragment(), glue), 1..9).prop_map(|parts| {
+    let plain = prop::collection::vec((fragment(), glue), 1..9).prop_map(|parts| -> Vec<u8> {
         parts.into_iter().flat_map(|(fragment, glue)| [fragment, glue.as_bytes().to_vec()].concat()).collect()
-    })
+    });
+    // Half of the texts stay as they are; nothing is done to a byte for which `how` is 31.
+    let how = prop_oneof![Just(vec![31]), prop::collection::vec(prop_oneof![any::<u8>(), Just(31)], 1..40)];
+    (plain, how).prop_map(|(text, how)| disguise(&text, &how))
 }

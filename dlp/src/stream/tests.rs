@@ -55,7 +55,7 @@ fn a_key_block_of_any_length_is_masked_in_constant_memory() {
     let mut pieces = edits(&mut scanner);
     for _ in 0..5000 {
         scanner.push(b"MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7\n");
-        assert!(scanner.text.len() <= 2 * STALE_BYTES_MAX, "holds {} bytes", scanner.text.len());
+        assert!(scanner.view.len() <= 2 * STALE_BYTES_MAX, "holds {} bytes", scanner.view.len());
         assert!(scanner.pushed() - scanner.released() < 8);
         pieces.extend(edits(&mut scanner));
     }
@@ -70,6 +70,48 @@ fn a_key_block_of_any_length_is_masked_in_constant_memory() {
     scanner.take_matches(&mut matches);
     let ids: Vec<&str> = matches.iter().map(|found| found.detector.id().as_str()).collect();
     assert_eq!(ids, ["PRIVATE_KEY_PEM", "EMAIL_ADDRESS"]);
+}
+
+#[test]
+fn a_key_block_full_of_disguised_characters_is_masked_in_constant_memory() {
+    let mut scanner = scanner(&["*"], Action::Mask);
+    let mut text = "é －－－－－BEGIN PRIVATE KEY-----\n".as_bytes().to_vec();
+    scanner.push(&text);
+    let mut pieces = edits(&mut scanner);
+    for _ in 0..5000 {
+        let line = "ＭＩＩE\u{200b}v\u{ad}Q\u{200b}\u{200b}\n".as_bytes();
+        text.extend_from_slice(line);
+        scanner.push(line);
+        assert!(scanner.offsets.remembered() <= 1024);
+        pieces.extend(edits(&mut scanner));
+    }
+    let end = "-----END PRIVATE KEY—---- jane＠example.com".as_bytes();
+    text.extend_from_slice(end);
+    scanner.push(end);
+    scanner.finish();
+    pieces.extend(edits(&mut scanner));
+    assert_eq!((pieces[0].0, pieces[0].2.as_str()), (3, "[PRIVATE_KEY_PEM]"));
+    let block_end = pieces[pieces.len() - 2].1;
+    assert!(pieces.windows(2).take(pieces.len() - 2).all(|pair| pair[0].1 == pair[1].0));
+    assert_eq!(pieces[pieces.len() - 1], (block_end + 1, text.len() as u64, "[EMAIL_ADDRESS]".to_owned()));
+    let mut matches = Vec::new();
+    scanner.take_matches(&mut matches);
+    assert_eq!((matches[0].start, matches[0].end), (3, block_end), "although its start is long forgotten");
+}
+
+#[test]
+fn a_character_waits_for_its_last_byte() {
+    let mut scanner = scanner(&["EMAIL_ADDRESS"], Action::Mask);
+    let steps: [(&[u8], u64); 6] =
+        [(b"x ", 2), (b"\xe2", 2), (b"\x82", 2), (b"\xac ", 6), (b"\xe2\x82", 6), (b" ", 9)];
+    for (part, released) in steps {
+        scanner.push(part);
+        assert_eq!(scanner.released(), released, "{part:x?}");
+    }
+    scanner.push(b"\xe2");
+    assert_eq!((scanner.released(), scanner.pushed()), (9, 10));
+    scanner.finish();
+    assert_eq!(scanner.released(), 10);
 }
 
 #[test]
@@ -141,7 +183,7 @@ fn hostile_texts_keep_few_candidates_and_little_text() {
         for part in text.as_bytes().chunks(100) {
             scanner.push(part);
             assert!(scanner.blocked().is_none(), "{pattern:?}");
-            assert!(scanner.text.len() <= 16 * STALE_BYTES_MAX, "{pattern:?} holds {}", scanner.text.len());
+            assert!(scanner.view.len() <= 16 * STALE_BYTES_MAX, "{pattern:?} holds {}", scanner.view.len());
         }
     }
 }
