@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 use crate::action::Action;
 use crate::automaton::Before;
 use crate::detector::Detector;
+use crate::encoded::{self, Allowance};
 use crate::engine::{Engine, Window};
 use crate::finding::Scan;
 use crate::gate::{RuleGate, Stop};
@@ -177,7 +178,19 @@ impl RuleSet {
         self.scan_view_of(text, Self::scan_every_byte_of_view)
     }
 
-    fn scan_view_of(&self, text: &[u8], scan: impl Fn(&Self, &[u8], &Offsets) -> Scan) -> Scan {
+    /// Scans a text, and what it carries in other notations as far as `allowance` goes.
+    pub(crate) fn scan_with_decoded(&self, text: &[u8], allowance: &mut Allowance) -> Scan {
+        if text.len() < self.len_min {
+            return Scan::default();
+        }
+        self.scan_view_of(text, |rules, view, offsets| {
+            let mut scan = rules.scan_where_gates_open(view, offsets);
+            encoded::add_decoded(rules, view, allowance, &mut scan);
+            scan
+        })
+    }
+
+    fn scan_view_of(&self, text: &[u8], scan: impl FnOnce(&Self, &[u8], &Offsets) -> Scan) -> Scan {
         if text.is_ascii() {
             return scan(self, text, &Offsets::default());
         }

@@ -11,7 +11,7 @@ use crate::rewrite;
 use bulkhead_dialect::json::{Document, Limits, splice};
 use bulkhead_dialect::request::{self, RequestHead, include_usage_edit, max_output_tokens_edit};
 use bulkhead_dialect::{Dialect, Endpoint, Operation};
-use bulkhead_dlp::{Action, RuleSet, TextRules, TokenMap};
+use bulkhead_dlp::{Action, DeepScan, RuleSet, TextRules, TokenMap};
 use bulkhead_policy::compile::{TenantPolicy, Upstream};
 use bulkhead_policy::document::{Capture, Uninspectable, UpstreamDialect};
 use bulkhead_policy::ledger::BudgetUnit;
@@ -43,6 +43,8 @@ struct Verdict {
     judged: Judged,
     findings: Findings,
     blocked: Vec<String>,
+    /// Not everything in it could be decoded.
+    incomplete: bool,
 }
 
 /// Reads the body, checks the model, and applies the tenant's rules.
@@ -67,7 +69,7 @@ pub(crate) async fn judge(
         let inspected = tokio::task::spawn_blocking(inspect).await;
         inspected.map_err(|_| Rejection::internal("inspecting the request"))?
     };
-    let Verdict { judged, findings, blocked } = verdict?;
+    let Verdict { judged, findings, blocked, incomplete } = verdict?;
     recorder.record.model_asked =
         judged.head.model.clone().map(|model| name_for_trace(exchange.key.policy(), model));
     recorder.record.streamed = judged.head.stream;
@@ -79,10 +81,10 @@ pub(crate) async fn judge(
     if !blocked.is_empty() {
         return Err(Rejection::dlp_blocked("request", blocked));
     }
-    let opaque = judged.head.binary_parts || judged.head.token_arrays;
+    let opaque = judged.head.binary_parts || judged.head.token_arrays || incomplete;
     if opaque && !exchange.key.policy().request_rules().is_empty() {
         if exchange.key.policy().uninspectable() == Uninspectable::Block {
-            return Err(Rejection::binary_part());
+            return Err(Rejection::uninspectable());
         }
         recorder.record.uninspected = true;
     }
@@ -115,9 +117,9 @@ fn inspect(
         None => (inspected.apply(raw), false),
     };
     let captured = (policy.capture() == Capture::Masked).then(|| inspected.for_trace(raw));
-    let Inspected { findings, blocked, tokens, .. } = inspected;
+    let Inspected { findings, blocked, tokens, incomplete, .. } = inspected;
     let judged = Judged { head, body, captured, tokens: Arc::new(tokens), asked_for_usage };
-    Ok(Verdict { judged, findings, blocked })
+    Ok(Verdict { judged, findings, blocked, incomplete })
 }
 
 fn with_edit(raw: &[u8], inspected: &Inspected, edit: bulkhead_dialect::json::Splice<'static>) -> Bytes {
@@ -144,7 +146,11 @@ pub(crate) fn judge_head(
     let mut findings = Findings::default();
     let mut refused = Vec::new();
     for text in rewrite::forwarded_texts(head) {
-        for found in rules.scan(text).matches {
+        let DeepScan { scan, complete } = rules.scan_deep(text);
+        if !complete {
+            return Err(Rejection::uninspectable());
+        }
+        for found in scan.matches {
             findings.add(&found, Direction::Request, Cow::Borrowed("head"), (found.start, found.end));
             if found.action != Action::Alert {
                 refused.push(found.detector.id().to_string());

@@ -186,8 +186,9 @@ impl Rejection {
         Self { outcome: Outcome::Blocked, ..Self::invalid("uninspectable", message) }
     }
 
-    pub(crate) fn binary_part() -> Self {
-        let message = "the request holds a binary part that cannot be inspected, and the policy blocks those";
+    pub(crate) fn uninspectable() -> Self {
+        let message = "the request holds a part that cannot be inspected (binary, token numbers, or text in too many \
+                       encodings), and the policy blocks those";
         Self { outcome: Outcome::Blocked, ..Self::invalid("uninspectable", message) }
     }
 

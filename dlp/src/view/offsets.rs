@@ -48,7 +48,7 @@ impl Offsets {
     }
 
     /// Goes on by one character and what took its place.
-    pub(super) fn replace(&mut self, text_len: usize, view_len: usize) {
+    pub(crate) fn replace(&mut self, text_len: usize, view_len: usize) {
         let len = |len: usize| u8::try_from(len).unwrap_or(u8::MAX);
         let replaced = Replaced { at: self.end, view_len: len(view_len), text_len: len(text_len) };
         self.end = replaced.end();

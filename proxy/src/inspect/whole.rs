@@ -25,6 +25,8 @@ pub(crate) struct Inspected {
     pub(crate) hidden: Vec<Splice<'static>>,
     /// Ids of the detectors whose rule blocks.
     pub(crate) blocked: Vec<String>,
+    /// A text carries more in other encodings than is decoded.
+    pub(crate) incomplete: bool,
 }
 
 /// The edits of one body or event, each list sorted and disjoint from the other.
@@ -130,7 +132,9 @@ pub(crate) enum Form {
     Number,
 }
 
-/// Scans one text that stands at `at` and adds what it finds. False if that is nothing.
+/// Scans one text that stands at `at` and adds what it finds. False if it is known to hold nothing.
+///
+/// Of a request also what the text carries in other encodings: there is time, and agents write them.
 pub(crate) fn inspect_string(
     rules: &TextRules,
     raw: &[u8],
@@ -140,7 +144,17 @@ pub(crate) fn inspect_string(
     inspected: &mut Inspected,
 ) -> bool {
     let decoded = if form == Form::EscapedJson { unescape(raw) } else { Cow::Borrowed(raw) };
-    let scan = rules.scan(&decoded);
+    let scan = match direction {
+        Direction::Request => {
+            let found = rules.rules().scan_deep(&decoded);
+            inspected.incomplete |= !found.complete;
+            if found.scan.clean() {
+                return !found.complete;
+            }
+            found.scan
+        }
+        Direction::Response => rules.scan(&decoded),
+    };
     if scan.clean() {
         return false;
     }

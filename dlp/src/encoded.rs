@@ -1,0 +1,180 @@
+//! Values that a text carries in another notation: undone, scanned again, and the findings brought back.
+//!
+//! - Escapes (percent, HTML entities, `\u0041`, quoted-printable) are undone where they stand, with the text around
+//!   them; a finding covers exactly the characters it was made of.
+//! - Runs of base64 or hex digits become texts of their own if what they hold is text; a finding covers the run.
+//! - What comes out is treated the same once more. The bytes that one text may decode to are capped; over the cap the
+//!   scan says that it is not complete.
+
+mod escapes;
+mod runs;
+
+use crate::finding::{Edit, Match, Scan};
+use crate::rules::RuleSet;
+use crate::view::Offsets;
+use escapes::Notation;
+
+/// How often a text is decoded: a value in base64 in a percent-encoded URL takes two.
+const DEPTH: usize = 2;
+
+/// The bytes a text may decode to, as a multiple of its own. Each notation at most keeps the length, so that a text
+/// would have to be written in all of them at once.
+const DECODED_RATIO_MAX: usize = 4;
+
+/// Below this size the ratio says nothing.
+const DECODED_FLOOR_BYTES: usize = 4096;
+
+/// How far around an escape the text is scanned again: the longest match of a custom detector.
+const REACH_BYTES: usize = 1024;
+
+/// The result for a text and for what it carries in other notations.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DeepScan {
+    /// Everything that was found; offsets are those of the text as it was given.
+    pub scan: Scan,
+    /// Whether everything that looked encoded was decoded and scanned.
+    pub complete: bool,
+}
+
+/// What may still be decoded.
+pub(crate) struct Allowance {
+    bytes: usize,
+    depth: usize,
+    complete: bool,
+}
+
+impl Allowance {
+    /// Takes `bytes`, or notes that they are too many.
+    fn take(&mut self, bytes: usize) -> bool {
+        match self.bytes.checked_sub(bytes) {
+            Some(left) => self.bytes = left,
+            None => self.complete = false,
+        }
+        self.complete
+    }
+}
+
+impl RuleSet {
+    /// Scans a whole text and what it carries percent-encoded, as HTML entities, as `\u0041` or `\x41`, quoted-printable,
+    /// in base64 or in hex, up to two of them around each other.
+    ///
+    /// Runs of base64 and hex count from 24 characters on, and if they hold text. Costs little more than
+    /// [`RuleSet::scan`] where nothing is encoded.
+    ///
+    /// ```
+    /// use bulkhead_dlp::{Action, Rule, RuleSet, apply_edits, catalogue};
+    ///
+    /// let detector = catalogue().select("EMAIL_ADDRESS").remove(0).clone();
+    /// let rules = RuleSet::new(vec![Rule::new(detector, Action::Mask)], Vec::new());
+    /// let text = b"https://x.example/?to=jane%40example.com&n=1";
+    /// assert!(rules.scan(text).clean());
+    /// let edits = rules.scan_deep(text).scan.edits;
+    /// assert_eq!(apply_edits(text, &edits), b"https://x.example/?to=[EMAIL_ADDRESS]&n=1");
+    /// ```
+    #[must_use]
+    pub fn scan_deep(&self, text: &[u8]) -> DeepScan {
+        let bytes = text.len().saturating_mul(DECODED_RATIO_MAX).max(DECODED_FLOOR_BYTES);
+        let mut allowance = Allowance { bytes, depth: DEPTH, complete: true };
+        let scan = self.scan_with_decoded(text, &mut allowance);
+        DeepScan { scan, complete: allowance.complete }
+    }
+}
+
+/// Adds what a view carries in other notations to what was found in it.
+pub(crate) fn add_decoded(rules: &RuleSet, view: &[u8], allowance: &mut Allowance, scan: &mut Scan) {
+    if allowance.depth == 0 || scan.blocked.is_some() {
+        return;
+    }
+    allowance.depth -= 1;
+    let plain = scan.edits.len();
+    for notation in Notation::ALL {
+        escapes::islands(view, notation, REACH_BYTES, |island, decoded, offsets| {
+            if scan.blocked.is_none() && allowance.take(decoded.len()) {
+                let found = rules.scan_with_decoded(decoded, allowance);
+                add(scan, in_island(found, island as u64, offsets));
+            }
+        });
+    }
+    runs::texts(view, |run, decoded| {
+        if scan.blocked.is_none() && allowance.take(decoded.len()) {
+            let found = rules.scan_with_decoded(decoded, allowance);
+            add(scan, over_run(found, (run.start as u64, run.end as u64)));
+        }
+    });
+    allowance.depth += 1;
+    if scan.edits.len() > plain {
+        join_edits(&mut scan.edits);
+    }
+}
+
+/// What was found with the help of an undone escape, at its place in the view. All else is known already.
+fn in_island(found: Scan, island: u64, offsets: &Offsets) -> Scan {
+    let place = |start: u64, end: u64| (island + offsets.start(start), island + offsets.end(end));
+    // The island's ends may cut a word, so a block rule may see a value where there is none. It stands: what comes
+    // after it was not looked at.
+    let blocked = found.blocked.as_ref().map(|found| {
+        let (start, end) = place(found.start, found.end);
+        Match { start, end, ..found.clone() }
+    });
+    let place_undone = |start: u64, end: u64| {
+        let (text_start, text_end) = place(start, end);
+        (text_end - text_start != end - start).then_some((text_start, text_end))
+    };
+    let mut found = moved(found, place_undone);
+    if found.blocked.is_none() {
+        found.matches.extend(blocked.clone());
+        found.blocked = blocked;
+    }
+    found
+}
+
+/// Everything that was found, over the whole run.
+fn over_run(found: Scan, run: (u64, u64)) -> Scan {
+    moved(found, |_, _| Some(run))
+}
+
+/// A result whose spans were moved, without those that `to` drops.
+fn moved(found: Scan, to: impl Fn(u64, u64) -> Option<(u64, u64)>) -> Scan {
+    let match_to = |found: Match| {
+        let (start, end) = to(found.start, found.end)?;
+        Some(Match { start, end, ..found })
+    };
+    let edit_to = |edit: Edit| {
+        let (start, end) = to(edit.start, edit.end)?;
+        Some(Edit { start, end, ..edit })
+    };
+    Scan {
+        matches: found.matches.into_iter().filter_map(match_to).collect(),
+        edits: found.edits.into_iter().filter_map(edit_to).collect(),
+        blocked: found.blocked.and_then(match_to),
+    }
+}
+
+/// Adds what is new of a result.
+fn add(scan: &mut Scan, found: Scan) {
+    for new in found.matches {
+        if !scan.matches.contains(&new) {
+            scan.matches.push(new);
+        }
+    }
+    scan.edits.extend(found.edits);
+    scan.blocked = scan.blocked.take().or(found.blocked);
+    // By start, and the match that blocks last.
+    let blocked = scan.blocked.as_ref();
+    scan.matches.sort_by_key(|found| (Some(found) == blocked, found.start));
+}
+
+/// Makes edits disjoint: one takes in those that overlap it.
+fn join_edits(edits: &mut Vec<Edit>) {
+    edits.sort_by_key(|edit| (edit.start, std::cmp::Reverse(edit.end)));
+    edits.dedup_by(|next, kept| {
+        let overlaps = next.start < kept.end;
+        if overlaps {
+            kept.end = kept.end.max(next.end);
+        }
+        overlaps
+    });
+}
+
+#[cfg(test)]
+mod tests;

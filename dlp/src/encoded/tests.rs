@@ -1,0 +1,161 @@
+//! Every notation, alone and around another, what stays alone, and what it may cost.
+
+use std::sync::Arc;
+
+use crate::{Action, Rule, RuleSet, apply_edits, catalogue};
+
+const CARD: &str = "4111 1111 1111 1111";
+const EMAIL: &str = "jane.miller@example.com";
+
+fn rules(action: Action) -> RuleSet {
+    let detectors = ["CREDIT_CARD", "EMAIL_ADDRESS", "AWS_ACCESS_KEY_ID"].into_iter();
+    let detectors = detectors.flat_map(|selector| catalogue().select(selector));
+    let rules = detectors.map(|detector| Rule::new(Arc::clone(detector), action)).collect();
+    RuleSet::new(rules, Vec::new())
+}
+
+fn check(text: &str, expected: &str) {
+    let found = rules(Action::Mask).scan_deep(text.as_bytes());
+    let masked = apply_edits(text.as_bytes(), &found.scan.edits);
+    assert_eq!(String::from_utf8(masked).unwrap(), expected, "{text}");
+    assert!(found.complete, "{text}");
+    assert!(found.scan.edits.windows(2).all(|pair| pair[0].end <= pair[1].start), "{text}");
+    let blocks = rules(Action::Block).scan_deep(text.as_bytes()).scan.blocked.is_some();
+    assert_eq!(blocks, text != expected, "{text}");
+}
+
+fn base64(text: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let group = |group: &[u8]| {
+        let bits = group.iter().chain(&[0, 0]).take(3).fold(0, |bits, &byte| bits << 8 | usize::from(byte));
+        let digits = (0..4).map(|at| char::from(DIGITS[bits >> (18 - 6 * at) & 63])).collect::<String>();
+        format!("{}{}", &digits[..=group.len()], "=".repeat(3 - group.len()))
+    };
+    text.chunks(3).map(group).collect()
+}
+
+fn hex(text: &[u8]) -> String {
+    text.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn each(text: &str, escape: impl Fn(u8) -> String) -> String {
+    text.bytes().map(escape).collect()
+}
+
+#[test]
+fn escapes_are_undone_where_they_stand() {
+    let encoded = [
+        each(EMAIL, |byte| format!("%{byte:02X}")),
+        each(EMAIL, |byte| format!("&#{byte};")),
+        each(EMAIL, |byte| format!("&#x{byte:X};")),
+        each(EMAIL, |byte| format!("&#00{byte}")),
+        each(EMAIL, |byte| format!("\\u{byte:04x}")),
+        each(EMAIL, |byte| format!("\\x{byte:02x}")),
+        each(EMAIL, |byte| format!("={byte:02X}")),
+        EMAIL.replace('@', "%40"),
+        EMAIL.replace('@', "&commat;").replace('.', "&period;"),
+        EMAIL.replace('@', "%EF%BC%A0"),
+        EMAIL.replace("mil", "m&shy;il"),
+        EMAIL.replace("mil", "m=\r\nil"),
+        EMAIL.replace("mil", "m=\nil"),
+        EMAIL.replace('@', "%2540"),
+        EMAIL.replace('@', "&amp;#64;"),
+        EMAIL.replace('@', "%26%2364%3B"),
+    ];
+    for encoded in encoded {
+        check(&format!("a {encoded}, b 50% &c \\d =e"), "a [EMAIL_ADDRESS], b 50% &c \\d =e");
+    }
+}
+
+#[test]
+fn only_what_was_encoded_is_masked() {
+    check("https://x.example/?q=jane%40example.com&n=%31", "https://x.example/?q=[EMAIL_ADDRESS]&n=%31");
+    check("%41 bob@example.com %42 jane%40example.com", "%41 [EMAIL_ADDRESS] %42 [EMAIL_ADDRESS]");
+    check(
+        "100% of &all C:\\users\\xavier %zz &nosuch; \\u12 =",
+        "100% of &all C:\\users\\xavier %zz &nosuch; \\u12 =",
+    );
+    let far = "word ".repeat(1000);
+    check(&format!("%41 {far}jane%40example.com {far}%42"), &format!("%41 {far}[EMAIL_ADDRESS] {far}%42"));
+}
+
+#[test]
+fn runs_that_hold_text_are_masked_whole() {
+    let letter = format!("Dear Bob, please write to {EMAIL} or charge {CARD} for it. Thanks.");
+    let standard = base64(letter.as_bytes());
+    let url_safe = standard.replace('+', "-").replace('/', "_").trim_end_matches('=').to_owned();
+    let lines: Vec<String> =
+        standard.as_bytes().chunks(40).map(|line| String::from_utf8_lossy(line).into()).collect();
+    let encoded = [
+        standard.clone(),
+        url_safe,
+        lines.join("\n"),
+        lines.join("\r\n"),
+        lines.join("\\n"),
+        hex(letter.as_bytes()),
+        hex(letter.as_bytes()).to_uppercase(),
+        base64(standard.as_bytes()),
+        base64(hex(letter.as_bytes()).as_bytes()),
+        hex(standard.as_bytes()),
+        base64(each(&letter, |byte| format!("%{byte:02x}")).as_bytes()),
+    ];
+    for encoded in encoded {
+        let found = rules(Action::Mask).scan_deep(format!("see {encoded} there").as_bytes());
+        assert_eq!(found.scan.edits.len(), 1, "{encoded}");
+        let masked = apply_edits(format!("see {encoded} there").as_bytes(), &found.scan.edits);
+        let masked = String::from_utf8(masked).unwrap();
+        assert!(masked == "see [EMAIL_ADDRESS] there" || masked == "see [CREDIT_CARD] there", "{masked}");
+    }
+    check(&format!("path/{}", base64(b"AKIAHT5RMGN3GNRY2345 is it")), "path/[AWS_ACCESS_KEY_ID]");
+    check(&format!("0x{}", hex(b"AKIAHT5RMGN3GNRY2345")), "0x[AWS_ACCESS_KEY_ID]");
+    check(&base64(EMAIL.as_bytes()).replace("=", "%3D"), "[EMAIL_ADDRESS]");
+}
+
+#[test]
+fn what_holds_no_text_is_left_alone() {
+    let noise: Vec<u8> = (0..3000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[1]).collect();
+    let texts = [
+        base64(&noise),
+        hex(&noise),
+        "a_name_of_more_than_twenty_four_letters_in_snake_case".to_owned(),
+        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855".to_owned(),
+        "-".repeat(80),
+        "=".repeat(80),
+        base64(b"nothing to see in this text, it is only encoded"),
+        base64(b"short@x.example"),
+    ];
+    for text in texts {
+        check(&text, &text);
+    }
+}
+
+/// Three times around each other is out of reach; the depth is a promise both ways.
+#[test]
+fn depth_is_limited() {
+    let twice = base64(base64(EMAIL.repeat(3).as_bytes()).as_bytes());
+    check(&base64(twice.as_bytes()), &base64(twice.as_bytes()));
+}
+
+#[test]
+fn more_than_the_allowance_is_reported() {
+    // Each escape is undone once per level and notation, and so is what it becomes.
+    let text = "=3D=3D%3D%3D&#61;".repeat(10_000);
+    let found = rules(Action::Mask).scan_deep(text.as_bytes());
+    assert!(found.complete && found.scan.clean());
+    let mut allowance = super::Allowance { bytes: 100, depth: 2, complete: true };
+    assert!(rules(Action::Mask).scan_with_decoded(text.as_bytes(), &mut allowance).clean());
+    assert!(!allowance.complete);
+}
+
+#[test]
+fn a_value_cut_off_by_the_end_of_a_stretch_hides_nothing_after_it() {
+    let key = "AKIAHT5RMGN3GNRY2345";
+    for shift in 0..40 {
+        let before = format!("{}{key} ", "x".repeat(2000));
+        let gap = "y".repeat(super::REACH_BYTES - 10 - shift);
+        let text = format!("{before}{gap} jane%40example.com");
+        let scan = rules(Action::Block).scan_deep(text.as_bytes()).scan;
+        assert!(scan.blocked.is_some(), "{shift}");
+        assert_eq!(scan.matches.last(), scan.blocked.as_ref());
+    }
+}
