@@ -7,7 +7,10 @@
 use crate::json::{Document, Kind, Splice, Value};
 use crate::{Endpoint, Operation};
 
+mod conversation;
 mod opaque;
+
+pub use conversation::{TextPart, conversation};
 
 /// What a request says about routing and cost.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

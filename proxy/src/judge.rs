@@ -2,6 +2,7 @@
 
 use crate::admit::{Exchange, may_call};
 use crate::inspect::Findings;
+use crate::inspect::joined;
 use crate::inspect::known::CleanTexts;
 use crate::inspect::whole::{self, Inspected};
 use crate::record::Recorder;
@@ -111,7 +112,8 @@ fn inspect(
     let document = Document::parse(raw, &Limits::REQUEST).map_err(|error| Rejection::bad_json(&error))?;
     let head = request::read(endpoint, &document).map_err(Rejection::bad_request)?;
     let rules = TextRules::from(Arc::clone(policy.request_rules()));
-    let inspected = whole::json(&rules, raw, &document, Direction::Request, Some(clean));
+    let mut inspected = whole::json(&rules, raw, &document, Direction::Request, Some(clean));
+    joined::inspect(rules.rules(), raw, &document, clean, &mut inspected);
     let (body, asked_for_usage) = match include_usage_edit(endpoint, &document) {
         Some(edit) => (with_edit(raw, &inspected, edit), !head.include_usage),
         None => (inspected.apply(raw), false),

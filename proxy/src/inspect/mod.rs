@@ -1,11 +1,13 @@
 //! Steps 6 and 10, inspecting: texts to verdicts, edits to bytes.
 //!
 //! - [`whole`]: a complete body, JSON or not.
+//! - [`joined`]: values split over the texts of a request.
 //! - [`known`]: texts of requests that were clean before.
 //! - [`stream`]: an answer's event stream, with verdicts that reach over events.
 //!
 //! Both end in the same three things: bytes that may leave, findings for the trace, or a block.
 
+pub(crate) mod joined;
 pub(crate) mod known;
 pub(crate) mod stream;
 pub(crate) mod whole;

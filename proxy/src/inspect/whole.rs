@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 /// Stands in a trace's copy where a string held a value that was not masked on its way.
-const HIDDEN: &[u8] = b"[HIDDEN]";
+pub(crate) const HIDDEN: &[u8] = b"[HIDDEN]";
 const HIDDEN_NUMBER: &[u8] = b"\"[HIDDEN]\"";
 
 /// The result of inspecting one body. Offsets of its findings count raw bytes of the body.
@@ -174,12 +174,7 @@ pub(crate) fn inspect_string(
     let edits_max = if form == Form::Number { 1 } else { usize::MAX };
     for edit in scan.edits.iter().take(edits_max) {
         let range = if form == Form::Number { at.clone() } else { position(edit.start..edit.end) };
-        let text = match &edit.replacement {
-            Some(Replacement::Token(token)) if !inspected.tokens.insert(token, covered(&decoded, edit)) => {
-                token.placeholder().as_str()
-            }
-            _ => new_text(edit),
-        };
+        let text = remembered_text(edit, &decoded, &mut inspected.tokens);
         inspected.splices.add(edit, range, written(text, form));
     }
     let stays = |found: &Match| matches!(found.action, Action::Alert | Action::Block);
@@ -206,6 +201,16 @@ pub(crate) fn raw_range(raw: &[u8], form: Form, offsets: Range<u64>) -> Range<us
 fn covered<'t>(text: &'t [u8], edit: &Edit) -> &'t [u8] {
     let offset = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
     text.get(offset(edit.start)..offset(edit.end)).unwrap_or_default()
+}
+
+/// The text that an edit of `text` puts in; of a token the value is remembered, or it is none.
+pub(crate) fn remembered_text<'e>(edit: &'e Edit, text: &[u8], tokens: &mut TokenMap) -> &'e str {
+    match &edit.replacement {
+        Some(Replacement::Token(token)) if !tokens.insert(token, covered(text, edit)) => {
+            token.placeholder().as_str()
+        }
+        _ => new_text(edit),
+    }
 }
 
 /// The text that an edit puts in.

@@ -1,0 +1,74 @@
+//! The texts of a request in the order in which a model reads them.
+
+use crate::json::{Document, StringSpan, Value};
+
+/// Members of the body that hold the conversation, in the order it is read: what is said once, then what is listed.
+const ROOTS: [&str; 7] =
+    ["system", "instructions", "systemInstruction", "messages", "contents", "input", "prompt"];
+
+/// Members of a message, and of its parts at any depth, whose strings are text to the model.
+const TEXTS: [&str; 8] =
+    ["content", "text", "output", "input_text", "output_text", "refusal", "thinking", "reasoning_content"];
+
+/// One text of the conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextPart {
+    /// Where it stands.
+    pub span: StringSpan,
+    /// Whether it is the first of its message.
+    pub begins_message: bool,
+}
+
+/// The texts that a model reads one after the other: content parts, blocks and items of messages, tool results.
+///
+/// Goes by the members' names, the same for all dialects. Texts that are in none of these places (tools' schemas,
+/// arguments of calls, metadata) do not adjoin.
+///
+/// ```
+/// use bulkhead_dialect::json::{Document, Limits};
+/// use bulkhead_dialect::request::conversation;
+///
+/// let body = br#"{"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]},
+///     {"role":"assistant","content":"c"}],"system":"s"}"#;
+/// let document = Document::parse(body, &Limits::REQUEST)?;
+/// let parts: Vec<(&[u8], bool)> =
+///     conversation(&document).iter().map(|part| (&body[part.span.raw.clone()], part.begins_message)).collect();
+/// assert_eq!(parts, [(&b"s"[..], true), (b"a", true), (b"b", false), (b"c", true)]);
+/// # Ok::<(), bulkhead_dialect::json::JsonError>(())
+/// ```
+#[must_use]
+pub fn conversation(document: &Document<'_>) -> Vec<TextPart> {
+    let root = document.root();
+    let mut parts = Vec::new();
+    for name in ROOTS {
+        let Some(value) = root.get(name) else { continue };
+        let mut listed = value.items().peekable();
+        if listed.peek().is_none() {
+            message(value, &mut parts);
+        }
+        listed.for_each(|item| message(item, &mut parts));
+    }
+    parts
+}
+
+fn message(value: Value<'_, '_>, parts: &mut Vec<TextPart>) {
+    let first = parts.len();
+    collect(value, true, parts);
+    if let Some(part) = parts.get_mut(first) {
+        part.begins_message = true;
+    }
+}
+
+/// Recursive; the parser has limited the depth.
+fn collect(value: Value<'_, '_>, is_text: bool, parts: &mut Vec<TextPart>) {
+    if let Some(span) = value.span() {
+        parts.extend(is_text.then_some(TextPart { span, begins_message: false }));
+        return;
+    }
+    for item in value.items() {
+        collect(item, is_text, parts);
+    }
+    for (key, member) in value.entries() {
+        collect(member, TEXTS.iter().any(|name| key.is(name)), parts);
+    }
+}

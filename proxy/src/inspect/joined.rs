@@ -1,0 +1,206 @@
+//! Values that are split over the parts of a conversation: a model reads them as one text, so they are one.
+//!
+//! 1. Texts that adjoin are scanned as one, with nothing between them and with a space, or a line break between
+//!    messages. Of a long text only what is near its ends takes part.
+//! 2. Only a value that reaches over an end counts, and only if none of the texts holds one of the kind that is
+//!    complete: `see` and `jane@example.com` are two texts, not one address.
+//! 3. What takes the value's place stands in the first text; the others lose their part.
+
+use super::known::CleanTexts;
+use super::whole::{Form, HIDDEN, Inspected, raw_range, remembered_text, written};
+use bulkhead_dialect::json::{Document, Splice, unescape};
+use bulkhead_dialect::request::{TextPart, conversation};
+use bulkhead_dlp::{Action, Edit, Match, RuleSet};
+use bulkhead_policy::trace::Direction;
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// How far from the end of a text a value may begin: the longest match of a custom detector.
+const REACH_BYTES: usize = 1024;
+
+/// What may stand between the parts of a message, and between messages.
+const JOINTS: [[&str; 2]; 2] = [["", ""], [" ", "\n"]];
+
+/// Texts that adjoin, or what of them is near an end.
+type Chain<'a> = Vec<Segment<'a>>;
+
+struct Segment<'a> {
+    /// The whole text and the part of it that takes part, in the body.
+    string: Range<usize>,
+    at: Range<usize>,
+    raw: &'a [u8],
+    form: Form,
+    text: Cow<'a, [u8]>,
+    begins_message: bool,
+}
+
+/// One way of joining a chain.
+struct Joined<'c, 'a> {
+    segments: &'c [Segment<'a>],
+    text: Vec<u8>,
+    /// Where each segment stands in the text.
+    places: Vec<Range<usize>>,
+}
+
+/// Adds to `inspected` the values that reach over the texts of a conversation.
+pub(crate) fn inspect(
+    rules: &RuleSet,
+    raw: &[u8],
+    document: &Document<'_>,
+    clean: &CleanTexts,
+    inspected: &mut Inspected,
+) {
+    if rules.is_empty() {
+        return;
+    }
+    for chain in chains(raw, conversation(document)) {
+        let mut found_at = Vec::new();
+        for joints in JOINTS {
+            let joined = Joined::new(&chain, joints);
+            let known = clean.fingerprint(rules, &joined.text, Form::Plain);
+            if known.is_some_and(|fingerprint| clean.contains(fingerprint)) {
+                continue;
+            }
+            let found = rules.scan_deep(&joined.text);
+            inspected.incomplete |= !found.complete;
+            if found.complete && found.scan.clean() {
+                known.into_iter().for_each(|fingerprint| clean.insert(fingerprint));
+            }
+            let split = found.scan.matches.iter().filter(|found| joined.is_split(rules, found));
+            let split: Vec<&Match> = split.filter(|found| !found_at.contains(&joined.begin(found))).collect();
+            split.iter().for_each(|found| joined.add(found, inspected));
+            let masks =
+                |edit: &&Edit| split.iter().any(|found| found.start < edit.end && edit.start < found.end);
+            found.scan.edits.iter().filter(masks).for_each(|edit| joined.mask(edit, inspected));
+            found_at.extend(split.iter().map(|found| joined.begin(found)));
+        }
+    }
+    inspected.splices.masks.sort_by_key(|splice| splice.range.start);
+}
+
+/// The chains of two texts and more; a long text ends one and begins the next.
+fn chains<'a>(raw: &'a [u8], parts: Vec<TextPart>) -> Vec<Chain<'a>> {
+    let mut chains = vec![Chain::new()];
+    for part in parts.into_iter().filter(|part| !part.span.raw.is_empty()) {
+        let string = part.span.raw.clone();
+        let is_long = string.len() > 2 * REACH_BYTES;
+        let head = if is_long { string.start..string.start + REACH_BYTES } else { string.clone() };
+        if let Some(chain) = chains.last_mut() {
+            chain.push(Segment::new(raw, &part, head, part.begins_message));
+        }
+        if is_long {
+            let tail = string.end - REACH_BYTES..string.end;
+            chains.push(vec![Segment::new(raw, &part, tail, false)]);
+        }
+    }
+    chains.retain(|chain| chain.len() > 1);
+    chains
+}
+
+impl<'a> Segment<'a> {
+    /// An end that cuts an escape is read wrongly there, which is too far away to matter.
+    fn new(body: &'a [u8], part: &TextPart, at: Range<usize>, begins_message: bool) -> Self {
+        let raw = body.get(at.clone()).unwrap_or_default();
+        let (form, text) = if part.span.escaped {
+            (Form::EscapedJson, unescape(raw))
+        } else {
+            (Form::Json, Cow::Borrowed(raw))
+        };
+        Self { string: part.span.raw.clone(), at, raw, form, text, begins_message }
+    }
+}
+
+impl<'c, 'a> Joined<'c, 'a> {
+    fn new(segments: &'c [Segment<'a>], [between_parts, between_messages]: [&str; 2]) -> Self {
+        let (mut text, mut places) = (Vec::new(), Vec::new());
+        for segment in segments {
+            if !text.is_empty() {
+                let joint = if segment.begins_message { between_messages } else { between_parts };
+                text.extend_from_slice(joint.as_bytes());
+            }
+            places.push(text.len()..text.len() + segment.text.len());
+            text.extend_from_slice(&segment.text);
+        }
+        Self { segments, text, places }
+    }
+
+    /// The segments that a span touches, and where in their texts.
+    fn touched(&self, start: u64, end: u64) -> impl Iterator<Item = (&'c Segment<'a>, Range<usize>)> {
+        let offset = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
+        let (start, end) = (offset(start), offset(end));
+        let segments = self.segments.iter().zip(&self.places);
+        segments.filter(move |(_, place)| start < place.end && place.start < end).map(
+            move |(segment, place)| {
+                let within = |at: usize| at.clamp(place.start, place.end) - place.start;
+                (segment, within(start)..within(end))
+            },
+        )
+    }
+
+    /// Whether a value needs more than one text.
+    fn is_split(&self, rules: &RuleSet, found: &Match) -> bool {
+        if self.touched(found.start, found.end).nth(1).is_none() {
+            return false;
+        }
+        // A block without an upper length is never complete where its text ends.
+        found.detector.max_len().is_none()
+            || !self.touched(found.start, found.end).any(|(segment, span)| {
+                let (start, end) = (span.start as u64, span.end as u64);
+                let complete = rules.scan_deep(&segment.text).scan.matches;
+                let same = |other: &Match| other.detector.id() == found.detector.id();
+                complete.iter().any(|other| same(other) && other.start < end && start < other.end)
+            })
+    }
+
+    /// Where in the body a value begins.
+    fn begin(&self, found: &Match) -> usize {
+        let mut touched = self.touched(found.start, found.end);
+        touched.next().map_or(0, |(segment, span)| in_body(segment, span).start)
+    }
+
+    fn add(&self, found: &Match, inspected: &mut Inspected) {
+        let mut touched = self.touched(found.start, found.end);
+        let Some((first, span)) = touched.next() else { return };
+        let at = in_body(first, span);
+        let at = (at.start as u64, at.end as u64);
+        inspected.findings.add(found, Direction::Request, Cow::Borrowed("body"), at);
+        if !matches!(found.action, Action::Alert | Action::Block) {
+            return;
+        }
+        if found.action == Action::Block {
+            inspected.blocked.push(found.detector.id().to_string());
+        }
+        for string in std::iter::once(first).chain(touched.map(|(segment, _)| segment)).map(|s| &s.string) {
+            if !inspected.hidden.iter().any(|hidden| hidden.range == *string) {
+                inspected.hidden.push(Splice::new(string.clone(), HIDDEN));
+            }
+        }
+    }
+
+    fn mask(&self, edit: &Edit, inspected: &mut Inspected) {
+        let mut text = remembered_text(edit, &self.text, &mut inspected.tokens);
+        for (segment, span) in self.touched(edit.start, edit.end) {
+            let new = Splice::new(in_body(segment, span), written(text, segment.form));
+            add_splice(&mut inspected.splices.masks, new);
+            text = "";
+        }
+    }
+}
+
+fn in_body(segment: &Segment<'_>, span: Range<usize>) -> Range<usize> {
+    let range = raw_range(segment.raw, segment.form, span.start as u64..span.end as u64);
+    segment.at.start + range.start..segment.at.start + range.end
+}
+
+/// Adds an edit, or widens the one that is there already.
+fn add_splice(splices: &mut Vec<Splice<'static>>, new: Splice<'static>) {
+    let overlaps =
+        |old: &&mut Splice<'static>| old.range.start < new.range.end && new.range.start < old.range.end;
+    match splices.iter_mut().find(overlaps) {
+        Some(old) => old.range = old.range.start.min(new.range.start)..old.range.end.max(new.range.end),
+        None => splices.push(new),
+    }
+}
+
+#[cfg(test)]
+mod tests;

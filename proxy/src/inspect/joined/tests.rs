@@ -1,0 +1,115 @@
+//! Values over parts and messages of every dialect, and texts that only happen to stand side by side.
+
+use super::*;
+use crate::inspect::whole;
+use bulkhead_dialect::json::Limits;
+use bulkhead_dlp::{Rule, TextRules, catalogue};
+use bytes::Bytes;
+use std::sync::Arc;
+
+fn rules(action: Action) -> RuleSet {
+    let rules = catalogue().iter().map(|detector| Rule::new(Arc::clone(detector), action));
+    RuleSet::new(rules.collect(), Vec::new())
+}
+
+fn inspected(body: &str, action: Action) -> Inspected {
+    let (rules, clean) = (TextRules::from(Arc::new(rules(action))), CleanTexts::new());
+    let document = Document::parse(body.as_bytes(), &Limits::REQUEST).unwrap();
+    // Twice, because what was clean is not scanned again.
+    let once = || {
+        let mut inspected = whole::json(&rules, body.as_bytes(), &document, Direction::Request, Some(&clean));
+        inspect(rules.rules(), body.as_bytes(), &document, &clean, &mut inspected);
+        inspected
+    };
+    let (first, second) = (once(), once());
+    assert_eq!((&first.splices, &first.blocked), (&second.splices, &second.blocked));
+    first
+}
+
+fn check(body: &str, expected: &str) {
+    let found = inspected(body, Action::Mask);
+    assert_eq!(String::from_utf8_lossy(&found.apply(&Bytes::copy_from_slice(body.as_bytes()))), expected);
+    assert!(found.splices.masks.windows(2).all(|pair| pair[0].range.end <= pair[1].range.start), "{body}");
+    let blocked = inspected(body, Action::Block).blocked;
+    assert_eq!(!blocked.is_empty(), body != expected, "{body}");
+}
+
+#[test]
+fn a_value_over_two_texts_is_masked_in_both() {
+    let cases = [
+        (
+            r#"{"messages":[{"role":"user","content":[{"type":"text","text":"key AKIAHT5R"},{"type":"text","text":"MGN3GNRY2345 ok"}]}]}"#,
+            r#"{"messages":[{"role":"user","content":[{"type":"text","text":"key [AWS_ACCESS_KEY_ID]"},{"type":"text","text":" ok"}]}]}"#,
+        ),
+        (
+            r#"{"messages":[{"role":"user","content":"pay 4111 1111"},{"role":"user","content":"1111 1111 now"}]}"#,
+            r#"{"messages":[{"role":"user","content":"pay [CREDIT_CARD]"},{"role":"user","content":" now"}]}"#,
+        ),
+        (
+            r#"{"system":"ask jane.mil","messages":[{"role":"user","content":[{"type":"tool_result","content":[{"type":"text","text":"ler@exam"}]},{"type":"text","text":"ple.com"}]}]}"#,
+            r#"{"system":"ask [EMAIL_ADDRESS]","messages":[{"role":"user","content":[{"type":"tool_result","content":[{"type":"text","text":""}]},{"type":"text","text":""}]}]}"#,
+        ),
+        (
+            r#"{"input":[{"type":"message","content":[{"type":"input_text","text":"\u0041KIAH"}]},{"type":"function_call_output","output":"T5RMGN3GN\u0052Y2345\n."}]}"#,
+            r#"{"input":[{"type":"message","content":[{"type":"input_text","text":"[AWS_ACCESS_KEY_ID]"}]},{"type":"function_call_output","output":"\n."}]}"#,
+        ),
+    ];
+    for (body, expected) in cases {
+        check(body, expected);
+        // Once, although both ways of joining show it.
+        assert_eq!(inspected(body, Action::Alert).findings.total, 1, "{body}");
+    }
+}
+
+#[test]
+fn a_value_over_many_tiny_texts_is_masked_in_all() {
+    let part = |text: &str| format!(r#"{{"type":"text","text":"{text}"}}"#);
+    let body = |parts: Vec<String>| format!(r#"{{"messages":[{{"content":[{}]}}]}}"#, parts.join(","));
+    let value = "AKIAHT5RMGN3GNRY2345";
+    let mut masked = vec![part("[AWS_ACCESS_KEY_ID]")];
+    masked.resize(value.len(), part(""));
+    check(&body(value.chars().map(|c| part(&c.to_string())).collect()), &body(masked));
+}
+
+#[test]
+fn only_the_ends_of_long_texts_take_part() {
+    let long = "some words ".repeat(1000);
+    let body = |left: &str, right: &str| {
+        format!(
+            r#"{{"messages":[{{"content":"{long}{left}"}},{{"content":"{right} {long}\n{left}"}},{{"content":"{right} x"}}]}}"#
+        )
+    };
+    check(&body("AKIAHT5R", "MGN3GNRY2345"), &body("[AWS_ACCESS_KEY_ID]", ""));
+}
+
+#[test]
+fn a_key_block_goes_on_in_the_next_text() {
+    let body = |left: &str, right: &str| {
+        format!(r#"{{"messages":[{{"content":"{left}"}},{{"content":"{right}"}}]}}"#)
+    };
+    check(
+        &body(r"see -----BEGIN PRIVATE KEY-----\nMIIEvQIBAD", r"ANBgkqhkiG9w0\n-----END PRIVATE KEY----- ok"),
+        &body("see [PRIVATE_KEY_PEM]", " ok"),
+    );
+}
+
+#[test]
+fn texts_that_are_complete_stay_apart() {
+    let body = |left: &str, right: &str| {
+        format!(r#"{{"messages":[{{"content":"{left}"}},{{"content":"{right}"}}]}}"#)
+    };
+    check(&body("the address is", "jane@example.com"), &body("the address is", "[EMAIL_ADDRESS]"));
+    check(&body("write to jane@example.com", "and more"), &body("write to [EMAIL_ADDRESS]", "and more"));
+    check(&body("order 4111", "for 1111 people"), &body("order 4111", "for 1111 people"));
+    let elsewhere = r#"{"metadata":{"a":"AKIAHT5R","b":"MGN3GNRY2345"},"messages":[]}"#;
+    check(elsewhere, elsewhere);
+}
+
+#[test]
+fn what_only_alerts_is_hidden_in_the_trace() {
+    let body = r#"{"messages":[{"content":"a AKIAHT5R"},{"content":"MGN3GNRY2345 b"}]}"#;
+    let found = inspected(body, Action::Alert);
+    assert_eq!((found.findings.total, found.splices.masks.len()), (1, 0));
+    let traced = found.for_trace(&Bytes::copy_from_slice(body.as_bytes()));
+    assert_eq!(traced, r#"{"messages":[{"content":"[HIDDEN]"},{"content":"[HIDDEN]"}]}"#);
+}
