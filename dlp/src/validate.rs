@@ -13,16 +13,27 @@ pub(crate) fn characters(text: &[u8]) -> bool {
     std::str::from_utf8(text).is_ok()
 }
 
-/// A payment card number: an issuer's range with its lengths (ISO/IEC 7812), the Luhn check digit, and at
-/// most one kind of separator.
+/// A payment card number: an issuer's range with its lengths (ISO/IEC 7812), the Luhn check digit, and either one
+/// kind of separator or the groups that are printed on a card.
 pub(crate) fn credit_card(text: &[u8]) -> bool {
-    let separators = |separator: u8| text.contains(&separator);
-    if separators(b' ') && separators(b'-') {
-        return false;
-    }
     let digits = || text.iter().filter(|byte| byte.is_ascii_digit()).map(|byte| byte - b'0');
-    is_card_issuer(&Prefix::of(digits())) && luhn(digits())
+    is_plainly_separated(text) && is_card_issuer(&Prefix::of(digits())) && luhn(digits())
 }
+
+/// Whether a card number is written as people write it: columns of numbers and lists of versions are none.
+fn is_plainly_separated(text: &[u8]) -> bool {
+    let mut separators = text.split(u8::is_ascii_digit).filter(|separator| !separator.is_empty());
+    let Some(first) = separators.next() else { return true };
+    if matches!(first, b" " | b"-") && separators.all(|separator| separator == first) {
+        return true;
+    }
+    let groups = text.split(|byte| !byte.is_ascii_digit()).map(<[u8]>::len).filter(|&len| len > 0);
+    let is_printed = CARD_GROUPS.iter().any(|printed| groups.clone().eq(printed.iter().copied()));
+    is_printed && text.iter().filter(|&&byte| byte == b'\n').count() <= 1
+}
+
+/// Groups of digits on cards: most, 19 digits, American Express, Diners Club.
+const CARD_GROUPS: [&[usize]; 4] = [&[4, 4, 4, 4], &[4, 4, 4, 4, 3], &[4, 6, 5], &[4, 6, 4]];
 
 /// The leading digits of a number and how many digits it has.
 struct Prefix {
@@ -88,7 +99,7 @@ pub(crate) fn ipv6(text: &[u8]) -> bool {
 
 /// An international bank account number: its country's length and check digits (ISO 13616, ISO 7064).
 pub(crate) fn iban(text: &[u8]) -> bool {
-    let characters = || text.iter().copied().filter(|&byte| byte != b' ');
+    let characters = || text.iter().copied().filter(u8::is_ascii_alphanumeric);
     let country = text.get(..2).unwrap_or_default();
     let known = IBAN_LENGTHS.binary_search_by(|(code, _)| code.as_bytes().cmp(country));
     let length = known.ok().and_then(|index| IBAN_LENGTHS.get(index)).map(|&(_, length)| length);

@@ -365,7 +365,7 @@ pub(super) const BUILT_IN: &[BuiltIn] = &[
         id: "US_SSN",
         category: "national_id",
         confidence: 0.85,
-        pattern: r"\b[0-9]{3}(?:-[0-9]{2}-| [0-9]{2} )[0-9]{4}\b",
+        pattern: r"\b[0-9]{3}(?:-[0-9]{2}-| [0-9]{2} |\.[0-9]{2}\.)[0-9]{4}\b",
         validator: Some(validate::us_ssn),
         near: Near::Shape(Shape::Digits { min: 9 }),
         ..BuiltIn::DEFAULT
@@ -375,7 +375,7 @@ pub(super) const BUILT_IN: &[BuiltIn] = &[
         category: "financial",
         aliases: &["CREDIT_CARD_NUMBER"],
         confidence: 0.9,
-        pattern: r"\b[2-6](?:[ -]?[0-9]){11,18}\b",
+        pattern: r"\b[2-6](?:[ ./\t\r\n-]{0,2}[0-9]){11,18}\b",
         validator: Some(validate::credit_card),
         near: Near::Shape(Shape::Digits { min: 12 }),
         ..BuiltIn::DEFAULT
@@ -385,7 +385,7 @@ pub(super) const BUILT_IN: &[BuiltIn] = &[
         category: "financial",
         aliases: &["IBAN"],
         confidence: 0.95,
-        pattern: r"\b[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]){11,30}\b",
+        pattern: r"\b[A-Z]{2}[0-9]{2}(?:[ .-]?[A-Z0-9]){11,30}\b",
         validator: Some(validate::iban),
         near: Near::Shape(Shape::Iban),
         ..BuiltIn::DEFAULT

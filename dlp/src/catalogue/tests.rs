@@ -73,7 +73,7 @@ fn documented_sample_values_are_found() {
 #[test]
 fn harmless_texts_are_left_alone() {
     let cases = [
-        ("CREDIT_CARD", "4111 1111-1111 1111"),
+        ("CREDIT_CARD", "411 11111-1111 1111"),
         ("CREDIT_CARD", "1732152888123456"),
         ("US_SSN", "000-12-3456"),
         ("US_SSN", "912-12-3456"),

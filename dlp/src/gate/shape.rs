@@ -5,8 +5,9 @@ use super::{WINDOW, is_word_before};
 /// The longest run that is looked at for a number, in bytes.
 const RUN_BYTES_MAX: usize = 80;
 
-/// No match that is gated by digits is longer than this; the longest is a card number with separators.
-const NUMBER_BYTES_MAX: usize = 40;
+/// No match that is gated by digits is longer than this; the longest is a card number with two separators between
+/// any two digits.
+const NUMBER_BYTES_MAX: usize = 56;
 
 /// The longest IPv6 address in bytes.
 const ADDRESS_BYTES_MAX: usize = 39;
@@ -19,14 +20,14 @@ const WORD_BYTES_MAX: usize = 64;
 pub(crate) enum Shape {
     /// An e-mail address: a word, '@', a letter or digit.
     Email,
-    /// So many digits, with at most two of the bytes " -.()" between them, and a '(' before them at most.
+    /// So many digits, with at most two separators between them, and a '(' before them at most.
     Digits {
         /// The fewest digits of a match.
         min: usize,
     },
     /// Four numbers with dots between them.
     DottedQuad,
-    /// '+' and seven digits or more, with at most two of the bytes " -.()" between them.
+    /// '+' and seven digits or more, with at most two separators between them.
     PlusDigits,
     /// Two capital letters and two digits at a word's start.
     Iban,
@@ -65,7 +66,7 @@ impl ShapeGate {
         let hex = |byte: u8| byte.is_ascii_hexdigit();
         match self {
             Self::Email => [is_local_part, |byte| byte == b'@', |byte| byte.is_ascii_alphanumeric()],
-            // With single separators every number has a digit, one byte, and a digit somewhere.
+            // With single separators every number has a digit, one byte, and a digit somewhere; with more, groups.
             Self::Digits => [digit, |byte| byte.is_ascii_digit() || is_separator(byte), digit],
             Self::PlusDigits => {
                 [|byte| byte == b'+', digit, |byte| byte.is_ascii_digit() || is_separator(byte)]
@@ -179,5 +180,5 @@ fn is_local_part(byte: u8) -> bool {
 }
 
 fn is_separator(byte: u8) -> bool {
-    matches!(byte, b' ' | b'-' | b'.' | b'(' | b')')
+    matches!(byte, b' ' | b'-' | b'.' | b'/' | b'(' | b')' | b'\t' | b'\r' | b'\n')
 }
