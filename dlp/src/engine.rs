@@ -310,7 +310,7 @@ impl Engine {
     /// The offsets that later results may still speak of, but for those from [`Self::text_needed_from`] on.
     pub(crate) fn offsets_in_use(&self) -> Vec<u64> {
         let edits = self.edits.iter().map(|piece| (piece.start, piece.end));
-        let candidates = self.pending.iter().chain(&self.matches);
+        let candidates = self.pending.iter().chain(self.matches.iter().map(|found| &found.candidate));
         let candidates = candidates.map(|candidate| (candidate.start, candidate.end));
         let heads = self.heads.iter().map(|head| (head.start, head.end));
         edits.chain(candidates).chain(heads).flat_map(|(start, end)| [start, end]).collect()
