@@ -18,12 +18,18 @@ use std::ops::Range;
 /// How far from the end of a text a value may begin: the longest match of a custom detector.
 const REACH_BYTES: usize = 1024;
 
+/// Bytes of joined texts from which on the next ones are joined anew, with what is in reach before them.
+///
+/// A conversation grows at its end: what was joined in an earlier turn is the same in this one, and known.
+const CHAIN_BYTES: usize = 4 * REACH_BYTES;
+
 /// What may stand between the parts of a message, and between messages.
 const JOINTS: [[&str; 2]; 2] = [["", ""], [" ", "\n"]];
 
 /// Texts that adjoin, or what of them is near an end.
 type Chain<'a> = Vec<Segment<'a>>;
 
+#[derive(Clone)]
 struct Segment<'a> {
     /// The whole text and the part of it that takes part, in the body.
     string: Range<usize>,
@@ -53,8 +59,8 @@ pub(crate) fn inspect(
     if rules.is_empty() {
         return;
     }
+    let mut found_at = Vec::new();
     for chain in chains(raw, conversation(document)) {
-        let mut found_at = Vec::new();
         for joints in JOINTS {
             let joined = Joined::new(&chain, joints);
             let known = clean.fingerprint(rules, &joined.text, Form::Plain);
@@ -87,6 +93,10 @@ fn chains<'a>(raw: &'a [u8], parts: Vec<TextPart>) -> Vec<Chain<'a>> {
         let head = if is_long { string.start..string.start + REACH_BYTES } else { string.clone() };
         if let Some(chain) = chains.last_mut() {
             chain.push(Segment::new(raw, &part, head, part.begins_message));
+            if bytes(chain) > CHAIN_BYTES {
+                let next = in_reach(chain);
+                chains.push(next);
+            }
         }
         if is_long {
             let tail = string.end - REACH_BYTES..string.end;
@@ -95,6 +105,23 @@ fn chains<'a>(raw: &'a [u8], parts: Vec<TextPart>) -> Vec<Chain<'a>> {
     }
     chains.retain(|chain| chain.len() > 1);
     chains
+}
+
+fn bytes(chain: &[Segment<'_>]) -> usize {
+    chain.iter().map(|segment| segment.text.len()).sum()
+}
+
+/// The last texts of a chain in which a value may begin that goes on behind it.
+fn in_reach<'a>(chain: &Chain<'a>) -> Chain<'a> {
+    let mut left = REACH_BYTES;
+    let near = chain.iter().rev().take_while(|segment| {
+        let is_near = left > 0;
+        left = left.saturating_sub(segment.text.len());
+        is_near
+    });
+    let mut near: Chain<'a> = near.cloned().collect();
+    near.reverse();
+    near
 }
 
 impl<'a> Segment<'a> {

@@ -113,3 +113,23 @@ fn what_only_alerts_is_hidden_in_the_trace() {
     let traced = found.for_trace(&Bytes::copy_from_slice(body.as_bytes()));
     assert_eq!(traced, r#"{"messages":[{"content":"[HIDDEN]"},{"content":"[HIDDEN]"}]}"#);
 }
+
+#[test]
+fn a_value_is_found_wherever_in_a_long_conversation_it_is_split() {
+    let turns = 40;
+    let text = "what was said before, ".repeat(15);
+    for split in 1..turns {
+        let said = |turn: usize| match turn + 1 {
+            before if before == split => format!("{text}4111 1111"),
+            after if after == split + 1 => format!("1111 1111, {text}"),
+            _ => text.clone(),
+        };
+        let messages = |said: &dyn Fn(usize) -> String| {
+            let messages = (0..turns).map(|turn| format!(r#"{{"role":"user","content":"{}"}}"#, said(turn)));
+            format!(r#"{{"messages":[{}]}}"#, messages.collect::<Vec<_>>().join(","))
+        };
+        let masked = |turn: usize| said(turn).replace("4111 1111", "[CREDIT_CARD]").replace("1111 1111", "");
+        check(&messages(&said), &messages(&masked));
+        assert_eq!(inspected(&messages(&said), Action::Alert).findings.total, 1, "{split}");
+    }
+}
