@@ -20,6 +20,10 @@ use crate::keyed::{TOKEN_HASH_LEN, Token};
 /// The tokens that one request may have; values beyond are masked.
 const TOKENS_MAX: usize = 10_000;
 
+/// The longest value that is put back. A provider may repeat a token as often as it likes, so this bounds how much
+/// larger an answer becomes.
+const VALUE_BYTES_MAX: usize = 256;
+
 /// With fewer characters of its hash than this, a token that was cut short stays as it is.
 const HASH_KEPT_MIN: usize = 6;
 
@@ -48,13 +52,14 @@ pub struct TokenMap {
 impl TokenMap {
     /// Notes what a token stands for; false if the value must be masked instead.
     ///
-    /// That is so where there are too many tokens, where the token stands for another value already, and for a
-    /// value with a backslash: nobody can say whether that belongs to it or to JSON around it.
+    /// That is so where there are too many tokens, where the token stands for another value already, for a value
+    /// that is too long, and for one with a backslash: nobody can say whether that belongs to it or to JSON
+    /// around it.
     #[must_use]
     pub fn insert(&mut self, token: &Token, value: &[u8]) -> bool {
         let has_room = self.values.len() < TOKENS_MAX;
-        let value = std::str::from_utf8(value).ok().filter(|value| !value.contains('\\'));
-        let Some(value) = value else { return false };
+        let fits = |value: &&str| value.len() <= VALUE_BYTES_MAX && !value.contains('\\');
+        let Some(value) = std::str::from_utf8(value).ok().filter(fits) else { return false };
         match self.values.entry(token.as_str().to_ascii_uppercase().into()) {
             Entry::Occupied(known) => **known.get() == *value,
             Entry::Vacant(entry) => {

@@ -64,7 +64,10 @@ impl TextRules {
     pub fn scan(&self, text: &[u8]) -> Scan {
         let mut scan = self.rules.scan(text);
         let mut restored = self.tokens.restore(text);
-        restored.retain(|edit| !scan.edits.iter().any(|made| overlap(made, edit)));
+        restored.retain(|edit| {
+            let next = scan.edits.partition_point(|made| made.end <= edit.start);
+            !starts_within(scan.edits.get(next), edit)
+        });
         if !restored.is_empty() {
             scan.edits.append(&mut restored);
             scan.edits.sort_by_key(|edit| edit.start);
@@ -152,7 +155,8 @@ impl TextScanner {
         self.made.extend(into.get(from..).unwrap_or_default().iter().cloned());
         let decided = self.scanner.released();
         while let Some(edit) = self.found.pop_front_if(|edit| edit.end <= decided) {
-            if !self.made.iter().any(|made| overlap(made, &edit)) {
+            let next = self.made.partition_point(|made| made.end <= edit.start);
+            if !starts_within(self.made.get(next), &edit) {
                 into.push(edit);
             }
         }
@@ -171,8 +175,9 @@ impl fmt::Debug for TextScanner {
     }
 }
 
-fn overlap(left: &Edit, right: &Edit) -> bool {
-    left.start < right.end && right.start < left.end
+/// Whether the first of the rules' edits that ends behind the start of `token` overlaps it.
+fn starts_within(next: Option<&Edit>, token: &Edit) -> bool {
+    next.is_some_and(|made| made.start < token.end)
 }
 
 #[cfg(test)]

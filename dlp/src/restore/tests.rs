@@ -148,6 +148,7 @@ fn values_that_could_not_be_put_back_are_refused() {
     assert!(!tokens.insert(&one, b"joe@acme.example"), "one token for two values");
     assert!(!tokens.insert(&token(EMAIL, "ABCDEFGHJM"), br"CORP\jane"), "a backslash");
     assert!(!tokens.insert(&token(EMAIL, "ABCDEFGHJM"), b"\xff"), "no text");
+    assert!(!tokens.insert(&token(EMAIL, "ABCDEFGHJM"), &[b'x'; VALUE_BYTES_MAX + 1]), "too long");
     for number in 1..TOKENS_MAX {
         assert!(tokens.insert(&token(EMAIL, &format!("{number:010}")), b"x"), "{number}");
     }
