@@ -3,8 +3,8 @@
 use std::sync::{Arc, OnceLock};
 
 use bulkhead_dlp::{
-    Action, CompileLimits, CustomDetector, CustomPattern, Detector, Edit, Match, Rule, RuleSet, apply_edits,
-    catalogue,
+    Action, CompileLimits, CustomDetector, CustomPattern, Detector, Edit, Match, Rule, RuleSet, ValueKey,
+    apply_edits, catalogue,
 };
 
 /// Texts that detectors find or nearly find; their overlaps are what a cut could get wrong.
@@ -128,14 +128,14 @@ fn rule_set(number: u8) -> &'static Arc<RuleSet> {
         let mut rules = Vec::new();
         for detector in catalogue().iter().map(Arc::clone).chain(own_detectors()) {
             if draw(8) == 0 || detector.category() == "custom" {
-                let action = [Action::Mask, Action::Mask, Action::Mask, Action::Alert, Action::Block];
+                let action = [Action::Mask, Action::Mask, Action::Tokenize, Action::Alert, Action::Block];
                 let action = action[usize::try_from(draw(action.len() as u64)).expect("an index")];
                 rules.push(Rule::new(detector, action));
             }
         }
         let allowed =
             if draw(4) == 0 { vec!["jane.doe@example.com".into(), "blue falcon".into()] } else { vec![] };
-        Arc::new(RuleSet::new(rules, allowed))
+        Arc::new(RuleSet::new(rules, allowed).with_value_key(ValueKey::new(b"law")))
     })
 }
 

@@ -77,7 +77,7 @@ pub struct TraceRecord {
 pub enum Outcome {
     /// Passed unchanged, nothing found.
     Allowed,
-    /// Passed with something masked.
+    /// Passed with something masked or tokenized.
     Masked,
     /// Passed unchanged although a rule with `action: alert` matched.
     Alerted,

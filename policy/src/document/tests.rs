@@ -17,10 +17,13 @@ dlp:
     - { id: EMPLOYEE_ID, regex: "EMP-[0-9]{6}" }
   rules:
     - { detect: ["secret.*"], on: both, action: block }
-    - { detect: [CREDIT_CARD, "pii.*"], on: both, action: mask }
+    - { detect: [EMAIL_ADDRESS], on: request, action: tokenize }
+    - { detect: [CREDIT_CARD], on: both, action: mask, mask: { keep_last: 4 } }
+    - { detect: ["pii.*"], on: both, action: mask, min_confidence: 0.95 }
     - { detect: [PROJECT_NAMES, EMPLOYEE_ID], on: response, action: alert }
   allow_values: ["support@acme.example"]
   uninspectable: block
+  email: mask-domain
 budgets:
   - { id: month, scope: tenant, unit: usd, limit: "500.00", window: month, time_zone: Europe/Berlin, at_limit: cut, alert_at: [0.8] }
   - { id: agent-day, scope: agent, unit: tokens, limit: 2000000, window: day, at_limit: refuse }
