@@ -382,7 +382,7 @@ fn equal_detectors_are_compiled_once_while_in_use() {
 #[test]
 fn own_detectors_are_bounded_in_number_and_size() {
     let check = |documents: &str, options: CompileOptions, expected: &str| {
-        let document = PolicyDocument::parse(documents).unwrap();
+        let document = PolicyDocument::parse(documents, &CheckOptions::default()).unwrap();
         let (credentials, detectors) = (HashMap::new(), DetectorCache::default());
         let input = CompileInput {
             revision: Revision::new(1),
