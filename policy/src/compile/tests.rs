@@ -400,8 +400,8 @@ fn own_detectors_are_bounded_in_number_and_size() {
     check(
         two,
         CompileOptions { detectors_max: 1, ..options },
-        "dlp.detectors: 2, expected at most 1 detectors",
+        "dlp.detectors: found 2, expected at most 1 detectors",
     );
-    check(two, CompileOptions { automata_bytes_max: 600, ..options }, "dlp.detectors[1]");
-    check(two, CompileOptions { automata_bytes_max: 600, ..options }, "at most 600; use fewer terms");
+    check(two, CompileOptions { automata_bytes_max: 100, ..options }, "dlp.detectors[0]");
+    check(two, CompileOptions { automata_bytes_max: 100, ..options }, "at most 100; use fewer terms");
 }
