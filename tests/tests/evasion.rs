@@ -59,7 +59,7 @@ fn disguises() -> Vec<(&'static str, String, &'static str)> {
         (
             "keycaps",
             each(CARD, |c| if c == ' ' { c.into() } else { format!("{c}\u{fe0f}\u{20e3}") }),
-            "[CREDIT_CARD]",
+            "[CREDIT_CARD]\u{fe0f}\u{20e3}",
         ),
         ("zero-width spaces", each(CARD, |c| format!("{c}\u{200b}")), "[CREDIT_CARD]\u{200b}"),
         ("soft hyphens", each(EMAIL, |c| format!("\u{ad}{c}")), "\u{ad}[EMAIL_ADDRESS]"),
@@ -279,10 +279,16 @@ fn bodies_with_two_readings_hide_nothing() {
             let call =
                 fixture.client().call("POST", PATH).header("content-type", "application/json").bytes(body);
             call.send().await.expect(status);
-            let seen = fixture.provider.seen(&model);
-            assert_eq!(seen.len(), usize::from(status == 200), "{name}");
-            for seen in seen {
-                let received = String::from_utf8_lossy(&seen.body).into_owned();
+            // By its bytes, because not every reader makes a model's name of them.
+            let bodies = fixture
+                .provider
+                .all()
+                .into_iter()
+                .map(|seen| String::from_utf8_lossy(&seen.body).into_owned());
+            let received: Vec<String> =
+                bodies.filter(|body| body.contains(&format!("\"{model}\""))).collect();
+            assert_eq!(received.len(), usize::from(status == 200), "{name}");
+            for received in received {
                 let digits = received.chars().filter(char::is_ascii_digit).count();
                 assert!(received.contains("[CREDIT_CARD]") && digits < 16, "{name}: {received}");
             }
