@@ -55,3 +55,25 @@ fn damaged_bodies_are_refused() {
         assert_eq!(decode(encoding, b"not encoded at all", 1024).unwrap_err().status(), 400, "{encoding:?}");
     }
 }
+
+#[test]
+fn several_members_are_one_body() {
+    // RFC 1952 section 2.2 and RFC 8878 section 3: readers join them, so all of them are read.
+    for encoding in [Encoding::Gzip, Encoding::Zstd] {
+        let (head, tail) = TEXT.split_at(10);
+        let encoded = [encode(encoding, head), encode(encoding, tail)].concat();
+        assert_eq!(decode(encoding, &encoded, 1024).unwrap(), TEXT, "{encoding:?}");
+    }
+}
+
+#[test]
+fn bytes_behind_the_end_reach_nobody() {
+    for encoding in ALL {
+        let encoded = [encode(encoding, TEXT), b"and what is not encoded".to_vec()].concat();
+        // What goes upstream is the decoded body, so leaving them out is as good as refusing them.
+        match decode(encoding, &encoded, 1024) {
+            Ok(decoded) => assert_eq!(decoded, TEXT, "{encoding:?}"),
+            Err(refusal) => assert_eq!(refusal.status(), 400, "{encoding:?}"),
+        }
+    }
+}
