@@ -9,7 +9,10 @@
 mod escapes;
 mod runs;
 
-use crate::finding::{Edit, Match, Scan};
+use std::collections::HashMap;
+
+use crate::action::Action;
+use crate::finding::{Edit, Match, Replacement, Scan};
 use crate::rules::RuleSet;
 use crate::view::Offsets;
 use escapes::Notation;
@@ -134,14 +137,24 @@ fn over_run(found: Scan, run: (u64, u64)) -> Scan {
 }
 
 /// A result whose spans were moved, without those that `to` drops.
+///
+/// Values are masked whole: a tail that stays, or a token for the value, would not be in the text's notation.
 fn moved(found: Scan, to: impl Fn(u64, u64) -> Option<(u64, u64)>) -> Scan {
+    let replaced =
+        found.matches.iter().filter(|found| matches!(found.action, Action::Mask | Action::Tokenize));
+    let ends: HashMap<u64, u64> = replaced.map(|found| (found.start, found.end)).collect();
     let match_to = |found: Match| {
         let (start, end) = to(found.start, found.end)?;
         Some(Match { start, end, ..found })
     };
     let edit_to = |edit: Edit| {
-        let (start, end) = to(edit.start, edit.end)?;
-        Some(Edit { start, end, ..edit })
+        let end = ends.get(&edit.start).map_or(edit.end, |end| edit.end.max(*end));
+        let (start, end) = to(edit.start, end)?;
+        let replacement = edit.replacement.map(|new| match new {
+            Replacement::Token(token) => Replacement::Placeholder(token.placeholder().clone()),
+            other => other,
+        });
+        Some(Edit { start, end, replacement })
     };
     Scan {
         matches: found.matches.into_iter().filter_map(match_to).collect(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Action, Rule, RuleSet, apply_edits, catalogue};
+use crate::{Action, Rule, RuleSet, ValueKey, apply_edits, catalogue};
 
 const CARD: &str = "4111 1111 1111 1111";
 const EMAIL: &str = "jane.miller@example.com";
@@ -109,6 +109,23 @@ fn runs_that_hold_text_are_masked_whole() {
     check(&format!("path/{}", base64(b"AKIAHT5RMGN3GNRY2345 is it")), "path/[AWS_ACCESS_KEY_ID]");
     check(&format!("0x{}", hex(b"AKIAHT5RMGN3GNRY2345")), "0x[AWS_ACCESS_KEY_ID]");
     check(&base64(EMAIL.as_bytes()).replace("=", "%3D"), "[EMAIL_ADDRESS]");
+}
+
+#[test]
+fn a_value_in_another_notation_is_masked_whole() {
+    let card = Rule::new(Arc::clone(catalogue().select("CREDIT_CARD")[0]), Action::Mask).keeping_last(4);
+    let email = Rule::new(Arc::clone(catalogue().select("EMAIL_ADDRESS")[0]), Action::Tokenize);
+    let rules = RuleSet::new(vec![card, email], Vec::new()).with_value_key(ValueKey::new(b"encoded"));
+    for (text, expected) in [
+        ("4111 1111 1111 %31%31%31%31", "[CREDIT_CARD]"),
+        ("%34111 1111 1111 1111", "[CREDIT_CARD]"),
+        ("jane.miller%40example.com", "[EMAIL_ADDRESS]"),
+        (&base64(EMAIL.as_bytes()), "[EMAIL_ADDRESS]"),
+        (CARD, "[CREDIT_CARD]1111"),
+    ] {
+        let edits = rules.scan_deep(text.as_bytes()).scan.edits;
+        assert_eq!(String::from_utf8(apply_edits(text.as_bytes(), &edits)).unwrap(), expected, "{text}");
+    }
 }
 
 #[test]
