@@ -86,7 +86,7 @@ pub(crate) fn check_layers(
     }
 }
 
-/// Adds dev's upstreams where the document names none: both dialects at one base URL.
+/// Adds dev's upstreams where the document names none: every dialect at one base URL.
 pub(crate) fn complete_for_dev(mut document: PolicyDocument, base_url: &str) -> PolicyDocument {
     if !document.upstreams.is_empty() {
         return document;
@@ -98,6 +98,7 @@ pub(crate) fn complete_for_dev(mut document: PolicyDocument, base_url: &str) -> 
     };
     document.upstreams = BTreeMap::from([
         ("anthropic".to_owned(), upstream(UpstreamDialect::Anthropic)),
+        ("gemini".to_owned(), upstream(UpstreamDialect::Gemini)),
         ("openai".to_owned(), upstream(UpstreamDialect::OpenAi)),
     ]);
     // Without routes every model goes to the upstream that speaks the caller's dialect.
@@ -124,7 +125,7 @@ mod tests {
     fn the_demo_policy_compiles_with_devs_upstreams() {
         let completed = complete_for_dev(document(DEMO), "http://127.0.0.1:4000");
         check_layers(&[(Layer::Tenant, &completed)], None, Upstreams::Anywhere, "demo").expect("compiles");
-        assert_eq!(completed.upstreams.len(), 2);
+        assert_eq!(completed.upstreams.len(), 3);
         assert_eq!(completed.routes, None);
     }
 
@@ -135,7 +136,7 @@ mod tests {
         let routed =
             complete_for_dev(document("routes: [{ models: ['*'], to: [openai] }]"), "http://127.0.0.1:2");
         assert_eq!(routed.routes.map(|routes| routes.len()), Some(1));
-        assert_eq!(routed.upstreams.len(), 2);
+        assert_eq!(routed.upstreams.len(), 3);
     }
 
     #[test]

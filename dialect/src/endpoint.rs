@@ -6,6 +6,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+pub(crate) mod gemini;
+
 /// A provider's family of formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Dialect {
@@ -13,6 +15,8 @@ pub enum Dialect {
     OpenAi,
     /// Anthropic.
     Anthropic,
+    /// Google's Gemini API.
+    Gemini,
 }
 
 /// What a request asks the provider to do.
@@ -24,14 +28,16 @@ pub enum Operation {
     Completions,
     /// OpenAI `/v1/responses`.
     Responses,
-    /// OpenAI `/v1/embeddings`.
+    /// OpenAI `/v1/embeddings`, Gemini `:embedContent` and `:batchEmbedContents`.
     Embeddings,
-    /// `/v1/models` and `/v1/models/{id}` of either dialect.
+    /// The list of models, and one of them, of any dialect.
     Models,
     /// Anthropic `/v1/messages`.
     Messages,
-    /// Anthropic `/v1/messages/count_tokens`.
+    /// Anthropic `/v1/messages/count_tokens`, Gemini `:countTokens`.
     CountTokens,
+    /// Gemini `:generateContent` and `:streamGenerateContent`.
+    GenerateContent,
 }
 
 /// A dialect and the operation within it; made by [`classify`].
@@ -76,12 +82,16 @@ pub struct UnknownName {
 }
 
 impl Dialect {
+    /// Every dialect, in the order of documentation.
+    pub const ALL: [Self; 3] = [Self::OpenAi, Self::Anthropic, Self::Gemini];
+
     /// The name used in policies, metrics and traces.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::OpenAi => "openai",
             Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
         }
     }
 }
@@ -96,17 +106,14 @@ impl FromStr for Dialect {
     type Err = UnknownName;
 
     fn from_str(name: &str) -> Result<Self, UnknownName> {
-        match name {
-            "openai" => Ok(Self::OpenAi),
-            "anthropic" => Ok(Self::Anthropic),
-            _ => Err(UnknownName { expected: "openai, anthropic" }),
-        }
+        let named = Self::ALL.into_iter().find(|dialect| dialect.as_str() == name);
+        named.ok_or(UnknownName { expected: "openai, anthropic, gemini" })
     }
 }
 
 impl Operation {
     /// Every operation, in the order of documentation.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Chat,
         Self::Completions,
         Self::Responses,
@@ -114,7 +121,14 @@ impl Operation {
         Self::Models,
         Self::Messages,
         Self::CountTokens,
+        Self::GenerateContent,
     ];
+
+    /// Whether an answer is made of choices that are written side by side, each to its own end.
+    #[must_use]
+    pub fn has_choices(self) -> bool {
+        matches!(self, Self::Chat | Self::Completions | Self::GenerateContent)
+    }
 
     /// The name used in policies, metrics and traces.
     #[must_use]
@@ -127,6 +141,7 @@ impl Operation {
             Self::Models => "models",
             Self::Messages => "messages",
             Self::CountTokens => "count_tokens",
+            Self::GenerateContent => "generate_content",
         }
     }
 }
@@ -142,24 +157,27 @@ impl FromStr for Operation {
 
     fn from_str(name: &str) -> Result<Self, UnknownName> {
         Self::ALL.into_iter().find(|operation| operation.as_str() == name).ok_or(UnknownName {
-            expected: "chat, completions, responses, embeddings, models, messages, count_tokens",
+            expected: "chat, completions, responses, embeddings, models, messages, count_tokens, generate_content",
         })
     }
 }
 
 /// Tells which endpoint a method and path stand for.
 ///
-/// `path` comes without the query. `anthropic_headers` says whether the request carries
-/// `anthropic-version` or another header of that dialect; it decides only where both dialects
-/// use one path (`/v1/models`).
+/// `path` comes without the query. `spoken` is the dialect that the headers speak, if they speak
+/// one (`anthropic-version`, `x-goog-api-key`); it decides only where dialects share a path
+/// (`/v1/models`).
 ///
 /// ```
 /// use bulkhead_dialect::{classify, Dialect, Operation, UnknownReason};
 ///
-/// let endpoint = classify("POST", "/v1/messages", false)?;
+/// let endpoint = classify("POST", "/v1/messages", None)?;
 /// assert_eq!((endpoint.dialect, endpoint.operation), (Dialect::Anthropic, Operation::Messages));
 ///
-/// let refused = classify("GET", "/v1/messages", false).unwrap_err();
+/// let endpoint = classify("POST", "/v1beta/models/gemini-2.5-flash:streamGenerateContent", None)?;
+/// assert_eq!((endpoint.dialect, endpoint.operation), (Dialect::Gemini, Operation::GenerateContent));
+///
+/// let refused = classify("GET", "/v1/messages", None).unwrap_err();
 /// assert_eq!(refused.reason, UnknownReason::MethodNotAllowed { allow: "POST" });
 /// # Ok::<(), bulkhead_dialect::Unknown>(())
 /// ```
@@ -168,19 +186,13 @@ impl FromStr for Operation {
 /// [`Unknown`] if the path is not served or the method does not fit. A path in any other than its
 /// plain spelling (`//`, `..`, an encoded slash, a trailing slash) is not served: the provider
 /// might resolve it to something else than we did.
-pub fn classify(method: &str, path: &str, anthropic_headers: bool) -> Result<Endpoint, Unknown> {
+pub fn classify(method: &str, path: &str, spoken: Option<Dialect>) -> Result<Endpoint, Unknown> {
     let mount = mount(path);
-    let spoken = match mount {
-        Some(dialect) => dialect,
-        None if anthropic_headers => Dialect::Anthropic,
-        None => Dialect::OpenAi,
-    };
-    let Some(endpoint) = endpoint(unmounted(path), spoken)
+    let nearest = mount.or_else(|| path_dialect(path)).or(spoken).unwrap_or(Dialect::OpenAi);
+    let Some(endpoint) = endpoint(method, unmounted(path), nearest)
         // A mount serves its own dialect only.
         .filter(|endpoint| mount.is_none_or(|dialect| dialect == endpoint.dialect))
     else {
-        let anthropic = mount.is_none() && path.starts_with("/v1/messages");
-        let nearest = if anthropic { Dialect::Anthropic } else { spoken };
         return Err(Unknown { nearest, reason: UnknownReason::NoSuchPath });
     };
     let allow = if endpoint.operation == Operation::Models { "GET" } else { "POST" };
@@ -192,7 +204,7 @@ pub fn classify(method: &str, path: &str, anthropic_headers: bool) -> Result<End
     }
 }
 
-/// The path as the provider knows it: without our `/openai` or `/anthropic` mount.
+/// The path as the provider knows it: without our `/openai`, `/anthropic` or `/gemini` mount.
 ///
 /// ```
 /// assert_eq!(bulkhead_dialect::unmounted("/anthropic/v1/messages"), "/v1/messages");
@@ -200,21 +212,27 @@ pub fn classify(method: &str, path: &str, anthropic_headers: bool) -> Result<End
 /// ```
 #[must_use]
 pub fn unmounted(path: &str) -> &str {
-    let rest = path.strip_prefix("/openai").or_else(|| path.strip_prefix("/anthropic"));
-    rest.filter(|rest| rest.starts_with("/v1/")).unwrap_or(path)
+    let rest = mount(path).and_then(|dialect| path.strip_prefix('/')?.strip_prefix(dialect.as_str()));
+    rest.filter(|rest| rest.starts_with("/v1/") || rest.starts_with("/v1beta/")).unwrap_or(path)
 }
 
 fn mount(path: &str) -> Option<Dialect> {
-    if path.starts_with("/openai/") {
-        Some(Dialect::OpenAi)
-    } else if path.starts_with("/anthropic/") {
+    let (first, _) = path.strip_prefix('/')?.split_once('/')?;
+    first.parse().ok()
+}
+
+/// The dialect that alone has paths like this one.
+fn path_dialect(path: &str) -> Option<Dialect> {
+    if path.starts_with("/v1/messages") {
         Some(Dialect::Anthropic)
+    } else if path.starts_with("/v1beta/") {
+        Some(Dialect::Gemini)
     } else {
         None
     }
 }
 
-fn endpoint(path: &str, spoken: Dialect) -> Option<Endpoint> {
+fn endpoint(method: &str, path: &str, spoken: Dialect) -> Option<Endpoint> {
     let (dialect, operation) = match path {
         "/v1/chat/completions" => (Dialect::OpenAi, Operation::Chat),
         "/v1/completions" => (Dialect::OpenAi, Operation::Completions),
@@ -223,10 +241,21 @@ fn endpoint(path: &str, spoken: Dialect) -> Option<Endpoint> {
         "/v1/messages" => (Dialect::Anthropic, Operation::Messages),
         "/v1/messages/count_tokens" => (Dialect::Anthropic, Operation::CountTokens),
         "/v1/models" => (spoken, Operation::Models),
-        _ => {
-            let id = path.strip_prefix("/v1/models/")?;
-            is_plain_segment(id).then_some((spoken, Operation::Models))?
-        }
+        "/v1beta/models" => (Dialect::Gemini, Operation::Models),
+        _ => match gemini::Call::read(path) {
+            // Elsewhere a model's name may contain a colon, and is only asked for with GET.
+            Some(call) if method != "GET" || spoken == Dialect::Gemini => {
+                (Dialect::Gemini, call.method.operation())
+            }
+            _ => {
+                let (spoken, id) = match path.strip_prefix("/v1beta/models/") {
+                    Some(id) => (Dialect::Gemini, id),
+                    None => (spoken, path.strip_prefix("/v1/models/")?),
+                };
+                let is_plain = is_plain_segment(id) && !(spoken == Dialect::Gemini && id.contains(':'));
+                is_plain.then_some((spoken, Operation::Models))?
+            }
+        },
     };
     Some(Endpoint { dialect, operation })
 }

@@ -12,6 +12,8 @@ use crate::{Dialect, Endpoint};
 pub struct ErrorInfo<'a> {
     /// What kind of refusal it is; decides the dialect's `type`.
     pub kind: ErrorKind,
+    /// The HTTP status of the refusal, or what it would be; Gemini's form repeats it.
+    pub status: u16,
     /// Stable code for programs, such as `model_not_allowed`.
     pub code: &'a str,
     /// One sentence for people.
@@ -82,6 +84,19 @@ impl ErrorKind {
         }
     }
 
+    /// The canonical code of Google's APIs (`google.rpc.Code`).
+    fn gemini_status(self) -> &'static str {
+        match self {
+            Self::Authentication => "UNAUTHENTICATED",
+            Self::InvalidRequest | Self::TooLarge | Self::DlpBlocked => "INVALID_ARGUMENT",
+            Self::Permission => "PERMISSION_DENIED",
+            Self::NotFound => "NOT_FOUND",
+            Self::RateLimit | Self::Quota => "RESOURCE_EXHAUSTED",
+            Self::UpstreamTimeout => "DEADLINE_EXCEEDED",
+            Self::Upstream | Self::Unavailable => "UNAVAILABLE",
+        }
+    }
+
     /// The `error.code` of a failed response. Clients that speak Responses repeat a failed stream
     /// unless the code is one they know to be final; these are the two that fit.
     fn responses_code(self) -> &'static str {
@@ -101,6 +116,7 @@ impl ErrorKind {
 ///
 /// let info = ErrorInfo {
 ///     kind: ErrorKind::DlpBlocked,
+///     status: 400,
 ///     code: "dlp_blocked",
 ///     message: "blocked by policy",
 ///     param: None,
@@ -116,36 +132,64 @@ impl ErrorKind {
 pub fn body(dialect: Dialect, info: &ErrorInfo<'_>) -> Vec<u8> {
     let mut out = Vec::with_capacity(256);
     match dialect {
-        Dialect::OpenAi => {
-            out.extend_from_slice(b"{\"error\":{\"message\":");
-            push_message(info, &mut out);
-            out.extend_from_slice(b",\"type\":");
-            push_string(info.kind.openai_type(), &mut out);
-            out.extend_from_slice(b",\"param\":");
-            match info.param {
-                Some(param) => push_string(param, &mut out),
-                None => out.extend_from_slice(b"null"),
-            }
-            out.extend_from_slice(b",\"code\":");
-            push_string(info.code, &mut out);
-            push_detectors(info, &mut out);
-            out.extend_from_slice(b"}}");
-        }
-        Dialect::Anthropic => {
-            out.extend_from_slice(b"{\"type\":\"error\",\"error\":{\"type\":");
-            push_string(info.kind.anthropic_type(), &mut out);
-            out.extend_from_slice(b",\"message\":");
-            push_message(info, &mut out);
-            // Not a field of this dialect, and ignored by its SDKs; programs can tell cases apart.
-            out.extend_from_slice(b",\"code\":");
-            push_string(info.code, &mut out);
-            push_detectors(info, &mut out);
-            out.extend_from_slice(b"},\"request_id\":");
-            push_string(info.request_id, &mut out);
-            out.push(b'}');
-        }
+        Dialect::OpenAi => push_openai(info, &mut out),
+        Dialect::Anthropic => push_anthropic(info, &mut out),
+        Dialect::Gemini => push_gemini(info, &mut out),
     }
     out
+}
+
+fn push_openai(info: &ErrorInfo<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"error\":{\"message\":");
+    push_message(info, out);
+    out.extend_from_slice(b",\"type\":");
+    push_string(info.kind.openai_type(), out);
+    out.extend_from_slice(b",\"param\":");
+    match info.param {
+        Some(param) => push_string(param, out),
+        None => out.extend_from_slice(b"null"),
+    }
+    out.extend_from_slice(b",\"code\":");
+    push_string(info.code, out);
+    push_detectors(info, out);
+    out.extend_from_slice(b"}}");
+}
+
+fn push_anthropic(info: &ErrorInfo<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"type\":\"error\",\"error\":{\"type\":");
+    push_string(info.kind.anthropic_type(), out);
+    out.extend_from_slice(b",\"message\":");
+    push_message(info, out);
+    // Not a field of this dialect, and ignored by its SDKs; programs can tell cases apart.
+    out.extend_from_slice(b",\"code\":");
+    push_string(info.code, out);
+    push_detectors(info, out);
+    out.extend_from_slice(b"},\"request_id\":");
+    push_string(info.request_id, out);
+    out.push(b'}');
+}
+
+fn push_gemini(info: &ErrorInfo<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(format!("{{\"error\":{{\"code\":{}", info.status).as_bytes());
+    out.extend_from_slice(b",\"message\":");
+    push_message(info, out);
+    out.extend_from_slice(b",\"status\":");
+    push_string(info.kind.gemini_status(), out);
+    out.extend_from_slice(b",\"details\":[{\"@type\":\"type.googleapis.com/google.rpc.ErrorInfo\"");
+    out.extend_from_slice(b",\"reason\":");
+    push_string(&info.code.to_ascii_uppercase(), out);
+    out.extend_from_slice(b",\"domain\":\"bulkhead\",\"metadata\":{\"request_id\":");
+    push_string(info.request_id, out);
+    if let Some(param) = info.param {
+        out.extend_from_slice(b",\"param\":");
+        push_string(param, out);
+    }
+    if !info.detectors.is_empty() {
+        // The values of this map are strings.
+        out.extend_from_slice(b",\"detectors\":");
+        push_string(&info.detectors.join(","), out);
+    }
+    out.extend_from_slice(b"}}]}}");
 }
 
 /// The error event of a stream of which no event was read yet; all bytes of the frame.
@@ -165,11 +209,11 @@ pub(crate) struct ResponseSoFar {
     pub(crate) sequence_number: u64,
 }
 
-/// `data: {"error":{..}}` for Chat Completions and Completions, which SDKs raise at once, so no
-/// `[DONE]` follows; a named `error` event for Anthropic, whose SDKs skip unnamed ones.
+/// `data: {"error":{..}}` for Chat Completions, Completions and Gemini, which SDKs raise at once,
+/// so no `[DONE]` follows; a named `error` event for Anthropic, whose SDKs skip unnamed ones.
 pub(crate) fn plain_event(dialect: Dialect, info: &ErrorInfo<'_>) -> Vec<u8> {
     let name = match dialect {
-        Dialect::OpenAi => "",
+        Dialect::OpenAi | Dialect::Gemini => "",
         Dialect::Anthropic => "event: error\n",
     };
     let mut out = Vec::with_capacity(256);

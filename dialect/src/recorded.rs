@@ -1,6 +1,6 @@
 //! Recorded requests, replies and streams against stored expectations.
 //!
-//! A file's name begins with its operation. Beside each `x.json` or `x.sse` stands `x.expected`.
+//! A file's name begins with its operation, behind `gemini_` for Gemini's. Beside each `x.json` or `x.sse` stands `x.expected`.
 //! After adding a file or changing what is read, write the expectations anew with
 //! `BULKHEAD_WRITE_EXPECTED=1` and read the difference.
 
@@ -26,11 +26,24 @@ fn recorded(folder: &str, extension: &str) -> Vec<PathBuf> {
 
 fn endpoint(path: &Path) -> Endpoint {
     let name = path.file_stem().unwrap().to_str().unwrap();
-    let named = |operation: &Operation| name.starts_with(operation.as_str());
+    let of_gemini = name.strip_prefix("gemini_");
+    let named = |operation: &Operation| of_gemini.unwrap_or(name).starts_with(operation.as_str());
     let operation = Operation::ALL.into_iter().find(named).unwrap();
-    let anthropic = matches!(operation, Operation::Messages | Operation::CountTokens);
-    let dialect = if anthropic { Dialect::Anthropic } else { Dialect::OpenAi };
+    let dialect = match operation {
+        _ if of_gemini.is_some() => Dialect::Gemini,
+        Operation::Messages | Operation::CountTokens => Dialect::Anthropic,
+        _ => Dialect::OpenAi,
+    };
     Endpoint { dialect, operation }
+}
+
+/// The path of the request line; other dialects have nothing in it.
+fn called(endpoint: Endpoint) -> &'static str {
+    match endpoint.operation {
+        Operation::GenerateContent => "/v1beta/models/gemini-2.5-flash:streamGenerateContent",
+        Operation::Embeddings => "/v1beta/models/gemini-embedding-001:batchEmbedContents",
+        _ => "/v1beta/models/gemini-2.5-flash:countTokens",
+    }
 }
 
 fn assert_expected(path: &Path, found: &str) {
@@ -53,7 +66,7 @@ fn requests() {
         let body = fs::read(&path).unwrap();
         let document = Document::parse(&body, &Limits::REQUEST).unwrap();
         let endpoint = endpoint(&path);
-        let head = request::read(endpoint, &document).unwrap();
+        let head = request::read(endpoint, called(endpoint), &document).unwrap();
         let mut found = format!("{head:#?}\n");
         let edited = |edit| text(&splice(&body, &[edit]));
         match request::include_usage_edit(endpoint, &document) {
@@ -61,7 +74,7 @@ fn requests() {
             Some(edit) => {
                 let edited = edited(edit);
                 let document = Document::parse(edited.as_bytes(), &Limits::REQUEST).unwrap();
-                assert!(request::read(endpoint, &document).unwrap().include_usage);
+                assert!(request::read(endpoint, called(endpoint), &document).unwrap().include_usage);
                 writeln!(found, "usage: {edited}").unwrap();
             }
         }
@@ -70,7 +83,7 @@ fn requests() {
             Some(edit) => {
                 let edited = edited(edit);
                 let document = Document::parse(edited.as_bytes(), &Limits::REQUEST).unwrap();
-                let head = request::read(endpoint, &document).unwrap();
+                let head = request::read(endpoint, called(endpoint), &document).unwrap();
                 assert_eq!(head.max_output_tokens, Some(100));
                 writeln!(found, "at most 100 tokens: {edited}").unwrap();
             }

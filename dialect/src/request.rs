@@ -5,9 +5,10 @@
 //! business.
 
 use crate::json::{Document, Kind, Splice, Value};
-use crate::{Endpoint, Operation};
+use crate::{Dialect, Endpoint, Operation};
 
 mod conversation;
+mod gemini;
 mod opaque;
 
 pub use conversation::{TextPart, conversation};
@@ -67,19 +68,20 @@ const MODEL_BYTES_MAX: usize = 256;
 /// As many answers as any provider gives to one request.
 const CHOICES_MAX: u64 = 128;
 
-/// Reads the head of a request.
+/// Reads the head of a request. `path` is that of the request line, where Gemini has model and method.
 ///
 /// ```
 /// use bulkhead_dialect::json::{Document, Limits};
 /// use bulkhead_dialect::{classify, request};
 ///
-/// let endpoint = classify("POST", "/v1/chat/completions", false).unwrap();
+/// let path = "/v1/chat/completions";
+/// let endpoint = classify("POST", path, None).unwrap();
 /// let body = br#"{"model":"gpt-5","messages":[],"stream":true,"n":2}"#;
-/// let head = request::read(endpoint, &Document::parse(body, &Limits::REQUEST).unwrap())?;
+/// let head = request::read(endpoint, path, &Document::parse(body, &Limits::REQUEST).unwrap())?;
 /// assert_eq!((head.model.as_deref(), head.stream, head.choices), (Some("gpt-5"), true, 2));
 ///
 /// let body = br#"{"model":"gpt-5","model":"gpt-6"}"#;
-/// let refused = request::read(endpoint, &Document::parse(body, &Limits::REQUEST).unwrap());
+/// let refused = request::read(endpoint, path, &Document::parse(body, &Limits::REQUEST).unwrap());
 /// assert_eq!(refused.unwrap_err().param, Some("model"));
 /// # Ok::<(), request::BadRequest>(())
 /// ```
@@ -87,7 +89,7 @@ const CHOICES_MAX: u64 = 128;
 /// # Errors
 /// [`BadRequest`] if the body is no object, a routing member is missing, doubled, misspelled in
 /// case or of another type or range than this dialect has.
-pub fn read(endpoint: Endpoint, document: &Document<'_>) -> Result<RequestHead, BadRequest> {
+pub fn read(endpoint: Endpoint, path: &str, document: &Document<'_>) -> Result<RequestHead, BadRequest> {
     let root = document.root();
     if root.kind() != Kind::Object {
         return Err(BadRequest {
@@ -95,6 +97,9 @@ pub fn read(endpoint: Endpoint, document: &Document<'_>) -> Result<RequestHead, 
             message: "body: expected a JSON object".to_owned(),
             param: None,
         });
+    }
+    if endpoint.dialect == Dialect::Gemini {
+        return gemini::read(path, document);
     }
     unambiguous(root)?;
     let operation = endpoint.operation;
@@ -135,7 +140,7 @@ pub fn read(endpoint: Endpoint, document: &Document<'_>) -> Result<RequestHead, 
 /// use bulkhead_dialect::json::{Document, Limits, splice};
 /// use bulkhead_dialect::{classify, request};
 ///
-/// let endpoint = classify("POST", "/v1/chat/completions", false).unwrap();
+/// let endpoint = classify("POST", "/v1/chat/completions", None).unwrap();
 /// let body = br#"{"model":"m","stream":true}"#;
 /// let document = Document::parse(body, &Limits::REQUEST).unwrap();
 /// let edit = request::include_usage_edit(endpoint, &document).unwrap();
@@ -172,7 +177,7 @@ pub fn include_usage_edit(endpoint: Endpoint, document: &Document<'_>) -> Option
 /// use bulkhead_dialect::json::{Document, Limits, splice};
 /// use bulkhead_dialect::{classify, request};
 ///
-/// let endpoint = classify("POST", "/v1/messages", false).unwrap();
+/// let endpoint = classify("POST", "/v1/messages", None).unwrap();
 /// let body = br#"{"model":"m","max_tokens":64000}"#;
 /// let document = Document::parse(body, &Limits::REQUEST).unwrap();
 /// let edit = request::max_output_tokens_edit(endpoint, &document, 500).unwrap();
@@ -185,17 +190,23 @@ pub fn max_output_tokens_edit(
     ceiling: u64,
 ) -> Option<Splice<'static>> {
     let root = document.root();
+    if endpoint.operation == Operation::GenerateContent {
+        return gemini::max_output_tokens_edit(root, ceiling);
+    }
     let names = max_tokens_names(endpoint.operation);
     // Where a dialect has two names, the one in use; newer models accept only the first.
     let used = names.iter().find(|name| root.get(name).is_some_and(|value| !value.is_null()));
     let name = used.or(names.first())?;
-    let Some(value) = root.get(name) else {
-        return Some(insert(root, format!("\"{name}\":{ceiling}")));
-    };
-    if value.as_u64().is_some_and(|asked| asked <= ceiling) {
-        return None;
+    match root.get(name) {
+        None => Some(insert(root, format!("\"{name}\":{ceiling}"))),
+        Some(value) => lowered(value, ceiling),
     }
-    Some(Splice::new(value.raw(), ceiling.to_string().into_bytes()))
+}
+
+/// Replaces a number that is above `ceiling`, or none.
+fn lowered(value: Value<'_, '_>, ceiling: u64) -> Option<Splice<'static>> {
+    let is_low = value.as_u64().is_some_and(|asked| asked <= ceiling);
+    (!is_low).then(|| Splice::new(value.raw(), ceiling.to_string().into_bytes()))
 }
 
 /// Inserts a member in front of an object's others.
@@ -248,7 +259,9 @@ fn max_tokens_names(operation: Operation) -> &'static [&'static str] {
         Operation::Chat => &["max_completion_tokens", "max_tokens"],
         Operation::Completions | Operation::Messages => &["max_tokens"],
         Operation::Responses => &["max_output_tokens"],
-        Operation::Embeddings | Operation::Models | Operation::CountTokens => &[],
+        Operation::Embeddings | Operation::Models | Operation::CountTokens | Operation::GenerateContent => {
+            &[]
+        }
     }
 }
 
@@ -307,12 +320,20 @@ fn boolean(root: Value<'_, '_>, name: &'static str) -> Result<Option<bool>, BadR
 }
 
 fn integer(root: Value<'_, '_>, name: &'static str, min: u64, max: u64) -> Result<Option<u64>, BadRequest> {
-    match root.get(name) {
+    integer_in(root.get(name), name, min, max)
+}
+
+fn integer_in(
+    value: Option<Value<'_, '_>>,
+    param: &'static str,
+    min: u64,
+    max: u64,
+) -> Result<Option<u64>, BadRequest> {
+    match value.filter(|value| !value.is_null()) {
         None => Ok(None),
-        Some(value) if value.is_null() => Ok(None),
         Some(value) => match value.as_u64() {
             Some(value) if (min..=max).contains(&value) => Ok(Some(value)),
-            _ => Err(invalid(name, &format!("an integer from {min} to {max}"))),
+            _ => Err(invalid(param, &format!("an integer from {min} to {max}"))),
         },
     }
 }

@@ -23,13 +23,14 @@ pub struct ResponseFacts {
 ///
 /// let body = br#"{"model":"claude","usage":{"input_tokens":5,"cache_read_input_tokens":7,"output_tokens":2}}"#;
 /// let document = Document::parse(body, &Limits::RESPONSE).unwrap();
-/// let facts = response::read(classify("POST", "/v1/messages", false).unwrap(), &document);
+/// let facts = response::read(classify("POST", "/v1/messages", None).unwrap(), &document);
 /// assert_eq!(facts.usage.unwrap().input, 12);
 /// ```
 #[must_use]
 pub fn read(endpoint: Endpoint, document: &Document<'_>) -> ResponseFacts {
     let root = document.root();
     let usage = root.get("usage");
+    let model = root.get("model").or_else(|| root.get("modelVersion"));
     ResponseFacts {
         usage: match endpoint.dialect {
             Dialect::OpenAi => usage.and_then(usage::openai),
@@ -39,12 +40,16 @@ pub fn read(endpoint: Endpoint, document: &Document<'_>) -> ResponseFacts {
                 merged.merge(usage.unwrap_or(root));
                 merged.usage()
             }
+            Dialect::Gemini => match root.get("usageMetadata") {
+                Some(usage) => usage::gemini(usage),
+                None => usage::gemini_count(root),
+            },
         },
-        model: root.get("model").and_then(|model| model.as_str()).map(Cow::into_owned),
+        model: model.and_then(|model| model.as_str()).map(Cow::into_owned),
     }
 }
 
-/// Edits that empty every `logprobs` of a reply or event.
+/// Edits that empty every `logprobs` (Gemini: `logprobsResult`) of a reply or event.
 ///
 /// They repeat the answer token by token, so a value that is masked in the text would still stand
 /// there in pieces. What a reader expects stays: a list stays a list, an object becomes `null`.
@@ -67,7 +72,8 @@ pub fn blank_logprobs(document: &Document<'_>) -> Vec<Splice<'static>> {
             _ => continue,
         };
         let nested = blank.last().is_some_and(|outer| value.raw().start < outer.range.end);
-        if key.is("logprobs") && !value.is_empty_container() && !nested {
+        let repeats = key.is("logprobs") || key.is("logprobsResult");
+        if repeats && !value.is_empty_container() && !nested {
             blank.push(Splice::new(value.raw(), replacement));
         }
     }

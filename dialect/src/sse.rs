@@ -14,6 +14,8 @@ use std::fmt;
 use bytes::{Buf, Bytes, BytesMut};
 use memchr::memchr2;
 
+use crate::json::{Document, Kind, Limits};
+
 mod frame;
 
 use frame::BOM;
@@ -25,6 +27,38 @@ pub use frame::Frame;
 pub struct EventTooLarge {
     /// The limit.
     pub max: usize,
+}
+
+/// The elements of a JSON array as frames: Gemini streams its events so where no event stream is asked for.
+///
+/// The frames' bytes together are `body`. `None` if that is no array, or one with nothing in it.
+///
+/// ```
+/// use bulkhead_dialect::sse::elements;
+/// use bytes::Bytes;
+///
+/// let frames = elements(&Bytes::from_static(b"[{\"a\": 1},\r\n{\"a\": 2}\n]")).unwrap();
+/// let data: Vec<_> = frames.iter().filter_map(|frame| frame.data()).collect();
+/// assert_eq!(data, [b"{\"a\": 1}", b"{\"a\": 2}"]);
+/// assert_eq!(frames[1].raw(), ",\r\n{\"a\": 2}\n]");
+/// ```
+#[must_use]
+pub fn elements(body: &Bytes) -> Option<Vec<Frame>> {
+    let document = Document::parse(body, &Limits::RESPONSE).ok()?;
+    let root = document.root();
+    if root.kind() != Kind::Array || root.is_empty_container() {
+        return None;
+    }
+    let elements: Vec<_> = root.items().map(|element| element.raw()).collect();
+    let mut from = 0;
+    let frames = elements.iter().enumerate().map(|(number, element)| {
+        let to = if number + 1 == elements.len() { body.len() } else { element.end };
+        let data = element.start - from..element.end - from;
+        let frame = Frame::element(body.slice(from..to), data);
+        from = to;
+        frame
+    });
+    Some(frames.collect())
 }
 
 /// Cuts pushed bytes into frames.

@@ -24,6 +24,7 @@ use crate::{Dialect, Endpoint, Operation, Usage};
 
 mod anthropic;
 mod chat;
+mod gemini;
 mod open;
 mod other;
 mod responses;
@@ -34,9 +35,9 @@ use other::{OtherTexts, Place};
 /// One text that several events carry in pieces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Channel {
-    /// The choice (Chat, Completions), output item (Responses) or content block (Messages).
+    /// The choice (Chat, Completions), candidate (Gemini), output item (Responses) or content block (Messages).
     pub choice: u32,
-    /// The tool call (Chat), content or summary part (Responses); for [`ChannelKind::Other`] a
+    /// The tool call (Chat), content or summary part (Responses), argument (Gemini); for [`ChannelKind::Other`] a
     /// number that the reader gives; otherwise 0.
     pub item: u32,
     /// Which of the texts of this choice and item.
@@ -138,7 +139,7 @@ pub struct StreamEvent {
 ///     b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hi\"},\"finish_reason\":\"stop\"}]}\n\n",
 /// ))?;
 /// let frame = decoder.next().unwrap();
-/// let mut reader = StreamReader::new(classify("POST", "/v1/chat/completions", false).unwrap());
+/// let mut reader = StreamReader::new(classify("POST", "/v1/chat/completions", None).unwrap());
 /// let event = reader.read(&frame);
 ///
 /// let text = event.texts.iter().find(|text| text.channel.is_some()).unwrap();
@@ -154,7 +155,7 @@ pub struct StreamReader {
     others: OtherTexts,
     anthropic_usage: AnthropicUsage,
     response: ResponseSoFar,
-    /// Whether a choice has finished (Chat, Completions).
+    /// Whether a choice has finished (Chat, Completions, Gemini).
     finished: bool,
     model: Option<String>,
     tape: Tape,
@@ -215,6 +216,7 @@ impl StreamReader {
             _ => match self.endpoint.dialect {
                 Dialect::OpenAi => chat::read(root, &mut self.finished, &mut found),
                 Dialect::Anthropic => anthropic::read(root, &mut self.anthropic_usage, &mut found),
+                Dialect::Gemini => gemini::read(root, &mut self.finished, &mut found),
             },
         }
         let Found { mut pieces, others, model, mut event } = found;
@@ -227,7 +229,7 @@ impl StreamReader {
             self.model.clone_from(&event.model);
         }
         pieces.sort_unstable_by_key(|piece| piece.start);
-        let grouped = matches!(self.endpoint.operation, Operation::Chat | Operation::Completions);
+        let grouped = self.endpoint.operation.has_choices();
         self.channels.note(&pieces, grouped, &mut event);
         event.texts = texts(&document, &pieces);
         event.logprobs = blank_logprobs(&document);

@@ -132,5 +132,38 @@ fn read_openai(usage: Value<'_, '_>) -> Result<Option<Usage>, Unusable> {
     }))
 }
 
+/// Reads Gemini's `usageMetadata`; `None` if a count in it is unusable.
+pub(crate) fn gemini(usage: Value<'_, '_>) -> Option<Usage> {
+    read_gemini(usage).unwrap_or(None)
+}
+
+fn read_gemini(usage: Value<'_, '_>) -> Result<Option<Usage>, Unusable> {
+    let count = |name| Count::read(Some(usage), name).tokens();
+    let (prompt, candidates) = (count("promptTokenCount")?, count("candidatesTokenCount")?);
+    let (thoughts, tools) = (count("thoughtsTokenCount")?, count("toolUsePromptTokenCount")?);
+    let cached_input = count("cachedContentTokenCount")?.unwrap_or(0);
+    let total = count("totalTokenCount")?;
+    if [prompt, candidates, thoughts].iter().all(Option::is_none) {
+        return Ok(None);
+    }
+    // The cached part is counted in the prompt; what the provider's own tools read is not.
+    let input = prompt.unwrap_or(0).saturating_add(tools.unwrap_or(0));
+    let (candidates, reasoning) = (candidates.unwrap_or(0), thoughts.unwrap_or(0));
+    let apart = candidates.saturating_add(reasoning);
+    let output = match total.and_then(|total| total.checked_sub(input)) {
+        // Some compatible providers count the thoughts among the candidates.
+        Some(rest) if rest == candidates => candidates.max(reasoning),
+        rest => apart.max(rest.unwrap_or(0)),
+    };
+    Ok(Some(Usage { input, cached_input, cache_write: 0, output, reasoning }))
+}
+
+/// Reads Gemini's answer to `:countTokens`, which is the count itself.
+pub(crate) fn gemini_count(reply: Value<'_, '_>) -> Option<Usage> {
+    let count = |name| Count::read(Some(reply), name).tokens().ok();
+    let (input, cached) = (count("totalTokens")??, count("cachedContentTokenCount")?);
+    Some(Usage { input, cached_input: cached.unwrap_or(0), ..Usage::default() })
+}
+
 #[cfg(test)]
 mod tests;

@@ -20,8 +20,16 @@ pub use value::{Decimal, Limit};
 use crate::ledger::{AtLimit, BudgetScope, BudgetUnit, Window};
 
 /// Operations that `allow.operations` and key scopes may name.
-pub const OPERATIONS: [&str; 7] =
-    ["chat", "completions", "responses", "embeddings", "models", "messages", "count_tokens"];
+pub const OPERATIONS: [&str; 8] = [
+    "chat",
+    "completions",
+    "responses",
+    "embeddings",
+    "models",
+    "messages",
+    "count_tokens",
+    "generate_content",
+];
 
 /// What a document is checked against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -99,6 +107,8 @@ pub enum UpstreamDialect {
     OpenAi,
     /// Anthropic's API.
     Anthropic,
+    /// Google's Gemini API.
+    Gemini,
 }
 
 impl UpstreamDialect {
@@ -108,6 +118,7 @@ impl UpstreamDialect {
         match self {
             Self::OpenAi => "openai",
             Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
         }
     }
 }

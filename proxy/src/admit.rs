@@ -13,7 +13,12 @@ use bulkhead_policy::snapshot::{Admission, KeyContext, Refusal, SnapshotHandle, 
 use pingora::http::RequestHeader;
 use std::sync::Arc;
 
-const ANTHROPIC_VERSION: &str = "anthropic-version";
+/// Headers that one dialect's SDKs send with every request.
+const SPEAKING: [(&str, Dialect); 3] = [
+    ("anthropic-version", Dialect::Anthropic),
+    ("x-goog-api-key", Dialect::Gemini),
+    ("x-goog-api-client", Dialect::Gemini),
+];
 
 /// A request that was admitted, and the room it takes.
 #[derive(Debug)]
@@ -46,8 +51,8 @@ impl From<Rejection> for Box<Unresolved> {
 
 /// What a request line stands for, and the dialect to answer in whatever it is.
 pub(crate) fn classified(head: &RequestHeader) -> (Dialect, Result<Endpoint, Unknown>) {
-    let speaks_anthropic = head.headers.contains_key(ANTHROPIC_VERSION);
-    let endpoint = classify(head.method.as_str(), head.uri.path(), speaks_anthropic);
+    let spoken = SPEAKING.iter().find(|(name, _)| head.headers.contains_key(*name));
+    let endpoint = classify(head.method.as_str(), head.uri.path(), spoken.map(|(_, dialect)| *dialect));
     let dialect = match &endpoint {
         Ok(endpoint) => endpoint.dialect,
         Err(unknown) => unknown.nearest,
@@ -61,10 +66,11 @@ pub(crate) fn classified(head: &RequestHeader) -> (Dialect, Result<Endpoint, Unk
 /// 401, 400 for two keys, 503 without a snapshot; with the caller where the key is known but does not count.
 pub(crate) fn resolve(
     head: &RequestHeader,
+    dialect: Dialect,
     snapshots: &SnapshotHandle,
     arrival: &Arrival,
 ) -> Result<Resolved, Box<Unresolved>> {
-    let key = api_key(&head.headers)?;
+    let key = api_key(&head.headers, head.uri.query().filter(|_| dialect == Dialect::Gemini))?;
     let Some(snapshot) = snapshots.load() else {
         return Err(Rejection::not_ready().into());
     };

@@ -68,9 +68,11 @@ impl Estimate {
         let (price, input_tokens, output_tokens) = match operation {
             Operation::Models | Operation::CountTokens => (None, 0, 0),
             Operation::Embeddings => (price, input_tokens, 0),
-            Operation::Chat | Operation::Completions | Operation::Responses | Operation::Messages => {
-                (price, input_tokens, ceiling().saturating_mul(choices))
-            }
+            Operation::Chat
+            | Operation::Completions
+            | Operation::Responses
+            | Operation::Messages
+            | Operation::GenerateContent => (price, input_tokens, ceiling().saturating_mul(choices)),
         };
         Self { price, input_tokens, output_tokens, choices, ceiling_is_asked }
     }

@@ -102,7 +102,7 @@ impl Gateway {
             return in_time(self.config.timeouts.client_write, respond::root(session)).await.is_ok();
         }
         // 2 identify, 3 resolve
-        let resolved = match admit::resolve(session.req_header(), &self.parts.snapshot, &arrival) {
+        let resolved = match admit::resolve(session.req_header(), dialect, &self.parts.snapshot, &arrival) {
             Ok(resolved) => resolved,
             Err(unresolved) => {
                 return self.turn_away_unresolved(session, dialect, &arrival, &endpoint, *unresolved).await;
@@ -148,7 +148,8 @@ impl Gateway {
         let started = Instant::now();
         recorder.record.request_bytes = raw.len() as u64;
         judge::judge_head(&exchange, session.req_header(), recorder)?;
-        let judged = judge::judge(&exchange, raw, &self.clean_texts, recorder).await?;
+        let path = session.req_header().uri.path();
+        let judged = judge::judge(&exchange, path, raw, &self.clean_texts, recorder).await?;
         let (body, mut charge) = self.reserve(&exchange, &judged, arrival).await?;
 
         // 7 route

@@ -54,6 +54,7 @@ struct Verdict {
 /// 400 for a body that cannot be read, is not allowed, or is blocked.
 pub(crate) async fn judge(
     exchange: &Exchange,
+    path: &str,
     raw: Bytes,
     clean: &Arc<CleanTexts>,
     recorder: &mut Recorder,
@@ -63,10 +64,10 @@ pub(crate) async fn judge(
         return Ok(Judged::default());
     }
     let verdict = if raw.len() <= INLINE_INSPECT_BYTES {
-        inspect(&policy, endpoint, &raw, clean)
+        inspect(&policy, endpoint, path, &raw, clean)
     } else {
-        let clean = Arc::clone(clean);
-        let inspect = move || inspect(&policy, endpoint, &raw, &clean);
+        let (path, clean) = (path.to_owned(), Arc::clone(clean));
+        let inspect = move || inspect(&policy, endpoint, &path, &raw, &clean);
         let inspected = tokio::task::spawn_blocking(inspect).await;
         inspected.map_err(|_| Rejection::internal("inspecting the request"))?
     };
@@ -106,11 +107,12 @@ pub(crate) fn name_for_trace(policy: &TenantPolicy, name: String) -> String {
 fn inspect(
     policy: &TenantPolicy,
     endpoint: Endpoint,
+    path: &str,
     raw: &Bytes,
     clean: &CleanTexts,
 ) -> Result<Verdict, Rejection> {
     let document = Document::parse(raw, &Limits::REQUEST).map_err(|error| Rejection::bad_json(&error))?;
-    let head = request::read(endpoint, &document).map_err(Rejection::bad_request)?;
+    let head = request::read(endpoint, path, &document).map_err(Rejection::bad_request)?;
     let rules = TextRules::from(Arc::clone(policy.request_rules()));
     let mut inspected = whole::json(&rules, raw, &document, Direction::Request, Some(clean));
     joined::inspect(rules.rules(), raw, &document, clean, &mut inspected);
@@ -148,7 +150,7 @@ pub(crate) fn judge_head(
     let mut findings = Findings::default();
     let mut refused = Vec::new();
     for text in rewrite::forwarded_texts(head) {
-        let DeepScan { scan, complete } = rules.scan_deep(text);
+        let DeepScan { scan, complete } = rules.scan_deep(&text);
         if !complete {
             return Err(Rejection::uninspectable());
         }
@@ -191,6 +193,7 @@ pub(crate) fn route<'a>(exchange: &'a Exchange, model: Option<&str>) -> Result<V
     let dialect = match exchange.endpoint.dialect {
         Dialect::OpenAi => UpstreamDialect::OpenAi,
         Dialect::Anthropic => UpstreamDialect::Anthropic,
+        Dialect::Gemini => UpstreamDialect::Gemini,
     };
     let upstreams: Vec<&Upstream> = match model {
         Some(model) => policy.upstreams_for(model, dialect).collect(),

@@ -94,7 +94,7 @@ impl Rejection {
 
     /// Missing, malformed, unknown, revoked and expired keys look the same.
     pub(crate) fn unauthorized() -> Self {
-        let message = "no valid API key: send a Bulkhead key as `Authorization: Bearer`, `x-api-key`, `api-key` or `x-goog-api-key`";
+        let message = "no valid API key: send a Bulkhead key as `Authorization: Bearer`, `x-api-key`, `api-key` or `x-goog-api-key`, or as `?key=` where Gemini is spoken";
         Self { final_answer: true, ..Self::new(401, ErrorKind::Authentication, "invalid_api_key", message) }
     }
 
@@ -312,6 +312,7 @@ impl Rejection {
         let detectors: Vec<&str> = self.detectors.iter().map(String::as_str).collect();
         write(&ErrorInfo {
             kind: self.kind,
+            status: self.status,
             code: self.code,
             message: &self.message,
             param: self.param,

@@ -2,13 +2,14 @@
 //!
 //! Both heads are written from scratch: what is not copied on purpose does not pass.
 
-use crate::identify::is_credential;
+use crate::identify::{is_credential, is_credential_parameter};
 use bulkhead_dialect::{Dialect, Endpoint, unmounted};
 use bulkhead_policy::address::BaseUrl;
 use bulkhead_policy::compile::Upstream;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use secrecy::ExposeSecret;
+use std::borrow::Cow;
 
 /// Headers of one connection, not of the message; each side has its own.
 const HOP_BY_HOP: [&str; 8] = [
@@ -22,8 +23,8 @@ const HOP_BY_HOP: [&str; 8] = [
     "http2-settings",
 ];
 
-/// Request headers that we set ourselves, or that say where the agent is.
-const NOT_FORWARDED: [&str; 9] = [
+/// Request headers that we set ourselves, that say where the agent is, or that would make another request of it.
+const NOT_FORWARDED: [&str; 10] = [
     "host",
     "content-length",
     "content-encoding",
@@ -33,6 +34,7 @@ const NOT_FORWARDED: [&str; 9] = [
     "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-proto",
+    "x-http-method-override",
 ];
 
 pub(crate) const X_REQUEST_ID: &str = "x-request-id";
@@ -54,11 +56,9 @@ pub(crate) fn request_head(
     body_len: usize,
 ) -> pingora::Result<RequestHeader> {
     let path = unmounted(caller.uri.path());
-    let query = caller.uri.query().map(forwarded_query).filter(|query| !query.is_empty());
-    let target = match query {
-        Some(query) => format!("{}{path}?{query}", upstream.base.path_prefix),
-        None => format!("{}{path}", upstream.base.path_prefix),
-    };
+    let query = caller.uri.query().map(forwarded_query).unwrap_or_default();
+    let mark = if query.is_empty() { "" } else { "?" };
+    let target = format!("{}{path}{mark}{query}", upstream.base.path_prefix);
     let mut head =
         RequestHeader::build(caller.method.clone(), target.as_bytes(), Some(caller.headers.len() + 4))?;
     for (name, value) in forwarded_headers(&caller.headers) {
@@ -74,6 +74,7 @@ pub(crate) fn request_head(
         let (name, value) = match endpoint.dialect {
             Dialect::OpenAi => (header::AUTHORIZATION, format!("Bearer {secret}")),
             Dialect::Anthropic => (HeaderName::from_static("x-api-key"), secret.to_owned()),
+            Dialect::Gemini => (HeaderName::from_static("x-goog-api-key"), secret.to_owned()),
         };
         let mut value = HeaderValue::from_str(&value).map_err(|_| {
             pingora::Error::explain(pingora::ErrorType::InternalError, "credential is no header value")
@@ -104,17 +105,18 @@ fn forwarded_headers(headers: &HeaderMap) -> impl Iterator<Item = (&HeaderName, 
 }
 
 /// Everything of the head that goes upstream in the caller's own words.
-pub(crate) fn forwarded_texts(caller: &RequestHeader) -> impl Iterator<Item = &[u8]> {
-    let target = caller.uri.path_and_query().map(|target| target.as_str().as_bytes());
-    target.into_iter().chain(forwarded_headers(&caller.headers).map(|(_, value)| value.as_bytes()))
+pub(crate) fn forwarded_texts(caller: &RequestHeader) -> impl Iterator<Item = Cow<'_, [u8]>> {
+    let query = caller.uri.query().map(|query| Cow::Owned(forwarded_query(query).into_bytes()));
+    let headers = forwarded_headers(&caller.headers).map(|(_, value)| Cow::Borrowed(value.as_bytes()));
+    std::iter::once(Cow::Borrowed(caller.uri.path().as_bytes())).chain(query).chain(headers)
 }
 
-/// The query as it goes upstream: plain names only, and no `key`, where some SDKs put their key.
+/// The query as it goes upstream: plain names only, and no credential.
 fn forwarded_query(query: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     let kept = query.split('&').filter(|pair| {
         let name = pair.split('=').next().unwrap_or("");
-        !name.is_empty() && name.bytes().all(is_plain) && !name.eq_ignore_ascii_case("key")
+        !name.is_empty() && name.bytes().all(is_plain) && !is_credential_parameter(name)
     });
     kept.collect::<Vec<_>>().join("&")
 }

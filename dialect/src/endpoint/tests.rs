@@ -2,27 +2,41 @@ use super::*;
 
 const OPENAI: Dialect = Dialect::OpenAi;
 const ANTHROPIC: Dialect = Dialect::Anthropic;
+const GEMINI: Dialect = Dialect::Gemini;
 
 #[test]
 fn served_paths() {
     let cases = [
-        ("POST", "/v1/chat/completions", false, OPENAI, Operation::Chat),
-        ("POST", "/v1/completions", false, OPENAI, Operation::Completions),
-        ("POST", "/v1/responses", false, OPENAI, Operation::Responses),
-        ("POST", "/v1/embeddings", false, OPENAI, Operation::Embeddings),
-        ("GET", "/v1/models", false, OPENAI, Operation::Models),
-        ("GET", "/v1/models", true, ANTHROPIC, Operation::Models),
-        ("GET", "/v1/models/gpt-5", false, OPENAI, Operation::Models),
-        ("GET", "/v1/models/ft:gpt-5:acme::x%3A1", false, OPENAI, Operation::Models),
-        ("GET", "/v1/models/claude-5", true, ANTHROPIC, Operation::Models),
-        ("GET", "/anthropic/v1/models", false, ANTHROPIC, Operation::Models),
-        ("GET", "/openai/v1/models", true, OPENAI, Operation::Models),
-        ("POST", "/v1/messages", false, ANTHROPIC, Operation::Messages),
-        ("POST", "/anthropic/v1/messages", false, ANTHROPIC, Operation::Messages),
-        ("POST", "/v1/messages/count_tokens", true, ANTHROPIC, Operation::CountTokens),
-        ("POST", "/openai/v1/chat/completions", false, OPENAI, Operation::Chat),
+        ("POST", "/v1/chat/completions", None, OPENAI, Operation::Chat),
+        ("POST", "/v1/completions", None, OPENAI, Operation::Completions),
+        ("POST", "/v1/responses", None, OPENAI, Operation::Responses),
+        ("POST", "/v1/embeddings", None, OPENAI, Operation::Embeddings),
+        ("GET", "/v1/models", None, OPENAI, Operation::Models),
+        ("GET", "/v1/models", Some(ANTHROPIC), ANTHROPIC, Operation::Models),
+        ("GET", "/v1/models/gpt-5", None, OPENAI, Operation::Models),
+        ("GET", "/v1/models/ft:gpt-5:acme::x%3A1", None, OPENAI, Operation::Models),
+        ("GET", "/v1/models/claude-5", Some(ANTHROPIC), ANTHROPIC, Operation::Models),
+        ("GET", "/anthropic/v1/models", None, ANTHROPIC, Operation::Models),
+        ("GET", "/openai/v1/models", Some(ANTHROPIC), OPENAI, Operation::Models),
+        ("POST", "/v1/messages", None, ANTHROPIC, Operation::Messages),
+        ("POST", "/anthropic/v1/messages", None, ANTHROPIC, Operation::Messages),
+        ("POST", "/v1/messages/count_tokens", Some(ANTHROPIC), ANTHROPIC, Operation::CountTokens),
+        ("POST", "/openai/v1/chat/completions", None, OPENAI, Operation::Chat),
+        ("POST", "/v1beta/models/gemini-2.5-flash:generateContent", None, GEMINI, Operation::GenerateContent),
+        ("POST", "/v1/models/gemini-2.5-flash:generateContent", None, GEMINI, Operation::GenerateContent),
+        ("POST", "/v1beta/tunedModels/a:streamGenerateContent", None, GEMINI, Operation::GenerateContent),
+        ("POST", "/gemini/v1beta/models/a:countTokens", None, GEMINI, Operation::CountTokens),
+        ("POST", "/v1beta/models/a:embedContent", None, GEMINI, Operation::Embeddings),
+        ("POST", "/v1beta/models/a:batchEmbedContents", None, GEMINI, Operation::Embeddings),
+        ("GET", "/v1beta/models", None, GEMINI, Operation::Models),
+        ("GET", "/v1beta/models/gemini-2.5-flash", None, GEMINI, Operation::Models),
+        ("GET", "/v1/models", Some(GEMINI), GEMINI, Operation::Models),
+        ("GET", "/gemini/v1/models/a", None, GEMINI, Operation::Models),
+        ("GET", "/v1/models/ft:gpt-5:countTokens", None, OPENAI, Operation::Models),
         // The path decides, not the header.
-        ("POST", "/v1/chat/completions", true, OPENAI, Operation::Chat),
+        ("POST", "/v1beta/models/a:generateContent", Some(ANTHROPIC), GEMINI, Operation::GenerateContent),
+        ("POST", "/v1/chat/completions", Some(GEMINI), OPENAI, Operation::Chat),
+        ("POST", "/v1/chat/completions", Some(ANTHROPIC), OPENAI, Operation::Chat),
     ];
     for (method, path, headers, dialect, operation) in cases {
         let expected = Ok(Endpoint { dialect, operation });
@@ -33,45 +47,55 @@ fn served_paths() {
 #[test]
 fn unknown_paths_name_the_nearest_dialect() {
     let cases = [
-        ("", false, OPENAI),
-        ("/", false, OPENAI),
-        ("/", true, ANTHROPIC),
-        ("*", false, OPENAI),
-        ("/v1", false, OPENAI),
-        ("/v1/audio/speech", false, OPENAI),
-        ("/v1/responses/resp_1", false, OPENAI),
-        ("/v1/responses/input_tokens", false, OPENAI),
-        ("/v1/messages/batches", false, ANTHROPIC),
-        ("/anthropic/v1/complete", false, ANTHROPIC),
-        ("/openai/v1/files", true, OPENAI),
+        ("", None, OPENAI),
+        ("/", None, OPENAI),
+        ("/", Some(ANTHROPIC), ANTHROPIC),
+        ("*", None, OPENAI),
+        ("/v1", None, OPENAI),
+        ("/v1/audio/speech", None, OPENAI),
+        ("/v1/responses/resp_1", None, OPENAI),
+        ("/v1/responses/input_tokens", None, OPENAI),
+        ("/v1/messages/batches", None, ANTHROPIC),
+        ("/anthropic/v1/complete", None, ANTHROPIC),
+        ("/openai/v1/files", Some(ANTHROPIC), OPENAI),
+        ("/v1beta", None, OPENAI),
+        ("/v1beta/models/a:predict", None, GEMINI),
+        ("/v1beta/models/a:b", None, GEMINI),
+        ("/v1beta/models/a:generateContent/", None, GEMINI),
+        ("/v1beta/models/a:b:generateContent", None, GEMINI),
+        ("/v1beta/cachedContents", None, GEMINI),
+        ("/v1beta/interactions", Some(ANTHROPIC), GEMINI),
+        ("/v1beta/openai/chat/completions", None, GEMINI),
+        ("/gemini/v1/chat/completions", None, GEMINI),
+        ("/openai/v1beta/models", None, OPENAI),
         // A mount serves its own dialect only.
-        ("/openai/v1/messages", false, OPENAI),
-        ("/anthropic/v1/chat/completions", false, ANTHROPIC),
-        ("/openai/openai/v1/models", false, OPENAI),
-        ("/openai", false, OPENAI),
+        ("/openai/v1/messages", None, OPENAI),
+        ("/anthropic/v1/chat/completions", None, ANTHROPIC),
+        ("/openai/openai/v1/models", None, OPENAI),
+        ("/openai", None, OPENAI),
         // Another spelling of a served path.
-        ("//v1/messages", false, OPENAI),
-        ("/v1//messages", false, OPENAI),
-        ("/v1/messages/", false, ANTHROPIC),
-        ("/v1/chat/../messages", false, OPENAI),
-        ("/v1/./messages", false, OPENAI),
-        ("/v1%2fmessages", false, OPENAI),
-        ("/V1/messages", false, OPENAI),
-        ("/v1/models/", false, OPENAI),
-        ("/v1/models/.", false, OPENAI),
-        ("/v1/models/..", false, OPENAI),
-        ("/v1/models/a/b", false, OPENAI),
-        ("/v1/models/a%2Fb", false, OPENAI),
-        ("/v1/models/a%5cb", false, OPENAI),
-        ("/v1/models/%2e%2e", false, OPENAI),
-        ("/v1/models/a%252fb", false, OPENAI),
-        ("/v1/models/a%00", false, OPENAI),
-        ("/v1/models/a%zz", false, OPENAI),
-        ("/v1/models/a%", false, OPENAI),
-        ("/v1/models/a\\b", false, OPENAI),
-        ("/v1/models/a b", false, OPENAI),
-        ("/v1/models/a?b", false, OPENAI),
-        ("/v1/models/\u{e9}", false, OPENAI),
+        ("//v1/messages", None, OPENAI),
+        ("/v1//messages", None, OPENAI),
+        ("/v1/messages/", None, ANTHROPIC),
+        ("/v1/chat/../messages", None, OPENAI),
+        ("/v1/./messages", None, OPENAI),
+        ("/v1%2fmessages", None, OPENAI),
+        ("/V1/messages", None, OPENAI),
+        ("/v1/models/", None, OPENAI),
+        ("/v1/models/.", None, OPENAI),
+        ("/v1/models/..", None, OPENAI),
+        ("/v1/models/a/b", None, OPENAI),
+        ("/v1/models/a%2Fb", None, OPENAI),
+        ("/v1/models/a%5cb", None, OPENAI),
+        ("/v1/models/%2e%2e", None, OPENAI),
+        ("/v1/models/a%252fb", None, OPENAI),
+        ("/v1/models/a%00", None, OPENAI),
+        ("/v1/models/a%zz", None, OPENAI),
+        ("/v1/models/a%", None, OPENAI),
+        ("/v1/models/a\\b", None, OPENAI),
+        ("/v1/models/a b", None, OPENAI),
+        ("/v1/models/a?b", None, OPENAI),
+        ("/v1/models/\u{e9}", None, OPENAI),
     ];
     for (path, headers, nearest) in cases {
         let expected = Err(Unknown { nearest, reason: UnknownReason::NoSuchPath });
@@ -90,10 +114,13 @@ fn wrong_methods_say_what_is_allowed() {
         ("DELETE", "/v1/models/ft:mine", OPENAI, "GET"),
         ("HEAD", "/v1/models", OPENAI, "GET"),
         ("OPTIONS", "/anthropic/v1/models", ANTHROPIC, "GET"),
+        ("GET", "/v1beta/models/a:generateContent", GEMINI, "POST"),
+        ("DELETE", "/v1/models/a:countTokens", GEMINI, "POST"),
+        ("POST", "/v1beta/models", GEMINI, "GET"),
     ];
     for (method, path, nearest, allow) in cases {
         let reason = UnknownReason::MethodNotAllowed { allow };
-        assert_eq!(classify(method, path, false), Err(Unknown { nearest, reason }), "{path}");
+        assert_eq!(classify(method, path, None), Err(Unknown { nearest, reason }), "{path}");
     }
 }
 
@@ -102,9 +129,9 @@ fn names_read_back() {
     for operation in Operation::ALL {
         assert_eq!(operation.to_string().parse(), Ok(operation));
     }
-    for dialect in [OPENAI, ANTHROPIC] {
+    for dialect in Dialect::ALL {
         assert_eq!(dialect.to_string().parse(), Ok(dialect));
     }
     assert!("Chat".parse::<Operation>().is_err());
-    assert!("gemini".parse::<Dialect>().is_err());
+    assert!("Gemini".parse::<Dialect>().is_err());
 }

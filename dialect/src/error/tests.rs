@@ -20,6 +20,7 @@ const ALL: [ErrorKind; 11] = [
 fn info(kind: ErrorKind) -> ErrorInfo<'static> {
     ErrorInfo {
         kind,
+        status: 400,
         code: "some_code",
         message: "say \"no\"\n\u{1}\u{2028}\u{e9}\\",
         param: Some("model\""),
@@ -37,22 +38,23 @@ fn every_kind_has_its_type() {
     let types = ALL.map(|kind| {
         let openai = read(&body(Dialect::OpenAi, &info(kind)))["error"]["type"].clone();
         let anthropic = read(&body(Dialect::Anthropic, &info(kind)))["error"]["type"].clone();
-        (openai.as_str().unwrap().to_owned(), anthropic.as_str().unwrap().to_owned())
+        let gemini = read(&body(Dialect::Gemini, &info(kind)))["error"]["status"].clone();
+        [openai, anthropic, gemini].map(|name| name.as_str().unwrap().to_owned())
     });
     let expected = [
-        ("invalid_request_error", "authentication_error"),
-        ("invalid_request_error", "invalid_request_error"),
-        ("permission_error", "permission_error"),
-        ("invalid_request_error", "not_found_error"),
-        ("invalid_request_error", "request_too_large"),
-        ("rate_limit_error", "rate_limit_error"),
-        ("insufficient_quota", "billing_error"),
-        ("invalid_request_error", "invalid_request_error"),
-        ("server_error", "api_error"),
-        ("server_error", "timeout_error"),
-        ("server_error", "overloaded_error"),
+        ["invalid_request_error", "authentication_error", "UNAUTHENTICATED"],
+        ["invalid_request_error", "invalid_request_error", "INVALID_ARGUMENT"],
+        ["permission_error", "permission_error", "PERMISSION_DENIED"],
+        ["invalid_request_error", "not_found_error", "NOT_FOUND"],
+        ["invalid_request_error", "request_too_large", "INVALID_ARGUMENT"],
+        ["rate_limit_error", "rate_limit_error", "RESOURCE_EXHAUSTED"],
+        ["insufficient_quota", "billing_error", "RESOURCE_EXHAUSTED"],
+        ["invalid_request_error", "invalid_request_error", "INVALID_ARGUMENT"],
+        ["server_error", "api_error", "UNAVAILABLE"],
+        ["server_error", "timeout_error", "DEADLINE_EXCEEDED"],
+        ["server_error", "overloaded_error", "UNAVAILABLE"],
     ];
-    assert_eq!(types, expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
+    assert_eq!(types, expected.map(|names| names.map(str::to_owned)));
 }
 
 #[test]
@@ -69,11 +71,18 @@ fn everything_is_escaped() {
         json!({"type": "error", "error": {"type": "invalid_request_error", "message": message,
             "code": "some_code", "detectors": ["A\"", "B"]}, "request_id": "018f-7\""}),
     );
+    let metadata = json!({"request_id": "018f-7\"", "param": "model\"", "detectors": "A\",B"});
+    let details = json!([{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "SOME_CODE",
+        "domain": "bulkhead", "metadata": metadata}]);
+    assert_eq!(
+        read(&body(Dialect::Gemini, &info)),
+        json!({"error": {"code": 400, "message": message, "status": "INVALID_ARGUMENT", "details": details}}),
+    );
 }
 
 /// The event's name and data, after the framing was checked.
 fn event(path: &str, kind: ErrorKind) -> (String, Value) {
-    let endpoint = classify("POST", path, false).unwrap();
+    let endpoint = classify("POST", path, None).unwrap();
     let bytes = stream_event(endpoint, &info(kind));
     let text = String::from_utf8(bytes).unwrap();
     let (name, data) = text.strip_suffix("\n\n").unwrap().split_once("data: ").unwrap();
@@ -87,6 +96,9 @@ fn stream_events_are_what_the_sdks_raise_on() {
         let (name, data) = event(path, ErrorKind::DlpBlocked);
         assert_eq!((name.as_str(), &data["error"]["code"]), ("", &json!("some_code")));
     }
+    // Google's own SDK looks for the error at the very start of the data.
+    let (name, data) = event("/v1beta/models/a:streamGenerateContent", ErrorKind::Quota);
+    assert_eq!((name.as_str(), &data["error"]["status"]), ("", &json!("RESOURCE_EXHAUSTED")));
     let (name, data) = event("/v1/messages", ErrorKind::Quota);
     assert_eq!(name, "event: error\n");
     assert_eq!((&data["type"], &data["error"]["type"]), (&json!("error"), &json!("billing_error")));

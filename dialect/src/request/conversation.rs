@@ -3,8 +3,16 @@
 use crate::json::{Document, StringSpan, Value};
 
 /// Members of the body that hold the conversation, in the order it is read: what is said once, then what is listed.
-const ROOTS: [&str; 7] =
-    ["system", "instructions", "systemInstruction", "messages", "contents", "input", "prompt"];
+const ROOTS: [&str; 8] = [
+    "system",
+    "instructions",
+    "systemInstruction",
+    "system_instruction",
+    "messages",
+    "contents",
+    "input",
+    "prompt",
+];
 
 /// Members of a message, and of its parts at any depth, whose strings are text to the model.
 const TEXTS: [&str; 8] =

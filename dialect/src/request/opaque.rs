@@ -2,7 +2,8 @@
 
 use crate::json::{Document, Kind, Value};
 
-/// Whether any image, sound or file is part of the request as base64.
+/// Whether any image, sound or file is part of the request: as base64, or in Gemini's file store,
+/// where it lies under a name that says nothing.
 ///
 /// Goes by the members' names wherever they stand, not by the place a dialect has for them:
 /// providers add places faster than we would learn of them. One look at each member: this runs over
@@ -18,6 +19,11 @@ pub(super) fn has_binary_parts(document: &Document<'_>) -> bool {
         // OpenAI's `input_audio: {data, format}`.
         (Kind::Object, b"input_audio") => {
             value.get("data").is_some_and(|data| !data.is("") && !data.is_null())
+        }
+        // Gemini's `inlineData: {mimeType, data}` and `fileData: {mimeType, fileUri}`, in both spellings.
+        (Kind::Object, b"inlineData" | b"inline_data" | b"fileData" | b"file_data") => {
+            let blob = ["data", "fileUri", "file_uri"].iter().find_map(|name| value.get(name));
+            blob.is_some_and(|blob| blob.kind() == Kind::String && !blob.is(""))
         }
         _ => false,
     })

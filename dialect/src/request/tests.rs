@@ -14,7 +14,7 @@ const MESSAGES: &str = "/v1/messages";
 
 fn read_at(path: &str, body: &str) -> Result<RequestHead, BadRequest> {
     let document = Document::parse(body.as_bytes(), &Limits::REQUEST).unwrap();
-    read(classify("POST", path, false).unwrap(), &document)
+    read(classify("POST", path, None).unwrap(), path, &document)
 }
 
 /// What an edit makes of a body; `None` where there is no edit.
@@ -24,7 +24,7 @@ fn edited(
     edit: impl Fn(Endpoint, &Document<'_>) -> Option<Splice<'static>>,
 ) -> Option<String> {
     let document = Document::parse(body.as_bytes(), &Limits::REQUEST).unwrap();
-    let edit = edit(classify("POST", path, false).unwrap(), &document)?;
+    let edit = edit(classify("POST", path, None).unwrap(), &document)?;
     Some(String::from_utf8(splice(body.as_bytes(), &[edit])).unwrap())
 }
 
@@ -233,9 +233,9 @@ fn output_is_kept_within_the_ceiling() {
 
 #[test]
 fn a_request_for_the_list_of_models_has_no_model() {
-    let endpoint = classify("GET", "/v1/models", false).unwrap();
+    let endpoint = classify("GET", "/v1/models", None).unwrap();
     let document = Document::parse(b"{}", &Limits::REQUEST).unwrap();
-    assert_eq!(read(endpoint, &document).unwrap().model, None);
+    assert_eq!(read(endpoint, "/v1/models", &document).unwrap().model, None);
 }
 
 fn member() -> impl Strategy<Value = (String, serde_json::Value)> {
@@ -263,16 +263,16 @@ proptest! {
         let mut members: BTreeMap<_, _> = members.into_iter().collect();
         members.entry("model".to_owned()).or_insert_with(|| "m".into());
         let body = serde_json::to_vec(&members).unwrap();
-        let endpoint = classify("POST", path, false).unwrap();
+        let endpoint = classify("POST", path, None).unwrap();
         let document = Document::parse(&body, &Limits::REQUEST).unwrap();
-        let Ok(head) = read(endpoint, &document) else { return Ok(()) };
+        let Ok(head) = read(endpoint, path, &document) else { return Ok(()) };
         let mut edits: Vec<_> = include_usage_edit(endpoint, &document)
             .into_iter()
             .chain(max_output_tokens_edit(endpoint, &document, ceiling))
             .collect();
         edits.sort_by_key(|edit| edit.range.start);
         let edited = splice(&body, &edits);
-        let after = read(endpoint, &Document::parse(&edited, &Limits::REQUEST).unwrap()).unwrap();
+        let after = read(endpoint, path, &Document::parse(&edited, &Limits::REQUEST).unwrap()).unwrap();
         let chat = matches!(endpoint.operation, Operation::Chat | Operation::Completions);
         let expected = RequestHead {
             include_usage: head.include_usage || chat && head.stream,

@@ -28,6 +28,8 @@ enum Data {
     Line(Range<usize>),
     /// Several `data` lines, joined by LF as the grammar has it.
     Joined(Bytes),
+    /// An element of a JSON array, which stands in no line: where in `raw`.
+    Element(Range<usize>),
 }
 
 /// One line of a frame.
@@ -67,6 +69,11 @@ impl Frame {
         Self { raw, skip, event, data }
     }
 
+    /// The element at `data`, with the bytes of the array around it.
+    pub(super) fn element(raw: Bytes, data: Range<usize>) -> Self {
+        Self { raw, skip: 0, event: None, data: Data::Element(data) }
+    }
+
     /// The frame's exact bytes, its blank line included.
     #[must_use]
     pub fn raw(&self) -> &Bytes {
@@ -90,7 +97,7 @@ impl Frame {
     pub fn data(&self) -> Option<&[u8]> {
         match &self.data {
             Data::None => None,
-            Data::Line(range) => Some(slice(&self.raw, range)),
+            Data::Line(range) | Data::Element(range) => Some(slice(&self.raw, range)),
             Data::Joined(joined) => Some(joined),
         }
     }
@@ -99,7 +106,7 @@ impl Frame {
     #[must_use]
     pub fn data_range(&self) -> Option<Range<usize>> {
         match &self.data {
-            Data::Line(range) => Some(range.clone()),
+            Data::Line(range) | Data::Element(range) => Some(range.clone()),
             Data::None | Data::Joined(_) => None,
         }
     }
@@ -124,7 +131,9 @@ impl Frame {
     #[must_use]
     pub fn splice(&self, edits: &[Splice<'_>]) -> Bytes {
         let Some(data) = self.data().filter(|_| !edits.is_empty()) else { return self.raw.clone() };
-        let breaks_line = edits.iter().any(|edit| memchr2(b'\n', b'\r', &edit.replacement).is_some());
+        let in_line = !matches!(self.data, Data::Element(_));
+        let breaks_line =
+            in_line && edits.iter().any(|edit| memchr2(b'\n', b'\r', &edit.replacement).is_some());
         match self.data_range() {
             Some(range) if !breaks_line => {
                 let moved: Vec<_> = edits

@@ -138,8 +138,8 @@ fn contents_stay_out_of_debug_output() {
     decoder.push(Bytes::from_static(b"data: {\"k\":\"SECRET\"}\n\ndata: SECRET")).unwrap();
     let shown = format!("{decoder:?}");
     let frame = decoder.next().unwrap();
-    let limits = crate::json::Limits::RESPONSE;
-    let document = crate::json::Document::parse(frame.data().unwrap(), &limits).unwrap();
+    let limits = Limits::RESPONSE;
+    let document = Document::parse(frame.data().unwrap(), &limits).unwrap();
     let shown = format!("{shown} {frame:?} {document:?} {:?}", document.root());
     assert!(!shown.contains("SECRET") && !shown.contains("83, 69"), "{shown}");
 }

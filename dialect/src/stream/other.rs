@@ -41,6 +41,12 @@ pub(super) enum Within {
     CallFunction,
     /// Its `custom`.
     CallCustom,
+    /// One of Gemini's `partialArgs`; the name is its `jsonPath`.
+    CallArgument,
+    /// `executableCode`
+    Code,
+    /// `codeExecutionResult`
+    CodeResult,
 }
 
 impl Within {

@@ -7,10 +7,11 @@ use crate::classify;
 use crate::error::ErrorKind;
 use crate::sse::Decoder;
 
-const PATHS: [&str; 4] = ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages"];
+const GEMINI: &str = "/v1beta/models/gemini-2.5-flash:streamGenerateContent";
+const PATHS: [&str; 5] = ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages", GEMINI];
 
 fn reader(path: &str) -> StreamReader {
-    StreamReader::new(classify("POST", path, false).unwrap())
+    StreamReader::new(classify("POST", path, None).unwrap())
 }
 
 fn frame(data: &[u8]) -> Frame {
@@ -22,6 +23,7 @@ fn frame(data: &[u8]) -> Frame {
 fn failed(reader: &StreamReader, kind: ErrorKind) -> serde_json::Value {
     let info = ErrorInfo {
         kind,
+        status: 400,
         code: "dlp_blocked",
         message: "blocked",
         param: None,
@@ -82,7 +84,7 @@ fn frames_without_data_say_nothing() {
 
 #[test]
 fn the_end_mark_is_openais_alone() {
-    for (path, terminal) in PATHS.into_iter().zip([true, true, true, false]) {
+    for (path, terminal) in PATHS.into_iter().zip([true, true, true, false, false]) {
         let event = reader(path).read(&frame(b" [DONE] "));
         assert_eq!((event.terminal, event.texts.is_empty()), (terminal, terminal), "{path}");
     }
@@ -225,6 +227,14 @@ fn event() -> impl Strategy<Value = serde_json::Value> {
         "model",
         "name",
         "thought",
+        "candidates",
+        "parts",
+        "functionCall",
+        "partialArgs",
+        "stringValue",
+        "finishReason",
+        "usageMetadata",
+        "logprobsResult",
     ]);
     let leaf = prop_oneof![
         Just(serde_json::Value::Null),

@@ -73,3 +73,39 @@ fn the_total_counts_where_it_is_more() {
     assert_eq!(read_openai(r#"{"total_tokens":6}"#), None);
     assert_eq!(read_openai("null"), None);
 }
+
+fn read_gemini(usage: &str) -> Option<Usage> {
+    gemini(Document::parse(usage.as_bytes(), &Limits::RESPONSE).unwrap().root())
+}
+
+#[test]
+fn thoughts_are_output_and_what_tools_read_is_input() {
+    let usage = |input, cached_input, output, reasoning| {
+        Some(Usage { input, cached_input, cache_write: 0, output, reasoning })
+    };
+    let cases = [
+        (r#"{"promptTokenCount":5,"candidatesTokenCount":2,"totalTokenCount":7}"#, usage(5, 0, 2, 0)),
+        (
+            r#"{"promptTokenCount":50,"cachedContentTokenCount":40,"candidatesTokenCount":2,
+                "thoughtsTokenCount":9,"toolUsePromptTokenCount":30,"totalTokenCount":91}"#,
+            usage(80, 40, 11, 9),
+        ),
+        // While it thinks there are no candidates yet.
+        (r#"{"promptTokenCount":5,"thoughtsTokenCount":9,"totalTokenCount":14}"#, usage(5, 0, 9, 9)),
+        // Thoughts counted among the candidates, and a total that counts more than its parts.
+        (
+            r#"{"promptTokenCount":5,"candidatesTokenCount":11,"thoughtsTokenCount":9,"totalTokenCount":16}"#,
+            usage(5, 0, 11, 9),
+        ),
+        (r#"{"promptTokenCount":5,"candidatesTokenCount":2,"totalTokenCount":20}"#, usage(5, 0, 15, 0)),
+        (r#"{"promptTokenCount":5,"candidatesTokenCount":2,"totalTokenCount":1}"#, usage(5, 0, 2, 0)),
+        (r#"{"promptTokenCount":5}"#, usage(5, 0, 0, 0)),
+        (r#"{"totalTokenCount":5}"#, None),
+        (r#"{"promptTokenCount":"5","candidatesTokenCount":2}"#, None),
+        (r#"{"promptTokenCount":5,"candidatesTokenCount":2,"thoughtsTokenCount":-1}"#, None),
+        ("[]", None),
+    ];
+    for (given, expected) in cases {
+        assert_eq!(read_gemini(given), expected, "{given}");
+    }
+}

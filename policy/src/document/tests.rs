@@ -138,7 +138,7 @@ const WRONG: &[(&str, &str, &[&str])] = &[
         &["public host"],
     ),
     (
-        "upstreams: { a: { base_url: 'https://a.example', dialect: gemini } }",
+        "upstreams: { a: { base_url: 'https://a.example', dialect: cohere } }",
         "upstreams.a.dialect",
         &["openai", "anthropic"],
     ),

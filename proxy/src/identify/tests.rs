@@ -9,7 +9,7 @@ fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
 }
 
 fn status(pairs: &[(&'static str, &str)]) -> u16 {
-    api_key(&headers(pairs)).err().map_or(200, |rejection| rejection.status())
+    api_key(&headers(pairs), None).err().map_or(200, |rejection| rejection.status())
 }
 
 #[test]
@@ -41,5 +41,29 @@ fn anything_else_is_no_key() {
     ];
     for case in cases {
         assert_eq!(status(case), 401, "{case:?}");
+    }
+}
+
+#[test]
+fn a_key_in_the_query_counts_like_one_in_a_header() {
+    let random = ring::rand::SystemRandom::new();
+    let (key, other) =
+        (ApiKey::generate("test", &random).unwrap(), ApiKey::generate("test", &random).unwrap());
+    let (key, other) = (key.expose(), other.expose());
+    let cases = [
+        (format!("key={key}"), "", 200),
+        (format!("alt=sse&key={key}"), key, 200),
+        (format!("key={key}&key={key}"), "", 200),
+        (format!("key={key}&key={other}"), "", 400),
+        (format!("key={key}"), other, 400),
+        (format!("KEY={key}"), "", 401),
+        (format!("k%65y={key}"), "", 401),
+        ("key".to_owned(), "", 401),
+        (String::new(), key, 200),
+    ];
+    for (query, header, status) in cases {
+        let shown = headers(&[("x-goog-api-key", header)][..usize::from(!header.is_empty())]);
+        let found = api_key(&shown, Some(&query)).err().map_or(200, |rejection| rejection.status());
+        assert_eq!(found, status, "{query} {header}");
     }
 }

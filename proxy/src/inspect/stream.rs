@@ -17,7 +17,7 @@ use bulkhead_dialect::error::ErrorInfo;
 use bulkhead_dialect::json::{Document, Limits, Splice};
 use bulkhead_dialect::sse::{Decoder, Frame};
 use bulkhead_dialect::stream::{Closes, StreamEvent, StreamReader, TextSpan};
-use bulkhead_dialect::{Endpoint, Operation, Usage};
+use bulkhead_dialect::{Endpoint, Usage};
 use bulkhead_dlp::{Action, Edit, Match, TextRules};
 use bulkhead_policy::trace::Direction;
 use bytes::Bytes;
@@ -109,7 +109,7 @@ impl StreamInspector {
             usage: None,
             usage_is_final: false,
             model: None,
-            ends_by_choice: matches!(endpoint.operation, Operation::Chat | Operation::Completions),
+            ends_by_choice: endpoint.operation.has_choices(),
             choices_seen: BTreeSet::new(),
             choices_done: BTreeSet::new(),
             terminal: false,
@@ -136,9 +136,17 @@ impl StreamInspector {
     /// A [`Stop`]; what was released before it is in `out`, and nothing more ever is.
     pub(crate) fn step(&mut self, out: &mut Vec<Outgoing>) -> Result<bool, Stop> {
         let Some(frame) = self.decoder.next() else { return Ok(false) };
+        self.take(frame, out).map(|()| true)
+    }
+
+    /// Inspects one event and puts everything that may leave into `out`.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step).
+    pub(crate) fn take(&mut self, frame: Frame, out: &mut Vec<Outgoing>) -> Result<(), Stop> {
         let inspected = self.inspect(frame);
         self.release(out);
-        inspected.map(|()| true)
+        inspected
     }
 
     /// The upstream's answer is over: whatever is still held is decided and leaves.
@@ -229,7 +237,7 @@ impl StreamInspector {
         Ok(())
     }
 
-    /// Chat and Completions: an answer all of whose choices have finished is whole, also without the dialect's
+    /// Where choices are written side by side: an answer all of whose choices have finished is whole, also without the dialect's
     /// last event, which some providers leave out. In the other dialects a part that ends says nothing.
     fn note_choices(&mut self, event: &StreamEvent) {
         if !self.ends_by_choice {

@@ -28,6 +28,7 @@ fn statuses_follow_what_sdks_understand() {
         (Rejection::dlp_blocked("request", vec![]), 400),
         (Rejection::budget_exhausted(Dialect::OpenAi, "b"), 429),
         (Rejection::budget_exhausted(Dialect::Anthropic, "b"), 402),
+        (Rejection::budget_exhausted(Dialect::Gemini, "b"), 429),
         (Rejection::body_too_large(1), 413),
         (Rejection::upstream_unreachable(), 502),
         (Rejection::upstream_timeout(), 504),

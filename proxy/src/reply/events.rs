@@ -5,6 +5,7 @@ use crate::forward::Reply;
 use crate::inspect::stream::{Outgoing, StreamInspector};
 use crate::rejection::Rejection;
 use crate::respond::in_time;
+use bulkhead_dialect::Dialect;
 use bytes::Bytes;
 use http::{Version, header};
 use pingora::protocols::http::ServerSession;
@@ -13,7 +14,6 @@ use tokio::time::{Instant, sleep_until};
 
 /// Bytes of events that are written together at most, when they arrive faster than they leave.
 const COALESCE_BYTES: usize = 64 << 10;
-const PING: Bytes = Bytes::from_static(b": ping\n\n");
 
 impl Relay<'_> {
     pub(super) async fn stream(
@@ -82,8 +82,8 @@ impl Relay<'_> {
                     // Each pass starts a new read, so the read's own timeout would never come.
                     let silent = now >= last_read + timeouts.upstream_idle;
                     if !silent && now >= last_write + timeouts.stream_ping {
-                        // Only whole events have left, so a comment may stand here; clients skip it.
-                        write(session, PING).await?;
+                        // Only whole events have left.
+                        write(session, ping(self.exchange.endpoint.dialect)).await?;
                         last_write = now;
                     }
                     deadline.as_mut().reset(next_deadline(last_read, last_write));
@@ -150,6 +150,15 @@ impl Relay<'_> {
             }
         }
     }
+}
+
+/// Keeps a silent stream alive; clients skip it.
+fn ping(dialect: Dialect) -> Bytes {
+    Bytes::from_static(match dialect {
+        // google-genai reads whatever is neither data nor empty as JSON (Python, 3.4).
+        Dialect::Gemini => b"\n\n",
+        Dialect::OpenAi | Dialect::Anthropic => b": ping\n\n",
+    })
 }
 
 async fn write(session: &mut ServerSession, bytes: Bytes) -> Result<(), Rejection> {

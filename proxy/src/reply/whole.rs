@@ -3,12 +3,14 @@
 use super::{Answer, Body, INLINE_INSPECT_BYTES, Relay, join, stopped};
 use crate::forward::{Reply, while_caller_stays};
 use crate::inspect::Findings;
+use crate::inspect::stream::{Outgoing, Stop, StreamInspector};
 use crate::inspect::whole::{self, Inspected, Splices};
 use crate::rejection::Rejection;
 use crate::respond::{in_time, write_whole};
 use bulkhead_dialect::json::{Document, Limits};
 use bulkhead_dialect::response::{self, ResponseFacts, blank_logprobs};
-use bulkhead_dialect::{Endpoint, Usage};
+use bulkhead_dialect::sse::{self, Frame};
+use bulkhead_dialect::{Endpoint, Operation, Usage};
 use bulkhead_dlp::TextRules;
 use bulkhead_policy::document::{Capture, Uninspectable};
 use bulkhead_policy::trace::Direction;
@@ -27,8 +29,10 @@ impl Relay<'_> {
         let raw = self.read_whole(session, reply).await?;
         let started = Instant::now();
         let is_success = reply.head.status.is_success();
-        if is_success && may_hide_events(&raw) {
-            return self.whole_stream(session, reply, raw).await;
+        let events = is_success.then(|| Events::of(self.exchange.endpoint, &raw)).flatten();
+        if let Some(events) = events {
+            let inline = raw.len() <= INLINE_INSPECT_BYTES;
+            return self.whole_stream(session, reply, events, inline).await;
         }
         let inspected = if body == Body::Opaque {
             Whole::new(Inspected::default(), &raw, ResponseFacts::default(), Capture::None)
@@ -101,22 +105,26 @@ impl Relay<'_> {
         Ok(inspected)
     }
 
-    /// Inspects an event stream that was read whole, under whatever content type.
+    /// Inspects events that were read whole.
     async fn whole_stream(
         &mut self,
         session: &mut ServerSession,
         reply: &Reply,
-        raw: Bytes,
+        events: Events,
+        inline: bool,
     ) -> Result<(), Rejection> {
-        let mut inspector = self.inspector();
-        let mut out = Vec::new();
-        let stop = |stop| stopped(stop, self.config);
-        let run = || -> Result<(), Rejection> {
-            inspector.push(raw).map_err(stop)?;
-            while inspector.step(&mut out).map_err(stop)? {}
-            inspector.finish(&mut out).map_err(stop)
+        let (mut inspector, mut out) = (self.inspector(), Vec::new());
+        let run = move || {
+            let result = events.inspect(&mut inspector, &mut out);
+            (inspector, out, result)
         };
-        let result = run();
+        let (mut inspector, mut out, result) = if inline {
+            run()
+        } else {
+            let inspected = tokio::task::spawn_blocking(run).await;
+            inspected.map_err(|_| Rejection::internal("inspecting the answer"))?
+        };
+        let result = result.map_err(|stop| stopped(stop, self.config));
         let _counted_but_too_late_to_cut = self.charge.count(inspector.text_bytes());
         self.conclude(&mut inspector, &reply.head, result.is_ok());
         result?;
@@ -125,6 +133,40 @@ impl Relay<'_> {
         let head = self.head(reply)?;
         self.recorder.record.status = head.status.as_u16();
         in_time(self.config.timeouts.client_write, write_whole(session, head, body)).await
+    }
+}
+
+/// The events of a body that was read whole.
+enum Events {
+    /// An event stream, under whatever content type.
+    Stream(Bytes),
+    /// The elements of an array.
+    Elements(Vec<Frame>),
+}
+
+impl Events {
+    /// `None` if the body is one document.
+    fn of(endpoint: Endpoint, raw: &Bytes) -> Option<Self> {
+        if may_hide_events(raw) {
+            return Some(Self::Stream(raw.clone()));
+        }
+        let may_be_array = endpoint.operation == Operation::GenerateContent;
+        may_be_array.then(|| sse::elements(raw)).flatten().map(Self::Elements)
+    }
+
+    fn inspect(self, inspector: &mut StreamInspector, out: &mut Vec<Outgoing>) -> Result<(), Stop> {
+        match self {
+            Self::Stream(raw) => {
+                inspector.push(raw)?;
+                while inspector.step(out)? {}
+            }
+            Self::Elements(frames) => {
+                for frame in frames {
+                    inspector.take(frame, out)?;
+                }
+            }
+        }
+        inspector.finish(out)
     }
 }
 

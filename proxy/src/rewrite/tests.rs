@@ -47,7 +47,7 @@ fn the_tenants_credential_replaces_everything_the_caller_showed() {
             ("anthropic-beta", "a"),
         ],
     );
-    let endpoint = classify("POST", "/v1/messages", true).unwrap();
+    let endpoint = classify("POST", "/v1/messages", None).unwrap();
     let upstream = upstream("https://api.anthropic.com", UpstreamDialect::Anthropic);
     let head = request_head(&caller, endpoint, &upstream, 42).unwrap();
     assert_eq!(head.uri, "/v1/messages?beta=true");
@@ -68,8 +68,31 @@ fn the_tenants_credential_replaces_everything_the_caller_showed() {
 }
 
 #[test]
+fn gemini_gets_its_own_header_and_no_credential_of_the_caller() {
+    let path = "/gemini/v1beta/models/gemini-2.5-flash:streamGenerateContent";
+    let endpoint = classify("POST", path, None).unwrap();
+    let caller = caller(
+        &format!("{path}?alt=sse&key=bh_x&access_token=ya29&OAuth_token=ya29&$alt=json"),
+        &[
+            ("x-goog-api-key", "bh_agent"),
+            ("x-goog-api-client", "google-genai-sdk/1"),
+            ("x-http-method-override", "GET"),
+        ],
+    );
+    let upstream = upstream("https://generativelanguage.googleapis.com", UpstreamDialect::Gemini);
+    let head = request_head(&caller, endpoint, &upstream, 42).unwrap();
+    assert_eq!(head.uri, "/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse");
+    assert_eq!(head.headers["x-goog-api-key"], "tenant-secret");
+    assert!(head.headers["x-goog-api-key"].is_sensitive());
+    assert_eq!(head.headers["x-goog-api-client"], "google-genai-sdk/1");
+    assert!(!head.headers.contains_key("x-http-method-override"));
+    let texts: Vec<u8> = forwarded_texts(&caller).flat_map(Cow::into_owned).collect();
+    assert!(!String::from_utf8(texts).unwrap().contains("bh_"));
+}
+
+#[test]
 fn a_base_url_may_have_a_port_and_a_path() {
-    let endpoint = classify("POST", "/v1/chat/completions", false).unwrap();
+    let endpoint = classify("POST", "/v1/chat/completions", None).unwrap();
     let upstream = upstream("http://127.0.0.1:8081/proxy", UpstreamDialect::OpenAi);
     let head = request_head(&caller("/v1/chat/completions", &[]), endpoint, &upstream, 1).unwrap();
     assert_eq!(head.uri, "/proxy/v1/chat/completions");

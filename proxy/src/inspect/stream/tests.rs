@@ -21,7 +21,7 @@ fn rules(action: Action) -> Arc<RuleSet> {
 }
 
 fn chat() -> Endpoint {
-    classify("POST", "/v1/chat/completions", false).unwrap()
+    classify("POST", "/v1/chat/completions", None).unwrap()
 }
 
 fn delta(choice: usize, content: &str) -> String {

@@ -1,0 +1,70 @@
+//! Events of Gemini: each is a whole `GenerateContentResponse` with the next parts.
+
+use super::other::{Place, Within};
+use super::{Channel, ChannelKind, Closes, Found, index};
+use crate::json::Value;
+use crate::usage;
+
+/// Members that name something, and blobs: not text to be put together.
+const NAMES: [&str; 6] = ["id", "thoughtSignature", "language", "outcome", "name", "jsonPath"];
+
+pub(super) fn read<'d, 'a>(root: Value<'d, 'a>, finished: &mut bool, found: &mut Found<'d, 'a>) {
+    found.model = root.get("modelVersion");
+    found.event.usage = root.get("usageMetadata").and_then(usage::gemini);
+    for candidate in root.get("candidates").iter().flat_map(Value::items) {
+        *finished |= read_candidate(candidate, found);
+    }
+    let feedback = root.get("promptFeedback").and_then(|feedback| feedback.get("blockReason"));
+    if feedback.is_some_and(is_reason) {
+        // The prompt was refused: there are no candidates, and none will come.
+        *finished = true;
+        found.complete();
+    }
+    // Every event counts what was used so far.
+    found.event.usage_is_final = found.event.usage.is_some() && *finished;
+    if root.get("error").is_some_and(|error| !error.is_null()) {
+        found.failed();
+    }
+}
+
+/// True if the candidate finishes.
+fn read_candidate(candidate: Value<'_, '_>, found: &mut Found<'_, '_>) -> bool {
+    let choice = index(candidate, "index");
+    let content = candidate.get("content");
+    for part in content.and_then(|content| content.get("parts")).iter().flat_map(Value::items) {
+        read_part(part, choice, found);
+    }
+    let finished = candidate.get("finishReason").is_some_and(is_reason);
+    if finished {
+        found.event.closes.push(Closes::Choice(choice));
+    }
+    finished
+}
+
+fn read_part(part: Value<'_, '_>, choice: u32, found: &mut Found<'_, '_>) {
+    let channel = |kind| Channel { choice, item: 0, kind };
+    let place = |within| Place { choice, within, index: 0 };
+    let is_thought = part.get("thought").and_then(|thought| thought.as_bool()) == Some(true);
+    let kind = if is_thought { ChannelKind::Reasoning } else { ChannelKind::Content };
+    found.text(part.get("text"), channel(kind));
+    found.others(Some(part), place(Within::ContentPart), [&NAMES, &["text"]]);
+    let spoken = part.get("audioTranscription").and_then(|spoken| spoken.get("text"));
+    found.text(spoken, channel(ChannelKind::Transcript));
+    let code = part.get("executableCode");
+    found.text(code.and_then(|code| code.get("code")), channel(ChannelKind::Code));
+    found.others(code, place(Within::Code), [&NAMES, &["code"]]);
+    found.others(part.get("codeExecutionResult"), place(Within::CodeResult), [&NAMES, &[]]);
+    let call = part.get("functionCall");
+    // `args` is an object, whole in its event; `partialArgs` carry its strings in pieces.
+    for argument in call.and_then(|call| call.get("partialArgs")).iter().flat_map(Value::items) {
+        let path = argument.get("jsonPath").map(|path| path.text()).unwrap_or_default();
+        if let Some(item) = found.others.number(place(Within::CallArgument), &path) {
+            let channel = Channel { item, ..channel(ChannelKind::ToolArguments) };
+            found.text(argument.get("stringValue"), channel);
+        }
+    }
+}
+
+fn is_reason(reason: Value<'_, '_>) -> bool {
+    reason.as_str().is_some_and(|reason| !reason.is_empty() && !reason.ends_with("_UNSPECIFIED"))
+}
