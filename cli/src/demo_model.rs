@@ -1,11 +1,12 @@
 //! A model that is built in, so that a newcomer sees everything work without an account at a provider.
 //!
-//! Speaks what real SDKs expect of OpenAI (chat completions, completions, Responses, embeddings, models) and Anthropic
-//! (messages, token counting, models), streamed and not. Same request, same bytes: nothing is random, no clock is read.
+//! Speaks what real SDKs expect of OpenAI (chat completions, completions, Responses, embeddings, models), Anthropic
+//! (messages, token counting, models) and Gemini (content, token counting, embeddings, models), streamed and not. Same request, same bytes: nothing is random, no clock is read.
 //! Listens on loopback only and asks for no credential.
 
 mod answer;
 mod anthropic;
+mod gemini;
 mod openai;
 mod responses;
 mod stream;
@@ -15,7 +16,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::thread::JoinHandle;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Path};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
@@ -24,7 +25,14 @@ use tokio::sync::oneshot;
 
 /// As much as the proxy forwards at most.
 const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
-const MODELS: [&str; 4] = ["gpt-4.1-mini", "gpt-4.1", "claude-sonnet-4-6", "text-embedding-3-small"];
+const MODELS: [&str; 6] = [
+    "gpt-4.1-mini",
+    "gpt-4.1",
+    "claude-sonnet-4-6",
+    "gemini-2.5-flash",
+    "text-embedding-3-small",
+    "gemini-embedding-001",
+];
 /// 2026-01-01, for every `created` field.
 const CREATED: u64 = 1_767_225_600;
 
@@ -101,11 +109,16 @@ fn router() -> Router {
         .route("/v1/messages", post(anthropic::messages))
         .route("/v1/messages/count_tokens", post(anthropic::count_tokens))
         .route("/v1/models", get(models))
-        .route("/v1/models/{model}", get(model))
+        .route("/v1/models/{model}", get(model).post(gemini::call))
+        .route("/v1beta/models", get(gemini::models))
+        .route("/v1beta/models/{model}", get(gemini::model).post(gemini::call))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
 }
 
 async fn models(headers: HeaderMap) -> Response {
+    if headers.contains_key("x-goog-api-key") {
+        return gemini::models().await;
+    }
     let anthropic = headers.contains_key("anthropic-version");
     let data: Vec<Value> = MODELS.iter().map(|id| model_object(id, anthropic)).collect();
     let list = if anthropic {
@@ -116,7 +129,10 @@ async fn models(headers: HeaderMap) -> Response {
     axum::Json(list).into_response()
 }
 
-async fn model(headers: HeaderMap, axum::extract::Path(id): axum::extract::Path<String>) -> Response {
+async fn model(headers: HeaderMap, Path(id): Path<String>) -> Response {
+    if headers.contains_key("x-goog-api-key") {
+        return gemini::model(Path(id)).await;
+    }
     let anthropic = headers.contains_key("anthropic-version");
     if MODELS.contains(&id.as_str()) {
         return axum::Json(model_object(&id, anthropic)).into_response();

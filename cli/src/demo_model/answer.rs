@@ -158,7 +158,8 @@ fn example_of(schema: &Value, user: &str) -> Value {
         Some(kind) => kind.as_str(),
         None => None,
     };
-    match kind {
+    // Gemini writes types in capitals.
+    match kind.map(str::to_ascii_lowercase).as_deref() {
         Some("integer" | "number") => Value::from(1),
         Some("boolean") => Value::Bool(true),
         Some("array") => Value::Array(Vec::new()),

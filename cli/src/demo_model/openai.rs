@@ -303,7 +303,7 @@ fn chat_events(request: &Request, answer: &Answer) -> Vec<String> {
 }
 
 /// A unit vector that depends on nothing but the text.
-fn embedding(text: &str, dimensions: u64) -> Vec<f32> {
+pub(super) fn embedding(text: &str, dimensions: u64) -> Vec<f32> {
     let raw: Vec<f32> = (0..dimensions)
         .map(|dimension| {
             let seed = format!("{dimension}:{text}");

@@ -27,6 +27,11 @@ pub(super) fn text(state: &DevState, data_dir: &Path, has_demo_model: bool) -> S
          -d '{}'",
         r#"{"model": "claude-sonnet-4-6", "max_tokens": 100, "messages": [{"role": "user", "content": "hello"}]}"#
     );
+    let generate = format!(
+        "curl -s $BULKHEAD/v1beta/models/gemini-2.5-flash:generateContent -H \"x-goog-api-key: $KEY\" -H 'Content-Type: application/json' \\\n    \
+         -d '{}'",
+        r#"{"contents": [{"parts": [{"text": "hello"}]}]}"#
+    );
     let stream = "\"stream\": true, ";
     let masked = if has_demo_model {
         chat(stream, "give me a test card number")
@@ -42,6 +47,7 @@ pub(super) fn text(state: &DevState, data_dir: &Path, has_demo_model: bool) -> S
          export BULKHEAD={proxy_url} KEY={api_key}\n\n\
          # an answer, OpenAI's way\n{plain}\n\n\
          # the same, Anthropic's way\n{messages}\n\n\
+         # and Gemini's\n{generate}\n\n\
          # an answer as a stream\n{streamed}\n\n\
          # a secret does not leave\n{blocked}\n\n\
          # a card number is masked, in the middle of the stream\n{masked}\n\n\
@@ -49,7 +55,7 @@ pub(super) fn text(state: &DevState, data_dir: &Path, has_demo_model: bool) -> S
          # the policy that did it; change it and apply it while everything runs\n\
          {bulkhead} policy show{place} > policy.json\n{bulkhead} policy apply policy.json --wait{place}\n\n\
          # metrics\ncurl -s {metrics_url}/metrics\n\n\
-         SDKs: base URL {proxy_url}/v1 for OpenAI's, {proxy_url} for Anthropic's; the API key is $KEY.\n\
+         SDKs: base URL {proxy_url}/v1 for OpenAI's, {proxy_url} for Anthropic's and Google's; the API key is $KEY.\n\
          Database: {database_url}\n\n",
         data_dir = data_dir.display(),
     )
@@ -92,10 +98,10 @@ mod tests {
             let text = text(&state(), Path::new("my dir"), has_demo_model);
             let bodies: Vec<&str> =
                 text.split("-d '").skip(1).filter_map(|rest| rest.split('\'').next()).collect();
-            assert_eq!(bodies.len(), 5);
+            assert_eq!(bodies.len(), 6);
             for body in bodies {
                 let value: serde_json::Value = serde_json::from_str(body).expect(body);
-                assert!(value.get("messages").is_some());
+                assert!(value.get("messages").or(value.get("contents")).is_some());
             }
             assert!(text.contains("trace list --data-dir 'my dir'"));
         }
