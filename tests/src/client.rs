@@ -115,8 +115,10 @@ impl Client {
             chunk: None,
         };
         if let Some(key) = &self.key {
-            // Anthropic's SDK sends its key in x-api-key and its version header with each request.
-            if target.starts_with("/v1/messages") {
+            // Each SDK sends its key in its own header, Anthropic's its version with each request.
+            if target.starts_with("/v1beta/") {
+                call = call.header("x-goog-api-key", key);
+            } else if target.starts_with("/v1/messages") {
                 call = call.header("x-api-key", key).header("anthropic-version", "2023-06-01");
             } else {
                 call = call.header("authorization", &format!("Bearer {key}"));
@@ -176,8 +178,10 @@ impl Call {
         self
     }
 
-    /// Sends this JSON.
-    pub fn json(self, body: &Value) -> Self {
+    /// Sends this JSON; a `{model}` in the target is the model that it names.
+    pub fn json(mut self, body: &Value) -> Self {
+        let model = body["model"].as_str().unwrap_or_default();
+        self.target = self.target.replace("{model}", model.trim_start_matches("models/"));
         self.header("content-type", "application/json").bytes(body.to_string().into_bytes())
     }
 

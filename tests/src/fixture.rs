@@ -41,8 +41,9 @@ pub fn upstreams(provider: &FakeProvider) -> String {
     let url = provider.url();
     format!(
         "upstreams:\n  openai: {{ base_url: \"{url}\", dialect: openai, credential: provider }}\n  \
-         anthropic: {{ base_url: \"{url}\", dialect: anthropic, credential: provider }}\n\
-         routes:\n  - {{ models: [\"claude-*\"], to: [anthropic] }}\n  - {{ models: [\"*\"], to: [openai] }}\n"
+         anthropic: {{ base_url: \"{url}\", dialect: anthropic, credential: provider }}\n  \
+         gemini: {{ base_url: \"{url}\", dialect: gemini, credential: provider }}\n\
+         routes:\n  - {{ models: [\"claude-*\"], to: [anthropic] }}\n  - {{ models: [\"gemini-*\"], to: [gemini] }}\n  - {{ models: [\"*\"], to: [openai] }}\n"
     )
 }
 

@@ -62,6 +62,15 @@ impl Seen {
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
     }
 
+    /// The model asked for: Gemini has it in the path, everyone else in the body.
+    pub fn model(&self) -> String {
+        let in_path = self.target.split_once("/models/").and_then(|(_, rest)| rest.split_once(':'));
+        match in_path {
+            Some((model, _)) => model.to_owned(),
+            None => self.json()["model"].as_str().unwrap_or_default().to_owned(),
+        }
+    }
+
     /// How the exchange has ended so far.
     pub fn end(&self) -> End {
         *self.end.borrow()
@@ -136,7 +145,7 @@ impl FakeProvider {
 
     /// The requests for `model` so far, in the order of arrival.
     pub fn seen(&self, model: &str) -> Vec<Arc<Seen>> {
-        self.all().into_iter().filter(|seen| seen.json()["model"] == model).collect()
+        self.all().into_iter().filter(|seen| seen.model() == model).collect()
     }
 
     /// All requests so far.
@@ -189,7 +198,7 @@ impl State {
     fn receive(&self, seen: &Arc<Seen>) -> Answer {
         self.seen.lock().unwrap().push(Arc::clone(seen));
         self.arrived.send_modify(|count| *count += 1);
-        let model = seen.json()["model"].as_str().unwrap_or_default().to_owned();
+        let model = seen.model();
         let handler = {
             let mut behaviours = self.behaviours.lock().unwrap();
             match behaviours.get_mut(&model) {

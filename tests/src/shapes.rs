@@ -1,13 +1,15 @@
-//! Requests and answers in the shapes of OpenAI and Anthropic.
+//! Requests and answers in the shapes of OpenAI, Anthropic and Gemini.
 
 mod answers;
 mod channels;
+mod gemini;
 mod streams;
 
 use serde_json::{Value, json};
 
 pub use answers::{ANSWERS, JsonAnswer, chat_answer, messages_answer, plain_answer, responses_answer};
 pub use channels::{CHANNELS, Channel, SECOND_CHOICE};
+pub use gemini::{ARRAY, GENERATE, STREAM, array, gemini_stream, generate, generate_answer};
 pub use streams::{
     anthropic_stream, chat_chunk, completions_stream, named, openai_stream, openai_usage, responses_stream,
     unnamed,
@@ -20,6 +22,8 @@ pub enum Dialect {
     OpenAi,
     /// Anthropic's.
     Anthropic,
+    /// Gemini's.
+    Gemini,
 }
 
 /// One operation on which a request carries text.
@@ -81,6 +85,34 @@ pub const OPERATIONS: &[Operation] = &[
         request: count_tokens,
         streams: false,
     },
+    Operation {
+        name: "generate_content",
+        path: GENERATE,
+        dialect: Dialect::Gemini,
+        request: generate,
+        streams: false,
+    },
+    Operation {
+        name: "generate_content, streamed",
+        path: STREAM,
+        dialect: Dialect::Gemini,
+        request: generate,
+        streams: true,
+    },
+    Operation {
+        name: "count_tokens of Gemini",
+        path: "/v1beta/models/{model}:countTokens",
+        dialect: Dialect::Gemini,
+        request: generate,
+        streams: false,
+    },
+    Operation {
+        name: "embeddings of Gemini",
+        path: "/v1beta/models/{model}:embedContent",
+        dialect: Dialect::Gemini,
+        request: gemini::embed,
+        streams: false,
+    },
 ];
 
 /// A chat request.
@@ -113,9 +145,11 @@ pub fn count_tokens(model: &str, text: &str) -> Value {
     json!({"model": model, "messages": [{"role": "user", "content": text}]})
 }
 
-/// The same request, streamed.
+/// The same request, streamed. Gemini says so in the path.
 pub fn streamed(mut request: Value) -> Value {
-    request["stream"] = Value::Bool(true);
+    if request.get("contents").is_none() {
+        request["stream"] = Value::Bool(true);
+    }
     request
 }
 
@@ -159,6 +193,11 @@ pub fn stream_error(path: &str, events: &[Vec<u8>]) -> Value {
 pub fn error_of(path: &str, body: &Value) -> Value {
     let error = &body["error"];
     assert!(error["message"].as_str().is_some_and(|m| !m.is_empty()), "an error without a message: {body}");
+    if path.starts_with("/v1beta") {
+        assert!(error["code"].is_u64() && error["status"].is_string(), "{body}");
+        assert!(error["details"][0]["reason"].is_string(), "{body}");
+        return error.clone();
+    }
     assert!(error["type"].is_string(), "an error without a type: {body}");
     if path.starts_with("/v1/messages") {
         assert_eq!(body["type"], "error", "{body}");
@@ -172,5 +211,16 @@ pub fn error_of(path: &str, body: &Value) -> Value {
 /// A model name of its own for a test, which the routes lead to an upstream of the path's dialect.
 pub fn model(path: &str, name: &str) -> String {
     let name = name.replace([' ', ','], "-");
-    if path.starts_with("/v1/messages") { format!("claude-{name}") } else { format!("gpt-{name}") }
+    let family = match path {
+        path if path.starts_with("/v1/messages") => "claude",
+        path if path.starts_with("/v1beta") => "gemini",
+        _ => "gpt",
+    };
+    format!("{family}-{name}")
+}
+
+/// Bulkhead's code for a refusal, wherever the dialect has it.
+pub fn code_of(error: &Value) -> String {
+    let code = error["details"][0]["reason"].as_str().or(error["code"].as_str());
+    code.unwrap_or_default().to_ascii_lowercase()
 }

@@ -5,8 +5,8 @@ use bulkhead_tests::commands::Tenant;
 use bulkhead_tests::fixture::upstreams;
 use bulkhead_tests::provider::End;
 use bulkhead_tests::shapes::{
-    anthropic_stream, chat, chat_answer, error_of, messages, model, openai_stream, responses,
-    responses_stream, stream_error, streamed,
+    GENERATE, STREAM, anthropic_stream, chat, chat_answer, code_of, error_of, gemini_stream, generate,
+    messages, model, openai_stream, responses, responses_stream, stream_error, streamed,
 };
 use bulkhead_tests::{Answer, FakeProvider, Fixture, Reply, Shared, run};
 use serde_json::{Value, json};
@@ -32,8 +32,9 @@ fn assert_exhausted(path: &str, reply: &Reply) {
         assert_eq!(error["type"], "billing_error", "{error}");
     } else {
         assert_eq!(reply.status, 429, "{error}");
-        assert_eq!(error["code"], "insufficient_quota", "{error}");
-        assert_eq!(error["type"], "insufficient_quota", "{error}");
+        assert_eq!(code_of(&error), "insufficient_quota", "{error}");
+        let kind = error["status"].as_str().or(error["type"].as_str());
+        assert!(matches!(kind, Some("RESOURCE_EXHAUSTED" | "insufficient_quota")), "{error}");
     }
     assert_eq!(reply.header("x-should-retry"), Some("false"));
     assert_eq!(reply.header("retry-after"), None, "SDKs would sleep until the window ends");
@@ -53,6 +54,8 @@ fn an_exhausted_budget_refuses_in_every_dialect() {
             ("/v1/chat/completions", chat("gpt-refuse", "hi")),
             ("/v1/responses", responses("gpt-refuse", "hi")),
             ("/v1/messages", messages("claude-refuse", "hi")),
+            (GENERATE, generate("gemini-refuse", "hi")),
+            (STREAM, generate("gemini-refuse", "hi")),
         ];
         tenant.client.post(cases[0].0, &cases[0].1).await.expect(200);
         for (path, request) in &cases {
@@ -179,7 +182,7 @@ async fn assert_cut(
     let error = stream_error(path, &received);
     match path {
         "/v1/messages" => assert_eq!(error["type"], "billing_error", "{error}"),
-        _ => assert_eq!(error["code"], "insufficient_quota", "{error}"),
+        _ => assert_eq!(code_of(&error), "insufficient_quota", "{error}"),
     }
     let deltas =
         received.iter().filter(|event| String::from_utf8_lossy(event).contains("lorem ")).count() * 4;
@@ -213,6 +216,11 @@ fn a_messages_stream_is_cut_at_the_line() {
         capped(messages(model, text), 100_000)
     }
     run(assert_cut("cut-messages", "/v1/messages", long, anthropic_stream));
+}
+
+#[test]
+fn a_gemini_stream_is_cut_at_the_line() {
+    run(assert_cut("cut-gemini", STREAM, generate, gemini_stream));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use bulkhead_tests::samples::{CARD, EMAIL, escaped, github_token};
 use bulkhead_tests::shapes::{
-    Dialect, OPERATIONS, Operation, chat, error_of, messages, model, responses, streamed,
+    Dialect, OPERATIONS, Operation, chat, code_of, error_of, messages, model, responses, streamed,
 };
 use bulkhead_tests::traces::assert_absent;
 use bulkhead_tests::{Reply, Shared, run};
@@ -31,9 +31,7 @@ fn assert_blocked(what: &str, path: &str, reply: &Reply, value: &str) {
     assert_absent(value, what, &reply.text());
     let error = error_of(path, &reply.json());
     assert!(error.to_string().contains("GITHUB_TOKEN"), "{what}: no detector id in {error}");
-    if !path.starts_with("/v1/messages") {
-        assert_eq!(error["code"], "dlp_blocked", "{what}");
-    }
+    assert_eq!(code_of(&error), "dlp_blocked", "{what}");
 }
 
 /// Sends a request with a secret in it and checks that it goes nowhere.
@@ -41,7 +39,7 @@ async fn check_blocked(what: &str, path: &str, request: Value, value: &str) {
     let fixture = SHARED.get().await;
     let reply = fixture.client().post(path, &request).await;
     assert_blocked(what, path, &reply, value);
-    let model = request["model"].as_str().expect("a model");
+    let model = request["model"].as_str().expect("a model").trim_start_matches("models/");
     assert!(fixture.provider.seen(model).is_empty(), "{what}: the provider was called");
     let trace = fixture.bulkhead.trace(&reply.trace_id()).await;
     assert_eq!(trace["outcome"], "blocked", "{what}: {trace}");
@@ -320,7 +318,7 @@ fn what_no_rule_names_passes() {
 }
 
 #[test]
-fn both_dialects_refuse_in_their_own_words() {
+fn every_dialect_refuses_in_its_own_words() {
     run(async {
         let fixture = SHARED.get().await;
         let token = github_token(9);
@@ -331,6 +329,7 @@ fn both_dialects_refuse_in_their_own_words() {
             match operation.dialect {
                 Dialect::Anthropic => assert_eq!(body["type"], "error", "{body}"),
                 Dialect::OpenAi => assert_eq!(body["error"]["code"], "dlp_blocked", "{body}"),
+                Dialect::Gemini => assert_eq!(body["error"]["status"], "INVALID_ARGUMENT", "{body}"),
             }
         }
     });

@@ -3,7 +3,7 @@
 use bulkhead_tests::client::Ended;
 use bulkhead_tests::samples::{CARD, OTHER_CARD, github_token};
 use bulkhead_tests::shapes::{
-    CHANNELS, Channel, SECOND_CHOICE, chat, chat_chunk, data, event_name, is_done, messages, model,
+    CHANNELS, Channel, SECOND_CHOICE, chat, chat_chunk, code_of, data, event_name, is_done, messages, model,
     openai_stream, responses, stream_error, streamed,
 };
 use bulkhead_tests::traces::assert_absent;
@@ -197,7 +197,7 @@ async fn assert_stopped(channel: &Channel, name: &str, pieces: &[&str], token: &
     if channel.path == "/v1/messages" {
         assert!(error["message"].as_str().is_some_and(|m| m.contains("GITHUB_TOKEN")), "{error}");
     } else {
-        assert_eq!(error["code"], code, "{}: {error}", channel.name);
+        assert_eq!(code_of(&error), code, "{}: {error}", channel.name);
     }
     assert!(
         !events.iter().any(|e| matches!(event_name(e), Some("message_stop" | "response.completed"))),

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::gemini::{GENERATE, answer_of, gemini_stream, generate, generate_answer};
 use super::streams::{anthropic_stream, completions_stream, openai_stream, responses_stream};
 use super::{chat, completions, messages, responses};
 use crate::provider::Answer;
@@ -97,6 +98,20 @@ pub const ANSWERS: &[JsonAnswer] = &[
         },
         pointer: "/content/0/input/note/deep",
     },
+    JsonAnswer {
+        name: "gemini text",
+        path: GENERATE,
+        request: generate,
+        answer: generate_answer,
+        pointer: "/candidates/0/content/parts/0/text",
+    },
+    JsonAnswer {
+        name: "gemini function argument",
+        path: GENERATE,
+        request: generate,
+        answer: |text| answer_of(&json!([{"functionCall": {"name": "write_note", "args": {"note": text}}}])),
+        pointer: "/candidates/0/content/parts/0/functionCall/args/note",
+    },
 ];
 
 /// A chat answer; its usage is 11 and 7 tokens.
@@ -161,6 +176,16 @@ pub fn plain_answer(path: &str, request: &Value, text: &str) -> Answer {
                 "usage": {"prompt_tokens": 11, "total_tokens": 11},
             }),
         ),
+        "/v1beta/models" => Answer::json(200, &json!({"models": [{"name": "models/served-model"}]})),
+        _ if path.ends_with(":streamGenerateContent") => Answer::events(gemini_stream(&pieces)),
+        _ if path.ends_with(":generateContent") => Answer::json(200, &generate_answer(text)),
+        _ if path.ends_with(":countTokens") => Answer::json(200, &json!({"totalTokens": 11})),
+        _ if path.ends_with(":embedContent") => {
+            Answer::json(200, &json!({"embedding": {"values": [0.5, -0.5]}}))
+        }
+        _ if path.ends_with(":batchEmbedContents") => {
+            Answer::json(200, &json!({"embeddings": [{"values": [0.5, -0.5]}]}))
+        }
         _ => Answer::json(
             404,
             &json!({"error": {"message": "no such path", "type": "invalid_request_error", "param": null, "code": null}}),

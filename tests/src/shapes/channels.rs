@@ -6,7 +6,7 @@ use super::streams::{
     anthropic_stream, chat_chunk, chat_stream, completions_stream, count, done, message_stream,
     openai_stream, openai_usage, response_stream, responses_stream,
 };
-use super::{chat, completions, data, messages, responses, streamed};
+use super::{chat, completions, data, gemini, messages, responses, streamed};
 
 /// One text channel of a stream.
 #[derive(Clone, Copy, Debug)]
@@ -21,8 +21,8 @@ pub struct Channel {
     pub before: &'static str,
     /// What stands after it.
     pub after: &'static str,
-    events: fn(&[&str]) -> Vec<Vec<u8>>,
-    text: fn(&Value) -> Option<&str>,
+    pub(super) events: fn(&[&str]) -> Vec<Vec<u8>>,
+    pub(super) text: fn(&Value) -> Option<&str>,
 }
 
 impl Channel {
@@ -185,6 +185,11 @@ pub const CHANNELS: &[Channel] = &[
         },
         text: |v| v["delta"]["partial_json"].as_str(),
     },
+    gemini::TEXT,
+    gemini::THOUGHT,
+    gemini::CODE,
+    gemini::CODE_OUTPUT,
+    gemini::ARGUMENT,
 ];
 
 fn chat_of_two(model: &str, text: &str) -> Value {
