@@ -24,11 +24,13 @@ use crate::{Dialect, Endpoint, Operation, Usage};
 
 mod anthropic;
 mod chat;
+mod field;
 mod gemini;
 mod open;
 mod other;
 mod responses;
 
+pub use field::Field;
 use open::OpenChannels;
 use other::{OtherTexts, Place};
 
@@ -259,11 +261,13 @@ impl StreamReader {
 }
 
 impl<'d, 'a> Found<'d, 'a> {
-    /// Notes that `value`, if it is a string with anything in it, goes on with a channel.
+    /// Notes that `value`, if it is a string with anything in it, goes on with the field's channel
+    /// of this choice and item.
     ///
     /// An empty string goes on with nothing: many providers send `"content":""` beside other text.
-    fn text(&mut self, value: Option<Value<'_, '_>>, channel: Channel) {
+    fn text(&mut self, field: Field, value: Option<Value<'_, '_>>, choice: u32, item: u32) {
         if let Some(span) = value.and_then(|value| value.span()).filter(|span| !span.raw.is_empty()) {
+            let channel = Channel { choice, item, kind: field.kind() };
             let in_call = channel.kind == ChannelKind::ToolArguments;
             self.pieces.push(Piece { start: span.raw.start, channel, in_call });
         }
@@ -271,13 +275,13 @@ impl<'d, 'a> Found<'d, 'a> {
 
     /// Notes the strings among the members of `of` that go on with texts nobody named, all but
     /// the members in `leave`.
-    fn others(&mut self, of: Option<Value<'_, '_>>, place: Place, leave: [&[&str]; 2]) {
+    fn others(&mut self, field: Field, of: Option<Value<'_, '_>>, place: Place, leave: [&[&str]; 2]) {
         let before = self.pieces.len();
         for (key, value) in of.iter().flat_map(Value::entries) {
             let left = || leave.into_iter().flatten().any(|name| key.is(name));
             let Some(span) = value.span().filter(|span| !span.raw.is_empty() && !left()) else { continue };
             let Some(item) = self.others.number(place, &key.text()) else { continue };
-            let channel = Channel { choice: place.choice, item, kind: ChannelKind::Other };
+            let channel = Channel { choice: place.choice, item, kind: field.kind() };
             // Of several members of one name the last, as with `Value::get`.
             let piece = Piece { start: span.raw.start, channel, in_call: place.within.is_call() };
             let so_far = self.pieces.get_mut(before..).unwrap_or_default();

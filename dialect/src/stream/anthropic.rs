@@ -1,12 +1,12 @@
 //! Events of Anthropic Messages.
 
 use super::other::{Place, Within};
-use super::{Channel, ChannelKind, Closes, Found, index};
+use super::{Closes, Field, Found, index};
 use crate::json::Value;
 use crate::usage::AnthropicUsage;
 
 /// Members of a `delta` that are no text to be put together.
-const NAMES: [&str; 4] = ["type", "stop_reason", "stop_sequence", "signature"];
+const NAMES: [&str; 5] = ["type", "stop_reason", "stop_sequence", "signature", "encrypted_content"];
 
 pub(super) fn read<'d, 'a>(root: Value<'d, 'a>, usage: &mut AnthropicUsage, found: &mut Found<'d, 'a>) {
     // The JSON's own type, not the `event` field: not every client reads the latter.
@@ -25,26 +25,27 @@ pub(super) fn read<'d, 'a>(root: Value<'d, 'a>, usage: &mut AnthropicUsage, foun
         found.event.usage_is_final = ends && found.event.usage.is_some();
     }
     let number = index(root, "index");
-    let channel = |kind| Channel { choice: number, item: 0, kind };
     let known: &[&str] = match kind.as_ref() {
-        "content_block_delta" => &["text", "thinking", "partial_json"],
+        "content_block_delta" => &["text", "thinking", "partial_json", "content"],
         _ => &[],
     };
     let place = Place { choice: number, within: Within::Delta, index: 0 };
-    found.others(root.get("delta"), place, [&NAMES, known]);
+    found.others(Field::MessagesOther, root.get("delta"), place, [&NAMES, known]);
     match kind.as_ref() {
         "content_block_start" => {
             // Usually empty; a provider may begin the text right here.
             if let Some(block) = root.get("content_block") {
-                found.text(block.get("text"), channel(ChannelKind::Content));
-                found.text(block.get("thinking"), channel(ChannelKind::Reasoning));
+                found.text(Field::MessagesTextBegun, block.get("text"), number, 0);
+                found.text(Field::MessagesThinkingBegun, block.get("thinking"), number, 0);
+                found.text(Field::MessagesCompactionBegun, block.get("content"), number, 0);
             }
         }
         "content_block_delta" => {
             if let Some(delta) = root.get("delta") {
-                found.text(delta.get("text"), channel(ChannelKind::Content));
-                found.text(delta.get("thinking"), channel(ChannelKind::Reasoning));
-                found.text(delta.get("partial_json"), channel(ChannelKind::ToolArguments));
+                found.text(Field::MessagesText, delta.get("text"), number, 0);
+                found.text(Field::MessagesThinking, delta.get("thinking"), number, 0);
+                found.text(Field::MessagesToolInput, delta.get("partial_json"), number, 0);
+                found.text(Field::MessagesCompaction, delta.get("content"), number, 0);
             }
         }
         "content_block_stop" => found.event.closes.push(Closes::Choice(number)),

@@ -1,7 +1,7 @@
 //! Events of OpenAI Chat Completions and Completions.
 
 use super::other::{Place, Within};
-use super::{Channel, ChannelKind, Closes, Found, index};
+use super::{Closes, Field, Found, index};
 use crate::json::{Kind, Value};
 use crate::usage;
 
@@ -32,8 +32,7 @@ pub(super) fn read<'d, 'a>(root: Value<'d, 'a>, finished: &mut bool, found: &mut
 /// True if the choice finishes.
 fn read_choice(choice: Value<'_, '_>, found: &mut Found<'_, '_>) -> bool {
     let number = index(choice, "index");
-    let channel = Channel { choice: number, item: 0, kind: ChannelKind::Content };
-    found.text(choice.get("text"), channel);
+    found.text(Field::CompletionsText, choice.get("text"), number, 0);
     if let Some(delta) = choice.get("delta") {
         read_delta(delta, number, found);
     }
@@ -46,54 +45,61 @@ fn read_choice(choice: Value<'_, '_>, found: &mut Found<'_, '_>) -> bool {
 }
 
 fn read_delta(delta: Value<'_, '_>, choice: u32, found: &mut Found<'_, '_>) {
-    let channel = |kind| Channel { choice, item: 0, kind };
     let place = |within, index| Place { choice, within, index };
     read_content(delta.get("content"), choice, found);
-    found.text(delta.get("refusal"), channel(ChannelKind::Refusal));
-    found.text(delta.get("reasoning"), channel(ChannelKind::Reasoning));
-    found.text(delta.get("reasoning_content"), channel(ChannelKind::ReasoningContent));
+    found.text(Field::ChatRefusal, delta.get("refusal"), choice, 0);
+    found.text(Field::ChatReasoning, delta.get("reasoning"), choice, 0);
+    found.text(Field::ChatReasoningContent, delta.get("reasoning_content"), choice, 0);
     let known: &[&str] = &["content", "refusal", "reasoning", "reasoning_content"];
-    found.others(Some(delta), place(Within::Delta, 0), [&NAMES, known]);
+    found.others(Field::ChatOther, Some(delta), place(Within::Delta, 0), [&NAMES, known]);
     for call in delta.get("tool_calls").iter().flat_map(Value::items) {
         let item = index(call, "index");
-        let channel = Channel { item, ..channel(ChannelKind::ToolArguments) };
         let (function, custom) = (call.get("function"), call.get("custom"));
-        found.text(member(function, "arguments"), channel);
+        found.text(Field::ChatToolArguments, member(function, "arguments"), choice, item);
         // Custom tools take text instead of JSON.
-        found.text(member(custom, "input"), channel);
-        found.others(Some(call), place(Within::Call, item), [&NAMES, &[]]);
-        found.others(function, place(Within::CallFunction, item), [&NAMES, &["arguments"]]);
-        found.others(custom, place(Within::CallCustom, item), [&NAMES, &["input"]]);
+        found.text(Field::ChatToolInput, member(custom, "input"), choice, item);
+        found.others(Field::ChatToolOther, Some(call), place(Within::Call, item), [&NAMES, &[]]);
+        let within = place(Within::CallFunction, item);
+        found.others(Field::ChatToolFunctionOther, function, within, [&NAMES, &["arguments"]]);
+        found.others(
+            Field::ChatToolCustomOther,
+            custom,
+            place(Within::CallCustom, item),
+            [&NAMES, &["input"]],
+        );
     }
     let call = delta.get("function_call");
-    found.text(member(call, "arguments"), channel(ChannelKind::FunctionArguments));
-    found.others(call, place(Within::FunctionCall, 0), [&NAMES, &["arguments"]]);
+    found.text(Field::ChatFunctionArguments, member(call, "arguments"), choice, 0);
+    found.others(Field::ChatFunctionOther, call, place(Within::FunctionCall, 0), [&NAMES, &["arguments"]]);
     let audio = delta.get("audio");
-    found.text(member(audio, "transcript"), channel(ChannelKind::Transcript));
-    found.others(audio, place(Within::Audio, 0), [&NAMES, &["transcript", "data"]]);
+    found.text(Field::ChatTranscript, member(audio, "transcript"), choice, 0);
+    found.others(Field::ChatAudioOther, audio, place(Within::Audio, 0), [&NAMES, &["transcript", "data"]]);
     for detail in delta.get("reasoning_details").iter().flat_map(Value::items) {
         let item = index(detail, "index");
-        let channel = Channel { item, ..channel(ChannelKind::ReasoningDetail) };
-        found.text(detail.get("text"), channel);
-        found.text(detail.get("summary"), channel);
+        found.text(Field::ChatReasoningText, detail.get("text"), choice, item);
+        found.text(Field::ChatReasoningSummary, detail.get("summary"), choice, item);
         let known: &[&str] = &["text", "summary", "data"];
-        found.others(Some(detail), place(Within::ReasoningDetail, item), [&NAMES, known]);
+        found.others(
+            Field::ChatReasoningOther,
+            Some(detail),
+            place(Within::ReasoningDetail, item),
+            [&NAMES, known],
+        );
     }
 }
 
 /// Content is a string, or a list of parts with text or thinking in them.
 fn read_content(content: Option<Value<'_, '_>>, choice: u32, found: &mut Found<'_, '_>) {
-    let channel = |kind| Channel { choice, item: 0, kind };
-    found.text(content, channel(ChannelKind::Content));
+    found.text(Field::ChatContent, content, choice, 0);
     for part in content.iter().flat_map(Value::items) {
-        found.text(part.get("text"), channel(ChannelKind::Content));
+        found.text(Field::ChatContentPart, part.get("text"), choice, 0);
         let thinking = part.get("thinking");
-        found.text(thinking, channel(ChannelKind::Reasoning));
+        found.text(Field::ChatThinkingPart, thinking, choice, 0);
         for thought in thinking.iter().flat_map(Value::items) {
-            found.text(thought.get("text"), channel(ChannelKind::Reasoning));
+            found.text(Field::ChatThinkingText, thought.get("text"), choice, 0);
         }
         let place = Place { choice, within: Within::ContentPart, index: index(part, "index") };
-        found.others(Some(part), place, [&NAMES, &["text", "thinking"]]);
+        found.others(Field::ChatOtherPart, Some(part), place, [&NAMES, &["text", "thinking"]]);
     }
 }
 

@@ -1,12 +1,12 @@
 //! Events of Gemini: each is a whole `GenerateContentResponse` with the next parts.
 
 use super::other::{Place, Within};
-use super::{Channel, ChannelKind, Closes, Found, index};
+use super::{Closes, Field, Found, index};
 use crate::json::Value;
 use crate::usage;
 
 /// Members that name something, and blobs: not text to be put together.
-const NAMES: [&str; 6] = ["id", "thoughtSignature", "language", "outcome", "name", "jsonPath"];
+const NAMES: [&str; 6] = ["id", "thoughtSignature", "language", "outcome", "startOffset", "endOffset"];
 
 pub(super) fn read<'d, 'a>(root: Value<'d, 'a>, finished: &mut bool, found: &mut Found<'d, 'a>) {
     found.model = root.get("modelVersion");
@@ -42,25 +42,29 @@ fn read_candidate(candidate: Value<'_, '_>, found: &mut Found<'_, '_>) -> bool {
 }
 
 fn read_part(part: Value<'_, '_>, choice: u32, found: &mut Found<'_, '_>) {
-    let channel = |kind| Channel { choice, item: 0, kind };
     let place = |within| Place { choice, within, index: 0 };
     let is_thought = part.get("thought").and_then(|thought| thought.as_bool()) == Some(true);
-    let kind = if is_thought { ChannelKind::Reasoning } else { ChannelKind::Content };
-    found.text(part.get("text"), channel(kind));
-    found.others(Some(part), place(Within::ContentPart), [&NAMES, &["text"]]);
-    let spoken = part.get("audioTranscription").and_then(|spoken| spoken.get("text"));
-    found.text(spoken, channel(ChannelKind::Transcript));
-    let code = part.get("executableCode");
-    found.text(code.and_then(|code| code.get("code")), channel(ChannelKind::Code));
-    found.others(code, place(Within::Code), [&NAMES, &["code"]]);
-    found.others(part.get("codeExecutionResult"), place(Within::CodeResult), [&NAMES, &[]]);
+    let field = if is_thought { Field::GeminiThought } else { Field::GeminiText };
+    found.text(field, part.get("text"), choice, 0);
+    found.others(Field::GeminiOther, Some(part), place(Within::ContentPart), [&NAMES, &["text"]]);
+    if let Some(spoken) = part.get("audioTranscription") {
+        found.text(Field::GeminiTranscript, spoken.get("text"), choice, 0);
+        for word in spoken.get("words").iter().flat_map(Value::items) {
+            found.others(Field::GeminiTranscriptWord, Some(word), place(Within::Audio), [&NAMES, &[]]);
+        }
+    }
+    if let Some(code) = part.get("executableCode") {
+        found.text(Field::GeminiCode, code.get("code"), choice, 0);
+        found.others(Field::GeminiCodeOther, Some(code), place(Within::Code), [&NAMES, &["code"]]);
+    }
+    let result = part.get("codeExecutionResult");
+    found.others(Field::GeminiCodeResult, result, place(Within::CodeResult), [&NAMES, &[]]);
     let call = part.get("functionCall");
     // `args` is an object, whole in its event; `partialArgs` carry its strings in pieces.
     for argument in call.and_then(|call| call.get("partialArgs")).iter().flat_map(Value::items) {
         let path = argument.get("jsonPath").map(|path| path.text()).unwrap_or_default();
         if let Some(item) = found.others.number(place(Within::CallArgument), &path) {
-            let channel = Channel { item, ..channel(ChannelKind::ToolArguments) };
-            found.text(argument.get("stringValue"), channel);
+            found.text(Field::GeminiArgument, argument.get("stringValue"), choice, item);
         }
     }
 }

@@ -1,13 +1,33 @@
 //! Events of OpenAI Responses.
 
 use super::other::{Place, Within};
-use super::{Channel, ChannelKind, Closes, Found, index};
+use super::{Channel, Closes, Field, Found, index};
 use crate::error::ResponseSoFar;
 use crate::json::{Kind, Value};
 use crate::usage;
 
 /// An id or model that goes into our own error event: short and without anything to escape.
 const NAME_BYTES_MAX: usize = 128;
+/// The events that go on with a known text, without their `.delta`, and the member that numbers the
+/// text within its item.
+const DELTAS: [(&str, Field, &str); 13] = [
+    ("response.output_text", Field::ResponsesText, "content_index"),
+    ("response.refusal", Field::ResponsesRefusal, "content_index"),
+    ("response.reasoning_text", Field::ResponsesReasoning, "content_index"),
+    ("response.reasoning_summary_text", Field::ResponsesReasoningSummary, "summary_index"),
+    ("response.function_call_arguments", Field::ResponsesFunctionArguments, "content_index"),
+    ("response.custom_tool_call_input", Field::ResponsesCustomInput, "content_index"),
+    ("response.mcp_call_arguments", Field::ResponsesMcpArguments, "content_index"),
+    ("response.audio.transcript", Field::ResponsesTranscript, "content_index"),
+    ("response.audio_transcript", Field::ResponsesTranscript, "content_index"),
+    ("response.output_audio_transcript", Field::ResponsesTranscript, "content_index"),
+    ("response.code_interpreter_call_code", Field::ResponsesCode, "content_index"),
+    ("response.code_interpreter_call.code", Field::ResponsesCode, "content_index"),
+    (SHELL_COMMAND, Field::ResponsesShellCommand, "command_index"),
+];
+const SHELL_COMMAND: &str = "response.shell_call_command";
+/// Members of a delta that name something.
+const NAMES: [&str; 3] = ["type", "id", "text"];
 /// Their deltas are sound in base64.
 const BLOBS: [&str; 2] = ["response.audio", "response.output_audio"];
 
@@ -39,9 +59,19 @@ pub(super) fn read<'d, 'a>(root: Value<'d, 'a>, so_far: &mut ResponseSoFar, foun
                 read_delta(root, base, found);
             } else if let Some(base) = kind.strip_suffix(".done") {
                 let place = place(root);
-                let other = || found.others.known(place, base.as_bytes()).map(|item| other(place, item));
-                let done = channel_kind(base).map(|(kind, part)| channel(root, kind, part)).or_else(other);
-                found.event.closes.extend(done.map(Closes::Channel));
+                let other = || {
+                    let item = found.others.known(place, base.as_bytes())?;
+                    Some(Channel { choice: place.choice, item, kind: Field::ResponsesOther.kind() })
+                };
+                let done = known(base).map(|(field, part)| Channel {
+                    choice: place.choice,
+                    item: index(root, part),
+                    kind: field.kind(),
+                });
+                found.event.closes.extend(done.or_else(other).map(Closes::Channel));
+            } else if kind.strip_suffix(".added") == Some(SHELL_COMMAND) {
+                let (choice, item) = (index(root, "output_index"), index(root, "command_index"));
+                found.text(Field::ResponsesShellCommandBegun, root.get("command"), choice, item);
             }
         }
     }
@@ -49,18 +79,28 @@ pub(super) fn read<'d, 'a>(root: Value<'d, 'a>, so_far: &mut ResponseSoFar, foun
 
 fn read_delta(root: Value<'_, '_>, base: &str, found: &mut Found<'_, '_>) {
     let delta = root.get("delta");
-    if let Some((kind, part)) = channel_kind(base) {
-        found.text(delta, channel(root, kind, part));
+    if let Some((field, part)) = known(base) {
+        found.text(field, delta, index(root, "output_index"), index(root, part));
         return;
     }
     if BLOBS.contains(&base) {
         return;
     }
-    let text = [delta, root.get("text"), delta.and_then(|delta| delta.get("text"))];
-    let Some(text) = text.into_iter().flatten().find(has_text) else { return };
     let place = place(root);
-    if let Some(item) = found.others.number(place, base.as_bytes()) {
-        found.text(Some(text), other(place, item));
+    let text = [delta, root.get("text"), delta.and_then(|delta| delta.get("text"))];
+    if let Some(text) = text.into_iter().flatten().find(has_text)
+        && let Some(item) = found.others.number(place, base.as_bytes())
+    {
+        found.text(Field::ResponsesOther, Some(text), place.choice, item);
+    }
+    for (key, value) in delta.iter().flat_map(Value::entries) {
+        if !has_text(&value) || NAMES.iter().any(|name| key.is(name)) {
+            continue;
+        }
+        let name = [base.as_bytes(), b".", key.text().as_ref()].concat();
+        if let Some(item) = found.others.number(place, &name) {
+            found.text(Field::ResponsesOtherMember, Some(value), place.choice, item);
+        }
     }
 }
 
@@ -68,38 +108,15 @@ fn has_text(value: &Value<'_, '_>) -> bool {
     value.span().is_some_and(|span| !span.raw.is_empty())
 }
 
-/// The kind of text an event goes on with, and the member that numbers it within its item.
-fn channel_kind(base: &str) -> Option<(ChannelKind, &'static str)> {
-    Some(match base {
-        "response.output_text" => (ChannelKind::Content, "content_index"),
-        "response.refusal" => (ChannelKind::Refusal, "content_index"),
-        "response.reasoning_text" => (ChannelKind::Reasoning, "content_index"),
-        "response.reasoning_summary_text" => (ChannelKind::ReasoningSummary, "summary_index"),
-        "response.function_call_arguments"
-        | "response.custom_tool_call_input"
-        | "response.mcp_call_arguments" => (ChannelKind::ToolArguments, "content_index"),
-        "response.audio.transcript" | "response.audio_transcript" | "response.output_audio_transcript" => {
-            (ChannelKind::Transcript, "content_index")
-        }
-        "response.code_interpreter_call_code" | "response.code_interpreter_call.code" => {
-            (ChannelKind::Code, "content_index")
-        }
-        _ => return None,
-    })
+fn known(base: &str) -> Option<(Field, &'static str)> {
+    DELTAS.into_iter().find(|(name, ..)| *name == base).map(|(_, field, part)| (field, part))
 }
 
 /// Where an event's text stands if this crate does not know the event.
 fn place(root: Value<'_, '_>) -> Place {
-    let part = if root.get("content_index").is_some() { "content_index" } else { "summary_index" };
+    let parts = ["content_index", "summary_index", "command_index"];
+    let part = parts.into_iter().find(|part| root.get(part).is_some()).unwrap_or_default();
     Place { choice: index(root, "output_index"), within: Within::Event, index: index(root, part) }
-}
-
-fn other(place: Place, item: u32) -> Channel {
-    Channel { choice: place.choice, item, kind: ChannelKind::Other }
-}
-
-fn channel(root: Value<'_, '_>, kind: ChannelKind, part: &str) -> Channel {
-    Channel { choice: index(root, "output_index"), item: index(root, part), kind }
 }
 
 fn name(of: Value<'_, '_>, member: &str) -> Option<String> {

@@ -9,6 +9,8 @@
 
 pub(crate) mod joined;
 pub(crate) mod known;
+#[cfg(test)]
+mod matrix;
 pub(crate) mod stream;
 pub(crate) mod whole;
 
