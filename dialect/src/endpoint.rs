@@ -38,6 +38,8 @@ pub enum Operation {
     CountTokens,
     /// Gemini `:generateContent` and `:streamGenerateContent`.
     GenerateContent,
+    /// OpenAI `/v1/moderations`.
+    Moderations,
 }
 
 /// A dialect and the operation within it; made by [`classify`].
@@ -113,7 +115,7 @@ impl FromStr for Dialect {
 
 impl Operation {
     /// Every operation, in the order of documentation.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Chat,
         Self::Completions,
         Self::Responses,
@@ -122,6 +124,7 @@ impl Operation {
         Self::Messages,
         Self::CountTokens,
         Self::GenerateContent,
+        Self::Moderations,
     ];
 
     /// Whether an answer is made of choices that are written side by side, each to its own end.
@@ -142,6 +145,7 @@ impl Operation {
             Self::Messages => "messages",
             Self::CountTokens => "count_tokens",
             Self::GenerateContent => "generate_content",
+            Self::Moderations => "moderations",
         }
     }
 }
@@ -157,7 +161,7 @@ impl FromStr for Operation {
 
     fn from_str(name: &str) -> Result<Self, UnknownName> {
         Self::ALL.into_iter().find(|operation| operation.as_str() == name).ok_or(UnknownName {
-            expected: "chat, completions, responses, embeddings, models, messages, count_tokens, generate_content",
+            expected: "chat, completions, responses, embeddings, models, messages, count_tokens, generate_content, moderations",
         })
     }
 }
@@ -238,6 +242,7 @@ fn endpoint(method: &str, path: &str, spoken: Dialect) -> Option<Endpoint> {
         "/v1/completions" => (Dialect::OpenAi, Operation::Completions),
         "/v1/responses" => (Dialect::OpenAi, Operation::Responses),
         "/v1/embeddings" => (Dialect::OpenAi, Operation::Embeddings),
+        "/v1/moderations" => (Dialect::OpenAi, Operation::Moderations),
         "/v1/messages" => (Dialect::Anthropic, Operation::Messages),
         "/v1/messages/count_tokens" => (Dialect::Anthropic, Operation::CountTokens),
         "/v1/models" => (spoken, Operation::Models),

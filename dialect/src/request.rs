@@ -63,6 +63,8 @@ const ROUTING: [&str; 14] = [
     "tools",
 ];
 
+/// What OpenAI takes for a moderation that names no model.
+const MODERATION_MODEL: &str = "omni-moderation-latest";
 /// A model name is at most this long.
 const MODEL_BYTES_MAX: usize = 256;
 /// As many answers as any provider gives to one request.
@@ -112,7 +114,10 @@ pub fn read(endpoint: Endpoint, path: &str, document: &Document<'_>) -> Result<R
     }
     let options = stream_options(root, operation)?;
     Ok(RequestHead {
-        model: Some(model(root)?),
+        model: Some(match root.get("model") {
+            None if operation == Operation::Moderations => MODERATION_MODEL.to_owned(),
+            _ => model(root)?,
+        }),
         stream: boolean(root, "stream")?.unwrap_or(false),
         max_output_tokens: max_output_tokens(root, operation)?,
         choices: choices(root, operation)?,
@@ -124,7 +129,9 @@ pub fn read(endpoint: Endpoint, path: &str, document: &Document<'_>) -> Result<R
         },
         binary_parts: opaque::has_binary_parts(document),
         token_arrays: match operation {
-            Operation::Embeddings => root.get("input").is_some_and(opaque::is_token_array),
+            Operation::Embeddings | Operation::Moderations => {
+                root.get("input").is_some_and(opaque::is_token_array)
+            }
             Operation::Completions => root.get("prompt").is_some_and(opaque::is_token_array),
             _ => false,
         },
@@ -259,9 +266,11 @@ fn max_tokens_names(operation: Operation) -> &'static [&'static str] {
         Operation::Chat => &["max_completion_tokens", "max_tokens"],
         Operation::Completions | Operation::Messages => &["max_tokens"],
         Operation::Responses => &["max_output_tokens"],
-        Operation::Embeddings | Operation::Models | Operation::CountTokens | Operation::GenerateContent => {
-            &[]
-        }
+        Operation::Embeddings
+        | Operation::Models
+        | Operation::CountTokens
+        | Operation::GenerateContent
+        | Operation::Moderations => &[],
     }
 }
 

@@ -20,7 +20,7 @@ pub use value::{Decimal, Limit};
 use crate::ledger::{AtLimit, BudgetScope, BudgetUnit, Window};
 
 /// Operations that `allow.operations` and key scopes may name.
-pub const OPERATIONS: [&str; 8] = [
+pub const OPERATIONS: [&str; 9] = [
     "chat",
     "completions",
     "responses",
@@ -29,6 +29,7 @@ pub const OPERATIONS: [&str; 8] = [
     "messages",
     "count_tokens",
     "generate_content",
+    "moderations",
 ];
 
 /// What a document is checked against.

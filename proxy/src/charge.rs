@@ -66,7 +66,7 @@ impl Estimate {
         };
         let ceiling_is_asked = head.max_output_tokens.is_some();
         let (price, input_tokens, output_tokens) = match operation {
-            Operation::Models | Operation::CountTokens => (None, 0, 0),
+            Operation::Models | Operation::CountTokens | Operation::Moderations => (None, 0, 0),
             Operation::Embeddings => (price, input_tokens, 0),
             Operation::Chat
             | Operation::Completions
@@ -172,6 +172,10 @@ impl Charge {
     /// # Errors
     /// The budget at whose line the stream must end.
     pub(crate) fn count(&mut self, text_bytes: u64) -> Result<(), Exhausted> {
+        if self.estimate.output_tokens == 0 {
+            // Vectors, verdicts and lists are no text that a model wrote.
+            return Ok(());
+        }
         self.text_bytes = text_bytes;
         while self.counted() > self.line {
             let needed = output_tokens(text_bytes) - self.line;

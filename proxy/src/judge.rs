@@ -215,7 +215,8 @@ pub(crate) fn price(
     endpoint: Endpoint,
     model: Option<&str>,
 ) -> Result<Option<Price>, Rejection> {
-    let is_free = matches!(endpoint.operation, Operation::Models | Operation::CountTokens);
+    let is_free =
+        matches!(endpoint.operation, Operation::Models | Operation::CountTokens | Operation::Moderations);
     let Some(model) = model.filter(|_| !is_free) else { return Ok(None) };
     let price = key.policy().price(model);
     let counts_money = key.ledgers().iter().any(|ledger| ledger.spec().unit == BudgetUnit::Usd);

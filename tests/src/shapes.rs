@@ -72,6 +72,13 @@ pub const OPERATIONS: &[Operation] = &[
         streams: false,
     },
     Operation {
+        name: "moderations",
+        path: "/v1/moderations",
+        dialect: Dialect::OpenAi,
+        request: moderations,
+        streams: false,
+    },
+    Operation {
         name: "messages",
         path: "/v1/messages",
         dialect: Dialect::Anthropic,
@@ -133,6 +140,11 @@ pub fn responses(model: &str, text: &str) -> Value {
 /// An embedding request.
 pub fn embeddings(model: &str, text: &str) -> Value {
     json!({"model": model, "input": ["something else", text]})
+}
+
+/// A moderation request.
+pub fn moderations(model: &str, text: &str) -> Value {
+    json!({"model": model, "input": [{"type": "text", "text": text}]})
 }
 
 /// A request for Anthropic's messages.

@@ -197,6 +197,25 @@ fn a_ceiling_goes_into_the_generation_config() {
 }
 
 #[test]
+fn vectors_are_no_output() {
+    run(async {
+        let fixture = SHARED.get().await;
+        let values = vec![0.123_456_789; 3000];
+        fixture.provider.on("gemini-vectors", Answer::json(200, &json!({"embedding": {"values": values}})));
+        let path = "/v1beta/models/gemini-vectors:embedContent";
+        let request = json!({"content": {"parts": [{"text": "hi"}]}});
+        let reply = fixture.client().post(path, &request).await.expect(200);
+        let trace = fixture.bulkhead.trace(&reply.trace_id()).await;
+        assert_eq!(
+            (&trace["operation"], &trace["tokens"]["output"]),
+            (&json!("embeddings"), &json!(0)),
+            "{trace}"
+        );
+        assert!(trace["tokens"]["input"].as_u64().is_some_and(|input| input > 0), "{trace}");
+    });
+}
+
+#[test]
 fn a_list_of_models_comes_from_geminis_upstream() {
     run(async {
         let fixture = SHARED.get().await;

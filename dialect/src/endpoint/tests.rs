@@ -11,6 +11,7 @@ fn served_paths() {
         ("POST", "/v1/completions", None, OPENAI, Operation::Completions),
         ("POST", "/v1/responses", None, OPENAI, Operation::Responses),
         ("POST", "/v1/embeddings", None, OPENAI, Operation::Embeddings),
+        ("POST", "/v1/moderations", None, OPENAI, Operation::Moderations),
         ("GET", "/v1/models", None, OPENAI, Operation::Models),
         ("GET", "/v1/models", Some(ANTHROPIC), ANTHROPIC, Operation::Models),
         ("GET", "/v1/models/gpt-5", None, OPENAI, Operation::Models),

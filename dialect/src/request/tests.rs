@@ -133,6 +133,21 @@ fn other_members_are_the_providers_business() {
 }
 
 #[test]
+fn a_moderation_without_a_model_is_one_of_the_default_model() {
+    let cases = [
+        ("{\"input\":\"a\"}", "omni-moderation-latest"),
+        ("{\"input\":[\"a\"],\"model\":\"text-moderation-stable\"}", "text-moderation-stable"),
+    ];
+    for (body, model) in cases {
+        let head = read_at("/v1/moderations", body).unwrap();
+        assert_eq!((head.model.as_deref(), head.max_output_tokens), (Some(model), None), "{body}");
+    }
+    assert_eq!(read_at("/v1/moderations", "{\"model\":null}").unwrap_err().param, Some("model"));
+    let image = "{\"input\":[{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:image/png;base64,AA\"}}]}";
+    assert!(read_at("/v1/moderations", image).unwrap().binary_parts);
+}
+
+#[test]
 fn choices_count_everything_that_is_written() {
     let cases = [
         (CHAT, "\"n\":3", 3),

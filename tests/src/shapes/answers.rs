@@ -169,6 +169,10 @@ pub fn plain_answer(path: &str, request: &Value, text: &str) -> Answer {
         "/v1/models" => {
             Answer::json(200, &json!({"object": "list", "data": [{"id": "served-model", "object": "model"}]}))
         }
+        "/v1/moderations" => {
+            let result = json!({"flagged": false, "categories": {}, "category_scores": {}});
+            Answer::json(200, &json!({"id": "modr-7", "model": "served-model", "results": [result]}))
+        }
         "/v1/embeddings" => Answer::json(
             200,
             &json!({
