@@ -4,11 +4,13 @@ The test that starts this script scripts the provider by model name and passes a
 in the environment. Each check prints one line; the first failure ends the script.
 """
 
+import functools
 import os
 import time
 
 import anthropic
 import openai
+from google import genai
 
 URL = os.environ["BULKHEAD_URL"]
 KEY = os.environ["BULKHEAD_KEY"]
@@ -27,6 +29,12 @@ def open_ai(key=KEY):
 
 def claude(key=KEY):
     return anthropic.Anthropic(base_url=URL, api_key=key)
+
+
+# Its connections close with the client, so the clients are kept.
+@functools.cache
+def gemini(key=KEY):
+    return genai.Client(api_key=key, vertexai=False, http_options={"base_url": URL})
 
 
 def raises(kind, call):
@@ -109,6 +117,69 @@ def messages_tool_call():
     with claude().messages.stream(model="claude-sdk-tool", max_tokens=64, messages=ASK) as stream:
         block = stream.get_final_message().content[0]
     assert block.type == "tool_use" and block.input["note"].startswith("pay ["), block
+
+
+def gemini_whole():
+    models = gemini().models
+    answer = models.generate_content(model="gemini-sdk-whole", contents="hi")
+    assert answer.text == "hello from the provider", answer
+    assert answer.usage_metadata.prompt_token_count == 11
+    assert models.count_tokens(model="gemini-sdk-whole", contents="hi").total_tokens == 11
+    vectors = models.embed_content(model="gemini-sdk-embed", contents="hi").embeddings
+    assert vectors[0].values == [0.5, -0.5], vectors
+    assert [model.name for model in models.list()]
+
+
+def gemini_streamed():
+    chunks = list(gemini().models.generate_content_stream(model="gemini-sdk-stream", contents="hi"))
+    text = "".join(chunk.text or "" for chunk in chunks)
+    assert text.startswith("pay [") and text.endswith("] now") and CARD not in text, text
+    assert chunks[-1].candidates[0].finish_reason == "STOP"
+
+
+def gemini_tool_call():
+    tool = {"function_declarations": [{"name": "write_note", "parameters": {"type": "OBJECT"}}]}
+    config = {"tools": [tool]}
+    answer = gemini().models.generate_content(model="gemini-sdk-tool", contents="hi", config=config)
+    streamed = gemini().models.generate_content_stream(
+        model="gemini-sdk-tool-stream", contents="hi", config=config
+    )
+    for call in [answer.function_calls[0]] + [c.function_calls[0] for c in streamed if c.function_calls]:
+        assert call.name == "write_note" and call.args["note"].startswith("pay ["), call
+        assert CARD not in call.args["note"], call
+
+
+def gemini_refusals():
+    def ask(key=KEY, text="hi"):
+        return lambda: gemini(key).models.generate_content(model="gemini-x", contents=text)
+
+    def refused(code, status, call):
+        error = raises(genai.errors.ClientError, call)
+        assert (error.code, error.status) == (code, status), error
+        return error
+
+    refused(401, "UNAUTHENTICATED", ask("bh_dev_wrong"))
+    error = refused(400, "INVALID_ARGUMENT", ask(text=f"use {SECRET}"))
+    assert error.details["error"]["details"][0]["reason"] == "DLP_BLOCKED", error
+    assert "GITHUB_TOKEN" in str(error), error
+
+    def leak():
+        list(gemini().models.generate_content_stream(model="gemini-sdk-leak", contents="hi"))
+
+    refused(400, "INVALID_ARGUMENT", leak)
+    error = refused(429, "RESOURCE_EXHAUSTED", ask(BUDGET_KEY))
+    assert error.details["error"]["details"][0]["reason"] == "INSUFFICIENT_QUOTA", error
+
+    def limited():
+        for _ in range(20):
+            ask(RATE_KEY)()
+
+    refused(429, "RESOURCE_EXHAUSTED", limited)
+
+    def broken():
+        list(gemini().models.generate_content_stream(model="gemini-sdk-broken", contents="hi"))
+
+    raises(genai.errors.ServerError, broken)
 
 
 def wrong_key():
@@ -200,12 +271,16 @@ for check in (
     messages_whole,
     messages_streamed,
     messages_tool_call,
+    gemini_whole,
+    gemini_streamed,
+    gemini_tool_call,
     wrong_key,
     blocked_request,
     blocked_streams,
     exhausted_budget,
     rate_limit,
     broken_stream,
+    gemini_refusals,
 ):
     print(check.__name__, flush=True)
     check()

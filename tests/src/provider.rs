@@ -218,9 +218,10 @@ impl State {
 
 /// The answer to a request that no test has scripted: a short text in the path's dialect.
 fn plain(seen: &Seen) -> Answer {
-    crate::shapes::plain_answer(
-        seen.target.split('?').next().unwrap_or_default(),
-        &seen.json(),
-        "hello from the provider",
-    )
+    let path = match seen.target.split('?').next().unwrap_or_default() {
+        // The only path of which the head says whose it is.
+        "/v1/models" if seen.header("x-goog-api-key").is_some() => "/v1beta/models",
+        path => path,
+    };
+    crate::shapes::plain_answer(path, &seen.json(), "hello from the provider")
 }

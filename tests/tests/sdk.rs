@@ -1,4 +1,4 @@
-//! The official SDKs of OpenAI and Anthropic, in Python and Node, understand what Bulkhead says.
+//! The official SDKs of OpenAI and Anthropic, in Python and Node, and Google's in Python, understand what Bulkhead says.
 //!
 //! Needs `python3` with `venv`, and `node` with `npm`; the packages are pinned and kept in the target folder.
 
@@ -9,8 +9,12 @@ use bulkhead_tests::fixture::upstreams;
 use bulkhead_tests::process::binary;
 use bulkhead_tests::provider::Piece;
 use bulkhead_tests::samples::{CARD, github_token};
-use bulkhead_tests::shapes::{CHANNELS, Channel, anthropic_stream, chat, openai_stream, responses_stream};
+use bulkhead_tests::shapes::{
+    CHANNELS, Channel, anthropic_stream, chat, gemini_stream, generate_answer, openai_stream,
+    responses_stream, unnamed,
+};
 use bulkhead_tests::{Answer, Fixture, Shared, run};
+use serde_json::json;
 
 static SHARED: Shared = Shared::new(
     r#"
@@ -84,6 +88,14 @@ fn script(fixture: &Fixture, secret: &str) {
     provider.on("gpt-sdk-responses", Answer::events(responses_stream(&pieces)));
     provider.on("claude-sdk-stream", Answer::events(anthropic_stream(&pieces)));
     provider.on("claude-sdk-tool", Answer::events(tool("messages tool input")));
+    let mut call = generate_answer("");
+    let arguments = json!({"functionCall": {"name": "write_note", "args": {"note": format!("pay {CARD}")}}});
+    call["candidates"][0]["content"]["parts"] = json!([arguments]);
+    provider.on("gemini-sdk-stream", Answer::events(gemini_stream(&pieces)));
+    provider.on("gemini-sdk-tool", Answer::json(200, &call));
+    provider.on("gemini-sdk-tool-stream", Answer::events([unnamed(&call)]));
+    provider.on("gemini-sdk-leak", Answer::events(gemini_stream(&leak)));
+    provider.on("gemini-sdk-broken", Answer::events(gemini_stream(&["one ", "two "])).cut(1, Piece::Hangup));
     provider.on("gpt-sdk-leak", Answer::events(openai_stream(&leak)));
     provider.on("gpt-sdk-leak-responses", Answer::events(responses_stream(&leak)));
     provider.on("claude-sdk-leak", Answer::events(anthropic_stream(&leak)));
