@@ -3,13 +3,17 @@
 mod agent;
 mod check;
 mod credential;
+mod detectors;
 mod dev;
 mod key;
 mod migrate;
 mod policy;
 mod proxy;
+mod scan;
 mod tenant;
 mod trace;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -37,6 +41,12 @@ enum Command {
     Migrate(migrate::MigrateArgs),
     /// Validate configuration and policy files, without a database
     Check(check::CheckArgs),
+    /// List what can be detected
+    Detectors(detectors::DetectorsArgs),
+    /// Look for secrets and personal data in files, without a database
+    ///
+    /// Ends with 0 if nothing was found, 1 if something was, 2 if it could not be done.
+    Scan(scan::ScanArgs),
     /// Tenants
     #[command(subcommand)]
     Tenant(tenant::TenantCommand),
@@ -58,9 +68,11 @@ enum Command {
 }
 
 /// Does what the command line says.
-pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
+pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let format = if arguments.json { Format::Machines } else { Format::People };
     match arguments.command {
+        Command::Scan(args) => return scan::run(&args, format),
+        Command::Detectors(args) => detectors::run(&args, format),
         Command::Dev(args) => dev::run(&args, format),
         Command::Proxy(args) => proxy::run(&args),
         Command::Migrate(args) => migrate::run(&args, format),
@@ -71,7 +83,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Policy(command) => policy::run(command, format),
         Command::Credential(command) => credential::run(command, format),
         Command::Trace(command) => trace::run(command, format),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     // Exits with 2 by itself when the command line is wrong.
     let arguments = commands::Arguments::parse();
     match commands::run(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             eprintln!("bulkhead: {failure}");
             failure.exit_code()

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
-use bulkhead_policy::compile::{CompileInput, CompileOptions, Credential, DetectorCache, Layer, compile};
+use bulkhead_policy::compile::{
+    CompileInput, CompileOptions, Credential, DetectorCache, Layer, TenantPolicy, compile,
+};
 use bulkhead_policy::document::{CheckOptions, PolicyDocument, UpstreamDialect, UpstreamDocument};
 use bulkhead_policy::ids::{CredentialId, Revision};
 use chrono::Utc;
@@ -52,13 +54,23 @@ pub(crate) fn parse(text: &str, upstreams: Upstreams, source: &str) -> Result<Po
         .map_err(|error| Failure::Usage(format!("{source}: {}", one_line(&error.to_string()))))
 }
 
-/// Compiles documents laid over each other, as a node will. `credentials` are the names that exist; none: all do.
+/// Checks documents laid over each other, as a node will. `credentials` are the names that exist; none: all do.
 pub(crate) fn check_layers(
     layers: &[(Layer, &PolicyDocument)],
     credentials: Option<&[String]>,
     upstreams: Upstreams,
     source: &str,
 ) -> Result<(), Failure> {
+    compile_layers(layers, credentials, upstreams, source).map(|_| ())
+}
+
+/// The same, and gives what they compile to.
+pub(crate) fn compile_layers(
+    layers: &[(Layer, &PolicyDocument)],
+    credentials: Option<&[String]>,
+    upstreams: Upstreams,
+    source: &str,
+) -> Result<TenantPolicy, Failure> {
     let named = layers
         .iter()
         .flat_map(|(_, document)| document.upstreams.values())
@@ -80,10 +92,7 @@ pub(crate) fn check_layers(
         detectors: &DetectorCache::default(),
         value_key: None,
     };
-    match compile(&input) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(Failure::Usage(format!("{source}: {}", one_line(&error.to_string())))),
-    }
+    compile(&input).map_err(|error| Failure::Usage(format!("{source}: {}", one_line(&error.to_string()))))
 }
 
 /// Adds dev's upstreams where the document names none: every dialect at one base URL.

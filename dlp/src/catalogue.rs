@@ -1,19 +1,28 @@
-//! The built-in detectors, compiled once per process.
+//! The built-in detectors: what they are, which of them a selector names, and example values.
+//!
+//! - `tables/`: the detectors themselves, a file for each kind. To add one, write an entry there.
+//! - `entry`: how one is written; `sample`: how made-up values are.
+//! - `examples`: values from documentation, which are no secrets.
 
-mod built_in;
-#[cfg(test)]
-pub(crate) mod samples;
+mod entry;
+mod examples;
+pub(crate) mod sample;
+pub(crate) mod selector;
+mod tables;
 
 use std::sync::{Arc, LazyLock};
 
-use crate::automaton::{self, Automaton, Built};
-use crate::detector::{Description, Detector};
+use crate::detector::Detector;
 use crate::engine::HOLD_LIMIT;
-use crate::gate::Gate;
-use built_in::{BUILT_IN, BuiltIn, EMAIL_DOMAIN, Near};
+use entry::{Entry, entry};
+pub use examples::is_example;
+use tables::{EMAIL_DOMAIN, TABLES};
 
-/// The size limit of one built-in automaton in bytes. The largest, for JSON web tokens, needs a third.
-const AUTOMATON_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// What a detector must reach to be in the default set.
+const DEFAULT_CONFIDENCE_MIN: f32 = 0.8;
+
+/// Personal data that ordinary texts are full of; not in the default set.
+const ORDINARY: [&str; 3] = ["EMAIL_ADDRESS", "PHONE_NUMBER", "IP_ADDRESS"];
 
 /// All built-in detectors.
 #[derive(Debug)]
@@ -23,7 +32,7 @@ pub struct Catalogue {
     email_domain: Arc<Detector>,
 }
 
-/// The built-in detectors; the first call compiles them.
+/// The built-in detectors. Each is compiled when a rule set first uses it.
 ///
 /// ```
 /// use bulkhead_dlp::catalogue;
@@ -32,10 +41,16 @@ pub struct Catalogue {
 /// ```
 #[must_use]
 pub fn catalogue() -> &'static Catalogue {
-    static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| Catalogue {
-        detectors: BUILT_IN.iter().map(|built_in| Arc::new(compile(built_in))).collect(),
-        hold_limit: Arc::new(compile(&BuiltIn { id: HOLD_LIMIT, pattern: HOLD_LIMIT, ..BuiltIn::DEFAULT })),
-        email_domain: Arc::new(compile(&EMAIL_DOMAIN)),
+    static HOLD_LIMIT_ENTRY: Entry = entry(HOLD_LIMIT, 1.0, HOLD_LIMIT);
+    static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
+        let of_table = |table: &'static entry::Table| {
+            table.entries.iter().map(|entry| Arc::new(entry.detector(table.category)))
+        };
+        Catalogue {
+            detectors: TABLES.iter().copied().flatten().flat_map(of_table).collect(),
+            hold_limit: Arc::new(HOLD_LIMIT_ENTRY.detector("")),
+            email_domain: Arc::new(EMAIL_DOMAIN.detector("pii")),
+        }
     });
     &CATALOGUE
 }
@@ -46,7 +61,7 @@ impl Catalogue {
         self.detectors.iter()
     }
 
-    /// The detectors a policy's selector names: an id, an alias, a category with everything below it, or `*`.
+    /// The detectors that a policy's selector names; see [`Detector::is_named_by`].
     ///
     /// Unknown selectors give nothing; the caller knows whether that is an error.
     ///
@@ -54,13 +69,26 @@ impl Catalogue {
     /// use bulkhead_dlp::catalogue;
     ///
     /// assert_eq!(catalogue().select("CREDIT_CARD").len(), 1);
-    /// assert_eq!(catalogue().select("PHONE_NUMBER").len(), 2); // an alias of both forms
+    /// assert_eq!(catalogue().select("PHONE_NUMBER").len(), 3); // an alias of all forms
     /// assert!(catalogue().select("secret.*").len() > catalogue().select("secret.llm.*").len());
+    /// assert!(catalogue().select("AWS_*").len() > 1);
     /// assert!(catalogue().select("NO_SUCH_DETECTOR").is_empty());
     /// ```
     #[must_use]
     pub fn select(&self, selector: &str) -> Vec<&Arc<Detector>> {
-        self.detectors.iter().filter(|detector| is_selected(detector, selector)).collect()
+        self.detectors.iter().filter(|detector| detector.is_named_by(selector)).collect()
+    }
+
+    /// The detectors to begin with: likely to be right without a word of context, and not for data that every
+    /// text has, such as e-mail addresses, telephone numbers and IP addresses.
+    #[must_use]
+    pub fn default_set(&self) -> Vec<&Arc<Detector>> {
+        let is_default = |detector: &&Arc<Detector>| {
+            detector.confidence() >= DEFAULT_CONFIDENCE_MIN
+                && detector.context().is_empty()
+                && !ORDINARY.contains(&detector.label())
+        };
+        self.detectors.iter().filter(is_default).collect()
     }
 
     /// `EMAIL_ADDRESS` from the `@` on, under the same id: the local part is no part of the match.
@@ -87,41 +115,41 @@ impl Catalogue {
     }
 }
 
-fn is_selected(detector: &Detector, selector: &str) -> bool {
-    if selector == "*"
-        || detector.id().as_str() == selector
-        || detector.aliases().any(|alias| alias == selector)
-    {
-        return true;
-    }
-    let category = selector.strip_suffix(".*").unwrap_or(selector);
-    detector.category().strip_prefix(category).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-}
-
-#[expect(clippy::expect_used, reason = "the patterns are constants, and a test compiles all of them")]
-fn compile(built_in: &BuiltIn) -> Detector {
-    let hir = automaton::parse(built_in.pattern).expect("built-in pattern parses");
-    let automaton =
-        Automaton::compile(&hir, AUTOMATON_BYTES_MAX, Built::Shared).expect("built-in pattern compiles");
-    let gate = match built_in.near {
-        Near::Prefix => Gate::from_prefixes(&hir),
-        Near::PrefixThen(byte) => Gate::from_prefixes(&hir).then(byte),
-        Near::Shape(shape) => Gate::Shape(shape),
-    };
-    let description = Description {
-        id: built_in.id,
-        category: built_in.category,
-        label: if built_in.label.is_empty() { built_in.id } else { built_in.label },
-        aliases: built_in.aliases,
-        confidence: built_in.confidence,
-    };
-    Detector::new(&description, automaton, built_in.validator, gate)
-}
-
 /// All built-in patterns as text, by id.
 #[cfg(test)]
 pub(crate) fn patterns() -> impl Iterator<Item = (&'static str, &'static str)> {
-    BUILT_IN.iter().map(|built_in| (built_in.id, built_in.pattern))
+    TABLES.iter().copied().flatten().flat_map(|table| table.entries).map(|entry| (entry.id, entry.pattern))
+}
+
+/// A made-up value of one detector, with what must stand before it, and a text that it must leave alone.
+#[cfg(test)]
+#[derive(Clone, Debug)]
+pub(crate) struct Sample {
+    pub(crate) id: String,
+    /// A context word and a space, or nothing.
+    pub(crate) before: String,
+    pub(crate) value: String,
+    pub(crate) near_miss: String,
+}
+
+#[cfg(test)]
+impl Sample {
+    /// The value with its context.
+    pub(crate) fn text(&self) -> String {
+        format!("{}{}", self.before, self.value)
+    }
+}
+
+/// One sample of every built-in detector.
+#[cfg(test)]
+pub(crate) fn samples() -> Vec<Sample> {
+    let sample = |detector: &Arc<Detector>| Sample {
+        id: detector.id().to_string(),
+        before: detector.context().first().map(|word| format!("{word} ")).unwrap_or_default(),
+        value: detector.example().unwrap(),
+        near_miss: detector.near_miss().unwrap(),
+    };
+    catalogue().iter().map(sample).collect()
 }
 
 #[cfg(test)]

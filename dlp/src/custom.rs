@@ -3,9 +3,9 @@
 use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir};
 
 use crate::automaton::{self, Automaton, BuildError, Built};
-use crate::detector::{CUSTOM, Description, Detector};
+use crate::detector::{CUSTOM, Description, Detector, Matcher};
 use crate::gate::Gate;
-use crate::validate::{self, Validator};
+use crate::validate;
 use crate::view;
 
 /// The longest id of a custom detector in bytes; it becomes part of every masked text.
@@ -190,11 +190,15 @@ impl Detector {
         let automaton = Automaton::compile(&hir, limits.automaton_bytes_max, Built::Compact)
             .map_err(|error| build_error(&spec.id, &error, limits))?;
         let gate = terms_gate.unwrap_or_else(|| Gate::from_prefixes(&hir));
-        let description =
-            Description { id: &spec.id, category: CUSTOM, label: &spec.id, aliases: &[], confidence: 1.0 };
-        let validator: Option<Validator> =
-            if hir.properties().is_utf8() { None } else { Some(validate::characters) };
-        Ok(Self::new(&description, automaton, validator, gate))
+        let description = Description {
+            category: CUSTOM,
+            aliases: &[],
+            confidence: 1.0,
+            validator: (!hir.properties().is_utf8()).then_some(validate::CHARACTERS),
+            context: &[],
+            samples: None,
+        };
+        Ok(Self::new(&spec.id, &spec.id, description, move || Matcher { automaton, gate }))
     }
 }
 

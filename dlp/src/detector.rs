@@ -1,10 +1,11 @@
-//! A detector: one compiled automaton and what is known about the values it finds.
+//! A detector: one pattern and what is known about the values it finds.
 
 use std::borrow::Borrow;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::automaton::Automaton;
+use crate::catalogue::{sample, selector};
 use crate::gate::Gate;
 use crate::validate::Validator;
 
@@ -80,43 +81,47 @@ impl AsRef<str> for Placeholder {
 /// assert_eq!(email.first().map(|detector| detector.category()), Some("pii"));
 /// ```
 pub struct Detector {
-    pub(crate) id: DetectorId,
-    pub(crate) category: Box<str>,
-    pub(crate) label: Box<str>,
-    pub(crate) aliases: Box<[Box<str>]>,
-    pub(crate) confidence: f32,
-    pub(crate) placeholder: Placeholder,
+    id: DetectorId,
+    label: Box<str>,
+    placeholder: Placeholder,
+    description: Description,
+    matcher: LazyLock<Matcher, Compile>,
+}
+
+/// What a detector's pattern is compiled to.
+pub(crate) struct Matcher {
     pub(crate) automaton: Automaton,
-    pub(crate) validator: Option<Validator>,
     pub(crate) gate: Gate,
 }
 
-/// The parts of a detector that are plain text.
-pub(crate) struct Description<'a> {
-    pub(crate) id: &'a str,
-    pub(crate) category: &'a str,
-    pub(crate) label: &'a str,
-    pub(crate) aliases: &'a [&'a str],
+/// Compiles a pattern when a rule set first uses it.
+type Compile = Box<dyn FnOnce() -> Matcher + Send>;
+
+/// What a detector is beside its name and its pattern.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Description {
+    pub(crate) category: &'static str,
+    pub(crate) aliases: &'static [&'static str],
     pub(crate) confidence: f32,
+    pub(crate) validator: Option<Validator>,
+    pub(crate) context: &'static [&'static str],
+    /// What it finds and what it leaves alone, as templates; see `catalogue::sample`.
+    pub(crate) samples: Option<(&'static str, &'static str)>,
 }
 
 impl Detector {
     pub(crate) fn new(
-        description: &Description<'_>,
-        automaton: Automaton,
-        validator: Option<Validator>,
-        gate: Gate,
+        id: &str,
+        label: &str,
+        description: Description,
+        compile: impl FnOnce() -> Matcher + Send + 'static,
     ) -> Self {
         Self {
-            id: DetectorId::new(description.id),
-            category: description.category.into(),
-            label: description.label.into(),
-            aliases: description.aliases.iter().map(|alias| (*alias).into()).collect(),
-            confidence: description.confidence,
-            placeholder: Placeholder::new(description.label),
-            automaton,
-            validator,
-            gate,
+            id: DetectorId::new(id),
+            label: label.into(),
+            placeholder: Placeholder::new(label),
+            description,
+            matcher: LazyLock::new(Box::new(compile)),
         }
     }
 
@@ -128,8 +133,8 @@ impl Detector {
 
     /// The dotted category, general to special: `secret.llm`.
     #[must_use]
-    pub fn category(&self) -> &str {
-        &self.category
+    pub fn category(&self) -> &'static str {
+        self.description.category
     }
 
     /// The text inside the placeholder.
@@ -139,20 +144,57 @@ impl Detector {
     }
 
     /// Other names under which a policy may select this detector.
-    pub fn aliases(&self) -> impl Iterator<Item = &str> {
-        self.aliases.iter().map(AsRef::as_ref)
+    pub fn aliases(&self) -> impl Iterator<Item = &'static str> {
+        self.description.aliases.iter().copied()
     }
 
     /// How likely a match is what the detector says, 0 to 1.
     #[must_use]
     pub fn confidence(&self) -> f32 {
-        self.confidence
+        self.description.confidence
+    }
+
+    /// The words of which one must start within the 64 bytes before a value; empty if the value is enough.
+    #[must_use]
+    pub fn context(&self) -> &'static [&'static str] {
+        self.description.context
+    }
+
+    /// What is checked beyond the shape, in words: a check digit, a table of ranges.
+    #[must_use]
+    pub fn validates(&self) -> Option<&'static str> {
+        self.description.validator.map(|validator| validator.what)
+    }
+
+    /// A made-up value that this detector finds; none for a tenant's own.
+    #[must_use]
+    pub fn example(&self) -> Option<String> {
+        self.description.samples.map(|(finds, _)| sample::expand(finds))
+    }
+
+    /// A text close to a value that this detector leaves alone; none for a tenant's own.
+    #[must_use]
+    pub fn near_miss(&self) -> Option<String> {
+        self.description.samples.map(|(_, misses)| sample::expand(misses))
     }
 
     /// The longest match in bytes; `None` for blocks that are masked as they pass, whatever their length.
     #[must_use]
     pub fn max_len(&self) -> Option<usize> {
-        self.automaton.len_max()
+        self.automaton().len_max()
+    }
+
+    /// Whether a selector names this detector: its id or a pattern of ids (`AWS_*`), an alias, its category
+    /// or one above it (`secret` or `secret.*` for `secret.llm`), or everything (`*`).
+    ///
+    /// ```
+    /// let key = bulkhead_dlp::catalogue().select("AWS_ACCESS_KEY_ID").remove(0);
+    /// assert!(key.is_named_by("AWS_*") && key.is_named_by("secret.*") && key.is_named_by("*"));
+    /// assert!(!key.is_named_by("GCP_*") && !key.is_named_by("secret.llm.*"));
+    /// ```
+    #[must_use]
+    pub fn is_named_by(&self, selector: &str) -> bool {
+        selector::names(self, selector)
     }
 
     /// How many bytes of a masked match may stay at its end: up to 8, and less than half of the shortest match.
@@ -162,14 +204,14 @@ impl Detector {
         if self.is_open_ended() {
             return 0;
         }
-        let less_than_half = self.automaton.len_min().saturating_sub(1) / 2;
+        let less_than_half = self.automaton().len_min().saturating_sub(1) / 2;
         u8::try_from(less_than_half.min(KEEP_LAST_MAX)).unwrap_or(0)
     }
 
     /// Bytes of memory that its compiled form takes.
     #[must_use]
     pub fn automaton_bytes(&self) -> usize {
-        self.automaton.bytes()
+        self.automaton().bytes()
     }
 
     /// What takes the place of a masked match.
@@ -180,12 +222,26 @@ impl Detector {
 
     /// Whether it is a tenant's own.
     pub(crate) fn is_custom(&self) -> bool {
-        &*self.category == CUSTOM
+        self.category() == CUSTOM
     }
 
     /// Whether the match has no upper length, so that it must be masked while it goes on.
     pub(crate) fn is_open_ended(&self) -> bool {
-        self.automaton.len_max().is_none()
+        self.automaton().len_max().is_none()
+    }
+
+    #[inline]
+    pub(crate) fn automaton(&self) -> &Automaton {
+        &self.matcher.automaton
+    }
+
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.matcher.gate
+    }
+
+    /// Whether a text of the detector's shape is a value.
+    pub(crate) fn accepts(&self, value: &[u8]) -> bool {
+        self.description.validator.is_none_or(|validator| (validator.is_valid)(value))
     }
 }
 
@@ -193,7 +249,7 @@ impl fmt::Debug for Detector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Detector")
             .field("id", &self.id)
-            .field("category", &self.category)
+            .field("category", &self.category())
             .finish_non_exhaustive()
     }
 }

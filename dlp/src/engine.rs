@@ -15,9 +15,10 @@ use regex_automata::util::primitives::StateID;
 use crate::action::Action;
 use crate::automaton::Before;
 use crate::catalogue::catalogue;
+use crate::context::Context;
 use crate::finding::{Edit, Match, Replacement, Scan};
 use crate::keyed::{Fingerprint, Token, TokenHash};
-use crate::rules::{Rule, RuleSet};
+use crate::rules::{Rule, RuleSet, Start};
 
 /// The most candidates that may be undecided at once; one more blocks the text.
 ///
@@ -114,6 +115,7 @@ struct Frozen {
 pub(crate) struct Engine {
     position: u64,
     before: Before,
+    context: Context,
     /// Live heads by start, then rule.
     heads: Vec<Head>,
     /// Closed candidates that are not decided.
@@ -137,6 +139,7 @@ impl Default for Engine {
         Self {
             position: 0,
             before: Before::Text,
+            context: Context::default(),
             heads: Vec::new(),
             pending: Vec::new(),
             allowed: Vec::new(),
@@ -182,6 +185,9 @@ impl Engine {
         if self.blocked.is_none() {
             self.start_heads(rules, byte);
         }
+        if let Some(words) = rules.context_words() {
+            self.context.step(words, self.position, self.before, byte);
+        }
         self.before = self.before.then(byte);
         self.position += 1;
     }
@@ -200,21 +206,24 @@ impl Engine {
         }
     }
 
-    /// Moves on over text in which nothing can start; only while idle.
-    pub(crate) fn skip_to(&mut self, position: usize, before: Before) {
+    /// Moves on over text in which nothing can start; only while idle. `previous` is the last byte of it.
+    pub(crate) fn skip_to(&mut self, position: usize, before: Before, previous: Option<u8>) {
         debug_assert!(self.is_idle() || self.position == position as u64, "skipped over open candidates");
         debug_assert!(
             self.before == before || self.position != position as u64,
             "read {before:?} for the same bytes"
         );
+        if self.position != position as u64 {
+            self.context.skip(previous.unwrap_or_default());
+        }
         self.position = position as u64;
         self.before = before;
     }
 
-    /// Whether no candidate is open.
+    /// Whether no candidate is open, and none may start because of a context word before it.
     #[inline]
     pub(crate) fn is_idle(&self) -> bool {
-        self.heads.is_empty()
+        self.heads.is_empty() && !self.context.is_open(self.position)
     }
 
     /// Whether the result could differ from that of a scan of every byte.
@@ -331,7 +340,7 @@ impl Engine {
         let mut settle = false;
         for head in &mut self.heads {
             let Some(rule) = rules.rule(head.rule) else { continue };
-            let automaton = &rule.detector.automaton;
+            let automaton = rule.detector.automaton();
             head.state = match byte {
                 Some(byte) => automaton.step(head.state, byte),
                 None => automaton.finish(head.state),
@@ -364,7 +373,9 @@ impl Engine {
             return;
         }
         let start = self.position;
-        self.heads.extend(own.iter().chain(built_in).map(|&candidate| Head {
+        let may_start =
+            |candidate: &&Start| !candidate.needs_context || self.context.allows(candidate.rule, start);
+        self.heads.extend(own.iter().chain(built_in).filter(may_start).map(|&candidate| Head {
             start,
             end: 0,
             state: candidate.state,
@@ -397,9 +408,8 @@ impl Engine {
 }
 
 fn is_valid(rule: &Rule, window: Window<'_>, start: u64, end: u64) -> bool {
-    let Some(validator) = rule.detector.validator else { return true };
     // Text of a live head is always in the window; were it not, the shape alone decides.
-    window.get(start, end).is_none_or(validator)
+    window.get(start, end).is_none_or(|value| rule.detector.accepts(value))
 }
 
 fn to_match(rules: &RuleSet, found: Decided) -> Option<Match> {

@@ -3,18 +3,23 @@
 //! - Sound: every valid match of a detector with a gate passes that gate, at its start or before it.
 //! - One pass with three table lookups per byte finds three-byte windows that some gate knows; only there a
 //!   closer look follows. Its length is bounded, so the whole stays linear in the text.
+//! - A detector that needs a context word is looked for near such words only.
 //! - A detector without a usable gate makes the scan look at every byte.
 
+mod first_bytes;
 mod shape;
 
 use std::ops::BitOr;
+use std::sync::Arc;
 
 use memchr::memchr;
 use regex_syntax::hir::literal::Extractor;
 use regex_syntax::hir::{Hir, Look};
 
 use crate::automaton::{Before, ESCAPE_BYTES_MAX};
+use crate::detector::Detector;
 use crate::rules::Rule;
+pub(crate) use first_bytes::FirstBytes;
 pub(crate) use shape::Shape;
 use shape::{DigitNeeds, ShapeGate};
 
@@ -25,7 +30,10 @@ const WINDOW: usize = 3;
 const STRIDE: usize = WINDOW + 3;
 
 /// The most fixed texts of all rules together; with more, most windows pass and the pass gains nothing.
-const PREFIXES_MAX: usize = 512;
+const PREFIXES_MAX: usize = 1024;
+
+/// A class of more bytes than this ends the fixed text of a pattern.
+const PREFIX_CLASS_MAX: usize = 8;
 
 /// What every match of a detector contains at or near its start.
 #[derive(Debug)]
@@ -34,6 +42,10 @@ pub(crate) enum Gate {
     Anywhere,
     /// One of these texts at its start.
     Prefixes(Prefixes),
+    /// One of these words before it; see [`crate::context`].
+    Context(&'static [&'static str]),
+    /// The first bytes that its automaton takes.
+    FirstBytes(FirstBytes),
     /// Something that a test written for it knows.
     Shape(Shape),
 }
@@ -51,11 +63,16 @@ pub(crate) struct Prefixes {
 impl Gate {
     /// The gate of a pattern, from the fixed texts it starts with.
     pub(crate) fn from_prefixes(hir: &Hir) -> Self {
-        let sequence = Extractor::new().extract(hir);
+        let sequence = Extractor::new().limit_class(PREFIX_CLASS_MAX).extract(hir);
         let Some(literals) = sequence.literals() else { return Self::Anywhere };
         let texts = literals.iter().map(|literal| literal.as_bytes().into()).collect();
-        let at_word_start = hir.properties().look_set_prefix().contains(Look::WordAscii);
-        Self::new(texts, false, at_word_start)
+        Self::new(texts, false, starts_at_word(hir))
+    }
+
+    /// The gate of a pattern that starts with one of these words in any case.
+    pub(crate) fn from_words(words: &[&str], hir: &Hir) -> Self {
+        let texts = words.iter().map(|word| word.to_ascii_lowercase().into_bytes().into());
+        Self::new(texts.collect(), true, starts_at_word(hir))
     }
 
     /// The gate of a list of terms.
@@ -82,6 +99,11 @@ impl Gate {
     }
 }
 
+/// Whether no match of a pattern starts after a word byte.
+pub(crate) fn starts_at_word(hir: &Hir) -> bool {
+    hir.properties().look_set_prefix().contains(Look::WordAscii)
+}
+
 /// One fixed text of one rule.
 #[derive(Debug)]
 struct Literal {
@@ -90,9 +112,42 @@ struct Literal {
     at_word_start: bool,
     /// A byte that follows within so many bytes of the start.
     then: Option<(u8, usize)>,
+    /// How many bytes must be looked at from here on; for a context word all of it.
+    reach: usize,
+}
+
+/// What decides, where a bucket's window fits, whether a match may start there.
+enum Test {
+    Literal(Literal),
+    FirstBytes(Arc<Detector>),
+}
+
+impl Test {
+    fn opens(&self, text: &[u8], at: usize) -> bool {
+        match self {
+            Self::Literal(literal) => literal.starts_at(text, at),
+            Self::FirstBytes(detector) => match detector.gate() {
+                Gate::FirstBytes(first_bytes) => first_bytes.opens(detector.automaton(), text, at),
+                _ => true,
+            },
+        }
+    }
+
+    fn reach(&self) -> usize {
+        match self {
+            Self::Literal(literal) => literal.reach,
+            Self::FirstBytes(_) => 0,
+        }
+    }
 }
 
 impl Literal {
+    /// A context word. Whether it starts a word is seen later, and so is where its match starts.
+    fn context(word: &str) -> Self {
+        let text = word.as_bytes().into();
+        Self { text, ignore_case: true, at_word_start: false, then: None, reach: word.len() }
+    }
+
     fn starts_at(&self, text: &[u8], start: usize) -> bool {
         let Some(found) = text.get(start..start + self.text.len()) else { return false };
         let same =
@@ -117,8 +172,8 @@ pub(crate) struct Stop {
 pub(crate) struct RuleGate {
     /// Per position in the window and byte: the buckets for which the byte fits.
     masks: [[u64; 256]; WINDOW],
-    /// Per bucket: the texts to compare. Buckets of shapes come first and have none.
-    buckets: Vec<Vec<Literal>>,
+    /// Per bucket: what to test. Buckets of shapes come first and have none.
+    buckets: Vec<Vec<Test>>,
     digits: DigitNeeds,
     anywhere: bool,
 }
@@ -132,8 +187,9 @@ impl RuleGate {
             anywhere: false,
         };
         let mut literals = Vec::new();
+        let mut first_bytes = Vec::new();
         for rule in rules {
-            match &rule.detector.gate {
+            match rule.detector.gate() {
                 Gate::Anywhere => gate.anywhere = true,
                 Gate::Shape(shape) => gate.add_shape(*shape),
                 Gate::Prefixes(prefixes) => {
@@ -143,14 +199,18 @@ impl RuleGate {
                         ignore_case: prefixes.ignore_case,
                         at_word_start: prefixes.at_word_start,
                         then: prefixes.then.map(|byte| (byte, reach)),
+                        reach: 0,
                     }));
                 }
+                Gate::Context(words) => literals.extend(words.iter().map(|word| Literal::context(word))),
+                Gate::FirstBytes(_) => first_bytes.push(Arc::clone(&rule.detector)),
             }
         }
         if literals.len() > PREFIXES_MAX {
             gate.anywhere = true;
         }
         gate.add_literals(literals);
+        gate.add_first_bytes(first_bytes);
         gate
     }
 
@@ -170,9 +230,9 @@ impl RuleGate {
             if fits.into_iter().fold(0, BitOr::bitor) != 0 {
                 for (fits, at) in fits.into_iter().zip(at..) {
                     if fits != 0
-                        && let Some(start) = self.look_closer(text, from, at, fits, &mut digits_checked_until)
+                        && let Some(stop) = self.look_closer(text, from, at, fits, &mut digits_checked_until)
                     {
-                        return Some(Stop { start, window: at });
+                        return Some(stop);
                     }
                 }
             }
@@ -181,12 +241,17 @@ impl RuleGate {
         for (&[a, b, c], at) in text.get(at..)?.array_windows::<WINDOW>().zip(at..) {
             let fits = self.fits(a, b, c);
             if fits != 0
-                && let Some(start) = self.look_closer(text, from, at, fits, &mut digits_checked_until)
+                && let Some(stop) = self.look_closer(text, from, at, fits, &mut digits_checked_until)
             {
-                return Some(Stop { start, window: at });
+                return Some(stop);
             }
         }
         None
+    }
+
+    /// What to test in a bucket that is none of a shape.
+    fn tests(&self, bucket: usize) -> Option<&[Test]> {
+        self.buckets.get(bucket.checked_sub(ShapeGate::ALL.len())?).map(Vec::as_slice)
     }
 
     /// The buckets for which a window fits.
@@ -205,31 +270,34 @@ impl RuleGate {
         at: usize,
         fits: u64,
         digits_checked_until: &mut usize,
-    ) -> Option<usize> {
-        let mut rest = fits;
-        while rest != 0 {
-            let bucket = rest.trailing_zeros() as usize;
-            rest &= rest - 1;
-            let found = match ShapeGate::ALL.get(bucket) {
-                Some(ShapeGate::Email) => Some(at),
-                Some(ShapeGate::Digits) if at < *digits_checked_until => None,
-                Some(ShapeGate::Digits) => self.digits.look(text, at).map_or_else(
-                    |checked_until| {
+    ) -> Option<Stop> {
+        for bucket in Buckets(fits) {
+            let (mut start, mut window) = (at, at);
+            let is_open = match ShapeGate::ALL.get(bucket) {
+                Some(ShapeGate::Email) => true,
+                Some(ShapeGate::Digits) if at < *digits_checked_until => false,
+                Some(ShapeGate::Digits) => match self.digits.look(text, at) {
+                    Ok(run_start) => {
+                        start = run_start;
+                        true
+                    }
+                    Err(checked_until) => {
                         *digits_checked_until = checked_until;
-                        None
-                    },
-                    Some,
-                ),
-                Some(ShapeGate::PlusDigits) => shape::is_phone_like(text, at).then_some(at),
-                Some(ShapeGate::Iban) => shape::is_iban_like(text, at).then_some(at),
-                Some(ShapeGate::HexColons) => shape::is_ipv6_like(text, at).then_some(at),
+                        false
+                    }
+                },
+                Some(ShapeGate::PlusDigits) => shape::is_phone_like(text, at),
+                Some(ShapeGate::Iban) => shape::is_iban_like(text, at),
+                Some(ShapeGate::HexColons) => shape::is_ipv6_like(text, at),
                 None => {
-                    let literals = self.buckets.get(bucket - ShapeGate::ALL.len())?;
-                    literals.iter().any(|literal| literal.starts_at(text, at)).then_some(at)
+                    let open = self.tests(bucket)?.iter().filter(|test| test.opens(text, at));
+                    let reach = open.map(Test::reach).max();
+                    window += reach.unwrap_or_default();
+                    reach.is_some()
                 }
             };
-            if let Some(start) = found {
-                return Some(shape::word_start(text, from, start));
+            if is_open {
+                return Some(Stop { start: shape::word_start(text, from, start), window });
             }
         }
         None
@@ -259,12 +327,31 @@ impl RuleGate {
                     move |byte: u8| byte == expected || ignore_case && byte.eq_ignore_ascii_case(&expected)
                 }),
             );
-            if self.buckets.len() <= index {
-                self.buckets.resize_with(index + 1, Vec::new);
+            self.add_test(index, Test::Literal(literal));
+        }
+    }
+
+    fn add_first_bytes(&mut self, detectors: Vec<Arc<Detector>>) {
+        let count_max = u64::BITS as usize - ShapeGate::ALL.len();
+        // From the last bucket on: where the texts need fewer, these have their own.
+        for (detector, index) in detectors.into_iter().zip((0..count_max).rev().cycle()) {
+            if let Gate::FirstBytes(first_bytes) = detector.gate() {
+                let bucket = index + ShapeGate::ALL.len();
+                self.add_window(
+                    bucket,
+                    first_bytes.window.each_ref().map(|bytes| |byte| bytes.contains(&byte)),
+                );
             }
-            if let Some(bucket) = self.buckets.get_mut(index) {
-                bucket.push(literal);
-            }
+            self.add_test(index, Test::FirstBytes(detector));
+        }
+    }
+
+    fn add_test(&mut self, index: usize, test: Test) {
+        if self.buckets.len() <= index {
+            self.buckets.resize_with(index + 1, Vec::new);
+        }
+        if let Some(bucket) = self.buckets.get_mut(index) {
+            bucket.push(test);
         }
     }
 
@@ -274,6 +361,20 @@ impl RuleGate {
                 *bits |= u64::from(fits(byte)) << bucket;
             }
         }
+    }
+}
+
+/// The buckets of a window, from the set that [`RuleGate::fits`] gives.
+struct Buckets(u64);
+
+impl Iterator for Buckets {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        let bucket = self.0.trailing_zeros();
+        self.0 &= self.0.wrapping_sub(1);
+        (bucket < u64::BITS).then_some(bucket as usize)
     }
 }
 

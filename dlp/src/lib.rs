@@ -27,6 +27,7 @@
 mod action;
 mod automaton;
 mod catalogue;
+mod context;
 mod custom;
 mod detector;
 mod encoded;
@@ -45,7 +46,7 @@ mod view;
 mod law;
 
 pub use action::{Action, UnknownAction};
-pub use catalogue::{Catalogue, catalogue};
+pub use catalogue::{Catalogue, catalogue, is_example};
 pub use custom::{CompileError, CompileLimits, CustomDetector, CustomPattern};
 pub use detector::{Detector, DetectorId, Placeholder};
 pub use encoded::DeepScan;

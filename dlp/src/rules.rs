@@ -11,6 +11,8 @@ use std::sync::{Arc, OnceLock};
 
 use crate::action::Action;
 use crate::automaton::Before;
+use crate::catalogue::is_example;
+use crate::context::ContextWords;
 use crate::detector::Detector;
 use crate::encoded::{self, Allowance};
 use crate::engine::{Engine, Window};
@@ -19,7 +21,8 @@ use crate::gate::{RuleGate, Stop};
 use crate::keyed::ValueKey;
 use crate::stream::StreamScanner;
 use crate::view::{self, Offsets};
-use starts::{Start, StartTable};
+pub(crate) use starts::Start;
+use starts::StartTable;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
@@ -55,7 +58,10 @@ impl Rule {
 /// The rules of one policy for one direction; immutable, shared by all its requests.
 ///
 /// Meaning: for every detector and every start where its left context holds, the longest end that its
-/// validator accepts is a candidate. A candidate whose text is an allowed value is none, and neither is
+/// validator accepts is a candidate. For a detector with context words ([`Detector::context`]) one of them must
+/// also stand before the candidate, in any ASCII case, and start at most 64 bytes before it: after anything but
+/// a letter or digit, or after an escape as described below. A candidate whose text is an allowed value is
+/// none, and neither is
 /// one of the same detector inside it. Then, by start, longer first, then detector priority (a
 /// tenant's own, confidence, id), candidates are taken where they do not overlap one taken before. Masks
 /// and tokens are chosen among each other, of two for the same bytes the mask, and alerts among alerts, so
@@ -87,6 +93,7 @@ pub struct RuleSet {
     gate: OnceLock<Box<RuleGate>>,
     len_min: usize,
     value_key: Option<ValueKey>,
+    ignores_examples: bool,
 }
 
 impl RuleSet {
@@ -101,7 +108,8 @@ impl RuleSet {
         let (own, built_in) = rules.split_at_checked(own).unwrap_or((&rules, &[]));
         let own_starts = StartTable::new(own, 0);
         let shared_starts = StartTable::shared(built_in, own.len());
-        let len_min = rules.iter().map(|rule| rule.detector.automaton.len_min()).min().unwrap_or(usize::MAX);
+        let len_min =
+            rules.iter().map(|rule| rule.detector.automaton().len_min()).min().unwrap_or(usize::MAX);
         let allow_values = allow_values.iter().map(|value| view::fold(value).into_bytes().into()).collect();
         let id = NEXT_ID.fetch_add(1, Relaxed);
         Self {
@@ -113,7 +121,14 @@ impl RuleSet {
             gate: OnceLock::new(),
             len_min,
             value_key: None,
+            ignores_examples: false,
         }
+    }
+
+    /// The same rules, but documented example values pass like allowed ones; see [`is_example`].
+    #[must_use]
+    pub fn ignoring_examples(self, ignores_examples: bool) -> Self {
+        Self { ignores_examples, ..self }
     }
 
     /// Gives the set the key that fingerprints and tokens come from.
@@ -239,7 +254,7 @@ impl RuleSet {
         let window = Window { base: 0, text };
         let mut next = Some(first);
         while let Some(Stop { start, window: reason }) = next {
-            engine.skip_to(start, Before::at(text, start));
+            engine.skip_to(start, Before::at(text, start), last_before(text, start));
             let mut at = start;
             for &byte in text.get(start..).unwrap_or_default() {
                 engine.step(self, window, byte);
@@ -253,7 +268,7 @@ impl RuleSet {
             }
             next = gate.next(text, at);
         }
-        engine.skip_to(text.len(), Before::at(text, text.len()));
+        engine.skip_to(text.len(), Before::at(text, text.len()), text.last().copied());
         engine.finish(self, window);
         if engine.needs_every_byte() {
             return self.scan_every_byte_of_view(text, offsets);
@@ -275,13 +290,22 @@ impl RuleSet {
         self.value_key.as_ref()
     }
 
+    /// Whether some values pass although a detector finds them.
     pub(crate) fn has_allow_values(&self) -> bool {
-        !self.allow_values.is_empty()
+        self.ignores_examples || !self.allow_values.is_empty()
     }
 
-    pub(crate) fn allows(&self, value: &[u8]) -> bool {
-        self.allow_values.contains(value)
+    pub(crate) fn allows(&self, detector: &Detector, value: &[u8]) -> bool {
+        self.allow_values.contains(value) || self.ignores_examples && is_example(detector, value)
     }
+
+    pub(crate) fn context_words(&self) -> Option<&ContextWords> {
+        self.shared_starts.context_words()
+    }
+}
+
+fn last_before(text: &[u8], position: usize) -> Option<u8> {
+    text.get(..position)?.last().copied()
 }
 
 impl fmt::Debug for RuleSet {

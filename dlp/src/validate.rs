@@ -1,133 +1,37 @@
-//! Checks that a shape alone cannot express: check digits, length tables, number ranges.
+//! Checks that a shape alone cannot express: check digits, length tables, number ranges, randomness.
 //!
-//! Only for values whose shape is common in harmless text. Secrets are judged by their shape alone: masking
-//! a made-up token does no harm, missing one of an older format does.
+//! Only for values whose shape is common in harmless text. Secrets with a prefix of their own are judged by
+//! their shape alone: masking a made-up token does no harm, missing one of an older format does.
 
-use std::net::Ipv6Addr;
+mod asia;
+mod checksum;
+mod crypto;
+mod dates;
+mod europe;
+mod financial;
+mod identity;
+mod network;
+mod random;
 
-/// Says whether the bytes of a candidate are a value of the detector's kind.
-pub(crate) type Validator = fn(&[u8]) -> bool;
+pub(crate) use asia::*;
+pub(crate) use crypto::*;
+pub(crate) use europe::*;
+pub(crate) use financial::*;
+pub(crate) use identity::*;
+pub(crate) use network::*;
+pub(crate) use random::*;
+
+/// A check on the bytes of a candidate whose shape is right already.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Validator {
+    /// What it checks, in words.
+    pub(crate) what: &'static str,
+    pub(crate) is_valid: fn(&[u8]) -> bool,
+}
 
 /// Whole characters: a pattern over bytes must not split one, or the masked text would not be UTF-8.
-pub(crate) fn characters(text: &[u8]) -> bool {
-    std::str::from_utf8(text).is_ok()
-}
-
-/// A payment card number: an issuer's range with its lengths (ISO/IEC 7812), the Luhn check digit, and either one
-/// kind of separator or the groups that are printed on a card.
-pub(crate) fn credit_card(text: &[u8]) -> bool {
-    let digits = || text.iter().filter(|byte| byte.is_ascii_digit()).map(|byte| byte - b'0');
-    is_plainly_separated(text) && is_card_issuer(&Prefix::of(digits())) && luhn(digits())
-}
-
-/// Whether a card number is written as people write it: columns of numbers and lists of versions are none.
-fn is_plainly_separated(text: &[u8]) -> bool {
-    let mut separators = text.split(u8::is_ascii_digit).filter(|separator| !separator.is_empty());
-    let Some(first) = separators.next() else { return true };
-    if matches!(first, b" " | b"-") && separators.all(|separator| separator == first) {
-        return true;
-    }
-    let groups = text.split(|byte| !byte.is_ascii_digit()).map(<[u8]>::len).filter(|&len| len > 0);
-    let is_printed = CARD_GROUPS.iter().any(|printed| groups.clone().eq(printed.iter().copied()));
-    is_printed && text.iter().filter(|&&byte| byte == b'\n').count() <= 1
-}
-
-/// Groups of digits on cards: most, 19 digits, American Express, Diners Club.
-const CARD_GROUPS: [&[usize]; 4] = [&[4, 4, 4, 4], &[4, 4, 4, 4, 3], &[4, 6, 5], &[4, 6, 4]];
-
-/// The leading digits of a number and how many digits it has.
-struct Prefix {
-    /// The first four digits as a number.
-    first: u16,
-    len: usize,
-}
-
-impl Prefix {
-    fn of(digits: impl Iterator<Item = u8> + Clone) -> Self {
-        let first = digits.clone().take(4).fold(0, |number, digit| number * 10 + u16::from(digit));
-        Self { first, len: digits.count() }
-    }
-}
-
-fn is_card_issuer(prefix: &Prefix) -> bool {
-    let lengths = match prefix.first {
-        4000..=4999 => return matches!(prefix.len, 13 | 16 | 19), // Visa
-        3400..=3499 | 3700..=3799 => 15..=15,                     // American Express
-        5100..=5599 | 2221..=2720 => 16..=16,                     // Mastercard
-        3000..=3059 | 3095 | 3600..=3699 | 3800..=3999 => 14..=19, // Diners Club
-        3528..=3589 => 16..=19,                                   // JCB
-        6011 | 6440..=6599 | 6200..=6299 => 16..=19,              // Discover, UnionPay
-        5000..=5099 | 5600..=6999 => 12..=19,                     // Maestro
-        2200..=2204 => 16..=19,                                   // Mir
-        _ => return false,
-    };
-    lengths.contains(&prefix.len)
-}
-
-fn luhn(digits: impl Iterator<Item = u8>) -> bool {
-    // The check digit's weight depends on the distance from the end, so both parities are summed.
-    let doubled = |digit: u8| u32::from(if digit < 5 { digit * 2 } else { digit * 2 - 9 });
-    let (sum, _) =
-        digits.fold((0, 0), |(sum, other), digit| (other + u32::from(digit), sum + doubled(digit)));
-    sum % 10 == 0
-}
-
-/// A US social security number: an area, group and serial that can have been issued.
-pub(crate) fn us_ssn(text: &[u8]) -> bool {
-    let number = |from: usize, to: usize| {
-        let digits = text.get(from..to).unwrap_or_default();
-        digits.iter().fold(0u32, |number, digit| number * 10 + u32::from(digit.wrapping_sub(b'0')))
-    };
-    let (area, group, serial) = (number(0, 3), number(4, 6), number(7, 11));
-    !matches!(area, 0 | 666 | 900..) && group != 0 && serial != 0
-}
-
-/// A North American number: no service code (N11) as area or exchange.
-pub(crate) fn nanp(text: &[u8]) -> bool {
-    let mut digits = text.iter().filter(|byte| byte.is_ascii_digit());
-    let mut is_service_code = || {
-        let (_, second, third) = (digits.next(), digits.next(), digits.next());
-        second == Some(&b'1') && third == Some(&b'1')
-    };
-    !is_service_code() && !is_service_code()
-}
-
-/// An IPv6 address in any of its text forms (RFC 4291 section 2.2).
-pub(crate) fn ipv6(text: &[u8]) -> bool {
-    std::str::from_utf8(text).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
-}
-
-/// An international bank account number: its country's length and check digits (ISO 13616, ISO 7064).
-pub(crate) fn iban(text: &[u8]) -> bool {
-    let characters = || text.iter().copied().filter(u8::is_ascii_alphanumeric);
-    let country = text.get(..2).unwrap_or_default();
-    let known = IBAN_LENGTHS.binary_search_by(|(code, _)| code.as_bytes().cmp(country));
-    let length = known.ok().and_then(|index| IBAN_LENGTHS.get(index)).map(|&(_, length)| length);
-    if length != Some(characters().count()) {
-        return false;
-    }
-    let rotated = characters().skip(4).chain(characters().take(4));
-    let remainder = rotated.fold(0u32, |remainder, byte| match byte {
-        b'0'..=b'9' => (remainder * 10 + u32::from(byte - b'0')) % 97,
-        _ => (remainder * 100 + u32::from(byte.wrapping_sub(b'A')) + 10) % 97,
-    });
-    remainder == 1
-}
-
-/// Countries and the length of their account numbers, by the SWIFT IBAN registry.
-#[rustfmt::skip]
-const IBAN_LENGTHS: [(&str, usize); 89] = [
-    ("AD", 24), ("AE", 23), ("AL", 28), ("AT", 20), ("AZ", 28), ("BA", 20), ("BE", 16), ("BG", 22), ("BH", 22),
-    ("BI", 27), ("BR", 29), ("BY", 28), ("CH", 21), ("CR", 22), ("CY", 28), ("CZ", 24), ("DE", 22), ("DJ", 27),
-    ("DK", 18), ("DO", 28), ("EE", 20), ("EG", 29), ("ES", 24), ("FI", 18), ("FK", 18), ("FO", 18), ("FR", 27),
-    ("GB", 22), ("GE", 22), ("GI", 23), ("GL", 18), ("GR", 27), ("GT", 28), ("HN", 28), ("HR", 21), ("HU", 28),
-    ("IE", 22), ("IL", 23), ("IQ", 23), ("IS", 26), ("IT", 27), ("JO", 30), ("KW", 30), ("KZ", 20), ("LB", 28),
-    ("LC", 32), ("LI", 21), ("LT", 20), ("LU", 20), ("LV", 21), ("LY", 25), ("MC", 27), ("MD", 24), ("ME", 22),
-    ("MK", 19), ("MN", 20), ("MR", 27), ("MT", 31), ("MU", 30), ("NI", 28), ("NL", 18), ("NO", 15), ("OM", 23),
-    ("PK", 24), ("PL", 28), ("PS", 29), ("PT", 25), ("QA", 29), ("RO", 24), ("RS", 22), ("RU", 33), ("SA", 24),
-    ("SC", 31), ("SD", 18), ("SE", 24), ("SI", 19), ("SK", 24), ("SM", 27), ("SO", 23), ("ST", 25), ("SV", 28),
-    ("TL", 23), ("TN", 24), ("TR", 26), ("UA", 29), ("VA", 22), ("VG", 24), ("XK", 20), ("YE", 30),
-];
+pub(crate) const CHARACTERS: Validator =
+    Validator { what: "whole characters", is_valid: |text| std::str::from_utf8(text).is_ok() };
 
 #[cfg(test)]
 mod tests;

@@ -165,6 +165,10 @@ pub struct DlpDocument {
     /// Values that are never a match.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allow_values: Option<Vec<String>>,
+    /// Whether documented example values, such as test cards, are never a match; absent: they are like others.
+    /// One layer that says `false` is enough.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ignore_examples: Option<bool>,
     /// What happens with what cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uninspectable: Option<Uninspectable>,
@@ -200,7 +204,7 @@ pub struct DetectorDocument {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RuleDocument {
-    /// Detector ids, categories as `pii.*`, or `*`.
+    /// Detector ids or patterns of them as `AWS_*`, categories as `pii.*`, or `*`.
     pub detect: Vec<String>,
     /// Which way.
     pub on: RuleDirection,

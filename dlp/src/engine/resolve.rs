@@ -262,7 +262,8 @@ fn is_open_ended(rules: &RuleSet, rule: u32) -> bool {
 }
 
 fn is_allowed(rules: &RuleSet, window: Window<'_>, candidate: Candidate) -> bool {
+    let Some(rule) = rules.rule(candidate.rule) else { return false };
     rules.has_allow_values()
-        && !is_open_ended(rules, candidate.rule)
-        && window.get(candidate.start, candidate.end).is_some_and(|value| rules.allows(value))
+        && !rule.detector.is_open_ended()
+        && window.get(candidate.start, candidate.end).is_some_and(|value| rules.allows(&rule.detector, value))
 }

@@ -139,7 +139,7 @@ fn candidates(rules: &RuleSet, rule: &Rule, priority: usize, text: &[u8]) -> Vec
     let allowed: Vec<(usize, usize)> = longest
         .iter()
         .copied()
-        .filter(|&(start, end)| can_be_allowed && rules.allows(&text[start..end]))
+        .filter(|&(start, end)| can_be_allowed && rules.allows(&rule.detector, &text[start..end]))
         .collect();
     let inside = |span: (usize, usize)| allowed.iter().any(|outer| outer.0 <= span.0 && span.1 <= outer.1);
     longest.into_iter().filter(|&span| !inside(span)).map(found).collect()
@@ -159,7 +159,7 @@ fn replacement(rules: &RuleSet, rule: &Rule, value: &[u8]) -> String {
 /// The longest end of a valid match at exactly this start.
 fn longest(rule: &Rule, text: &[u8], start: usize) -> Option<usize> {
     // A fixed text is taken at its word, also where its first letter could be that of an escape.
-    let is_fixed = matches!(rule.detector.gate, Gate::Prefixes(_)) && start > 0 && text[start - 1] == b'\\';
+    let is_fixed = matches!(rule.detector.gate(), Gate::Prefixes(_)) && start > 0 && text[start - 1] == b'\\';
     if is_in_escape(text, start) && !is_fixed {
         return None;
     }
@@ -169,8 +169,21 @@ fn longest(rule: &Rule, text: &[u8], start: usize) -> Option<usize> {
     {
         seen[before] = b' ';
     }
-    let is_valid = |end: usize| rule.detector.validator.is_none_or(|valid| valid(&text[start..end]));
+    let is_valid = |end: usize| rule.detector.accepts(&text[start..end]);
+    if !has_context(rule.detector.context(), text, start) {
+        return None;
+    }
     ends(&SEARCHERS[rule.detector.id().as_str()], &seen, start).into_iter().rev().find(|&end| is_valid(end))
+}
+
+/// Whether one of the words ends before `start`, and starts a word at most 64 bytes before; always if there are none.
+fn has_context(words: &[&str], text: &[u8], start: usize) -> bool {
+    let is_here = |word: &&str, at: usize| {
+        let starts_word = at == 0 || !text[at - 1].is_ascii_alphanumeric() || is_in_escape(text, at - 1);
+        let end = at + word.len();
+        end <= start && text[at..end].eq_ignore_ascii_case(word.as_bytes()) && starts_word
+    };
+    words.is_empty() || words.iter().any(|word| (start.saturating_sub(64)..start).any(|at| is_here(word, at)))
 }
 
 /// Whether the byte is the letter of a JSON escape, or one of up to four hex digits after the letter `u`.

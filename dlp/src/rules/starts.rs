@@ -7,13 +7,16 @@ use regex_automata::util::primitives::StateID;
 
 use super::Rule;
 use crate::automaton::Before;
+use crate::context::ContextWords;
 use crate::gate::Gate;
 
 /// A candidate after its first byte.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Start {
     pub(crate) rule: u32,
     pub(crate) state: StateID,
+    /// Whether one of the detector's context words must stand before it.
+    pub(crate) needs_context: bool,
 }
 
 /// The candidates that survive their first byte, by that byte and the one before it.
@@ -24,10 +27,11 @@ pub(super) struct StartTable {
     /// By column, then what stands before: where the cell's starts stand.
     cells: Vec<(u32, u32)>,
     starts: Vec<Start>,
+    context_words: Option<ContextWords>,
 }
 
 /// The starts of one byte, after each of [`Before::SEEN`] and then of [`Before::ESCAPES`].
-type Column = [Vec<(u32, StateID)>; Before::COUNT];
+type Column = [Vec<Start>; Before::COUNT];
 
 /// Tables of built-in detectors that are in use, by the detectors and the number of the first.
 type Shared = HashMap<(usize, Vec<usize>), Weak<StartTable>>;
@@ -62,7 +66,8 @@ impl StartTable {
             // There are at most as many columns as bytes.
             *place = u8::try_from(index).unwrap_or(u8::MAX);
         }
-        let mut table = Self { columns, cells: Vec::new(), starts: Vec::new() };
+        let context_words = ContextWords::new(rules, first);
+        let mut table = Self { columns, cells: Vec::new(), starts: Vec::new(), context_words };
         for column in &distinct {
             let first = table.cells.len();
             for (index, cell) in column.iter().enumerate() {
@@ -71,7 +76,7 @@ impl StartTable {
                 let known = same.and_then(|same| table.cells.get(first + same)).copied();
                 let place = known.unwrap_or_else(|| {
                     let from = table.starts.len();
-                    table.starts.extend(cell.iter().map(|&(rule, state)| Start { rule, state }));
+                    table.starts.extend_from_slice(cell);
                     (narrow(from), narrow(table.starts.len()))
                 });
                 table.cells.push(place);
@@ -79,6 +84,11 @@ impl StartTable {
         }
         table.starts.shrink_to_fit();
         table
+    }
+
+    /// The words without which some of these starts do not count.
+    pub(super) fn context_words(&self) -> Option<&ContextWords> {
+        self.context_words.as_ref()
     }
 
     #[inline]
@@ -96,7 +106,9 @@ fn column(rules: &[Rule], first: usize, byte: u8) -> Column {
     let entered = |before, is_wanted: fn(&Rule) -> bool| {
         let rules = rules.iter().zip(first..).filter(move |(rule, _)| is_wanted(rule));
         rules.filter_map(move |(rule, index)| {
-            Some((narrow(index), rule.detector.automaton.enter(before, byte)?))
+            let state = rule.detector.automaton().enter(before, byte)?;
+            let needs_context = !rule.detector.context().is_empty();
+            Some(Start { rule: narrow(index), state, needs_context })
         })
     };
     for (cell, before) in column.iter_mut().zip(Before::SEEN) {
@@ -108,7 +120,7 @@ fn column(rules: &[Rule], first: usize, byte: u8) -> Column {
             cell.extend(entered(Before::NonWord, |_| true));
         } else if before == Before::Backslash {
             // A fixed text is taken at its word: a backslash in front of `npm_` must not hide the token.
-            cell.extend(entered(Before::NonWord, |rule| matches!(rule.detector.gate, Gate::Prefixes(_))));
+            cell.extend(entered(Before::NonWord, |rule| matches!(rule.detector.gate(), Gate::Prefixes(_))));
         }
     }
     column

@@ -83,6 +83,7 @@ pub(super) fn compile(layers: &Layers<'_>, input: &CompileInput<'_>) -> Result<R
         let applies = |on: &RuleDirection| applies(*on, direction);
         let rules = placed.iter().filter(|(_, on, _)| applies(on)).map(|(_, _, rule)| rule.clone());
         let rules = RuleSet::new(rules.collect(), allow_values.clone());
+        let rules = rules.ignoring_examples(ignores_examples(layers));
         Arc::new(match input.value_key {
             Some(key) => rules.with_value_key(key.clone()),
             None => rules,
@@ -147,6 +148,14 @@ fn compile_detector(
         return Err(DocumentError::found(at, &document.id, "an id that the tenant's policy does not use"));
     }
     input.detectors.get(document, &input.options.detector).map_err(|reason| DocumentError::new(path, &reason))
+}
+
+/// Returns whether documented example values pass: if a layer says so and none says no.
+///
+/// So neither a tenant nor an agent can let them pass where the platform, or its tenant, refuses.
+fn ignores_examples(layers: &Layers<'_>) -> bool {
+    let mut stated = layers.each(|document| document.dlp.ignore_examples).peekable();
+    stated.peek().is_some() && stated.all(|ignores| ignores)
 }
 
 /// Returns the values that rules leave alone.

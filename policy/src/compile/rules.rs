@@ -59,12 +59,8 @@ pub(super) fn compile(
 
 /// Finds the detectors that a selector names, among the built-in ones and `own`.
 fn select(selector: &str, own: &[Arc<Detector>]) -> Vec<Arc<Detector>> {
-    let category = selector.strip_suffix(".*").unwrap_or(selector);
-    let is_named = |detector: &&Arc<Detector>| {
-        selector == "*" || detector.id().as_str() == selector || detector.category() == category
-    };
-    let built_in = catalogue().select(selector).into_iter();
-    built_in.chain(own.iter().filter(is_named)).map(Arc::clone).collect()
+    let own = own.iter().filter(|detector| detector.is_named_by(selector));
+    catalogue().select(selector).into_iter().chain(own).map(Arc::clone).collect()
 }
 
 /// Where addresses may be found by their domain, that is so in answers alone: requests are read whole anyway.

@@ -267,6 +267,25 @@ fn tenants_cannot_allow_values_past_the_platforms_rules() {
 }
 
 #[test]
+fn examples_pass_only_where_no_layer_refuses() {
+    let passes = |layers: &[(Layer, &str)]| {
+        let rules = "dlp: { rules: [{ detect: [CREDIT_CARD], on: both, action: mask }] }";
+        let layers = [&[(Layer::Platform, rules)], layers].concat();
+        compile_layers(&layers).expect("compiles").request_rules().scan(b"4111 1111 1111 1111").clean()
+    };
+    let (yes, no) = ("dlp: { ignore_examples: true }", "dlp: { ignore_examples: false }");
+    assert!(!passes(&[(Layer::Tenant, "{}")]));
+    assert!(passes(&[(Layer::Tenant, yes)]));
+    assert!(passes(&[(Layer::Agent, yes)]));
+    assert!(!passes(&[(Layer::Tenant, no), (Layer::Agent, yes)]));
+    assert!(!passes(&[(Layer::Tenant, yes), (Layer::Agent, no)]));
+    let platform =
+        "dlp: { ignore_examples: false, rules: [{ detect: [CREDIT_CARD], on: both, action: mask }] }";
+    let policy = compile_layers(&[(Layer::Platform, platform), (Layer::Tenant, yes)]).expect("compiles");
+    assert!(!policy.request_rules().scan(b"4111 1111 1111 1111").clean());
+}
+
+#[test]
 fn one_block_of_the_uninspectable_is_enough() {
     let state =
         |what: Option<&str>| what.map_or("{}".to_owned(), |what| format!("dlp: {{ uninspectable: {what} }}"));
