@@ -22,8 +22,9 @@ use crate::rules::{Rule, RuleSet, Start};
 
 /// The most candidates that may be undecided at once; one more blocks the text.
 ///
-/// Ordinary text has one or two. Every open candidate costs a few nanoseconds per byte, so this bounds
-/// what a hostile text can cost.
+/// Those that start at the byte at hand are not counted: with all detectors on there are some dozen at a
+/// digit, and nearly all end with the next byte. Ordinary text leaves a few, a long number some twenty.
+/// Every open candidate costs a few nanoseconds per byte, so this bounds what a hostile text can cost.
 pub const HEADS_MAX: usize = 256;
 
 /// The id of the detector that stands for a text blocked because it exceeded [`HEADS_MAX`].
@@ -33,9 +34,10 @@ pub const HOLD_LIMIT: &str = "HOLD_LIMIT";
 ///
 /// Skipping leaves out heads that cannot match, so it sees fewer than a stream would, and the two must
 /// agree on `HEADS_MAX`. The heads left out are those in front of an '@', in a run of digits, of hex groups
-/// or of an IBAN's first characters, and those inside a literal prefix: below 100 at any time, because a
-/// start needs a word boundary and each of these is short. With 32 seen, a stream has fewer than `HEADS_MAX`.
-const SKIPPING_HEADS_MAX: usize = 32;
+/// or of an IBAN's first characters, those inside a literal prefix, and those that a few more bytes would end:
+/// below 150 at any time, because a start needs a word boundary and each of these is short. With 96 seen, a
+/// stream has fewer than `HEADS_MAX`.
+const SKIPPING_HEADS_MAX: usize = 96;
 
 /// A part of the text and where it stands in the channel.
 #[derive(Clone, Copy)]
@@ -373,6 +375,8 @@ impl Engine {
             return;
         }
         let start = self.position;
+        let open = self.heads.len() + self.pending.len();
+        self.open_peak = self.open_peak.max(open);
         let may_start =
             |candidate: &&Start| !candidate.needs_context || self.context.allows(candidate.rule, start);
         self.heads.extend(own.iter().chain(built_in).filter(may_start).map(|&candidate| Head {
@@ -383,8 +387,6 @@ impl Engine {
             dead: false,
             open: false,
         }));
-        let open = self.heads.len() + self.pending.len();
-        self.open_peak = self.open_peak.max(open);
         if open > HEADS_MAX {
             let start = self.released(|at| at);
             let detector = Arc::clone(catalogue().hold_limit());

@@ -93,8 +93,10 @@ fn near<'a>(selector: &str, known: &[&'a Arc<Detector>]) -> Vec<&'a str> {
     const LIKENESS_MIN: f64 = 0.8;
     const COUNT_MAX: usize = 3;
     let wanted = selector.trim_end_matches(".*").to_ascii_uppercase();
-    let names = known.iter().flat_map(|detector| {
-        [detector.id().as_str(), detector.category()].into_iter().chain(detector.aliases())
+    let names = known.iter().flat_map(|&detector| {
+        let aliases = detector.aliases().map(|alias| -> &'a str { alias });
+        let names: [&'a str; 2] = [detector.id().as_str(), detector.category()];
+        names.into_iter().chain(aliases)
     });
     let mut scored: Vec<(f64, &str)> =
         names.map(|name| (strsim::jaro_winkler(&wanted, &name.to_ascii_uppercase()), name)).collect();
