@@ -236,8 +236,9 @@ fn rule_sets() -> Vec<Arc<RuleSet>> {
 
 /// A rule set of each case, masks only in every other one.
 fn sets_of_all_cases() -> Vec<Arc<RuleSet>> {
-    let choose =
-        |case: usize| move |index| if case % 2 == 0 { Some(Action::Mask) } else { action(index + 1) };
+    let choose = |case: usize| {
+        move |index| if case.is_multiple_of(2) { Some(Action::Mask) } else { action(index + 1) }
+    };
     (0..CASES).map(|case| rules(case, choose(case), &[])).collect()
 }
 

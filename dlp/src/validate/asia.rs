@@ -68,7 +68,7 @@ pub(crate) fn za_id(text: &[u8]) -> bool {
 /// An Australian tax file number: a weighted sum modulo 11.
 pub(crate) fn au_tfn(text: &[u8]) -> bool {
     let sum = weighted(digits(text), &[1, 4, 3, 7, 5, 8, 6, 9, 10]);
-    sum > 0 && sum % 11 == 0
+    sum > 0 && sum.is_multiple_of(11)
 }
 
 /// An Australian health card: the ninth digit checks the eight before it.
@@ -82,7 +82,7 @@ pub(crate) fn tw_national_id(text: &[u8]) -> bool {
     let letter = text.first().map(|letter| usize::from(letter.wrapping_sub(b'A')));
     let Some(&letter) = letter.and_then(|index| TAIWANESE_LETTERS.get(index)) else { return false };
     let sum = letter / 10 + letter % 10 * 9 + weighted(digits(text), &[8, 7, 6, 5, 4, 3, 2, 1, 1]);
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 /// A Hong Kong identity card: weights 9 to 1 modulo 11, a missing first letter counting 36.
@@ -91,5 +91,5 @@ pub(crate) fn hk_id(text: &[u8]) -> bool {
         text.iter().filter(|byte| byte.is_ascii_alphanumeric()).map(|&byte| base36(byte)).collect();
     let padding = if characters.len() == 8 { Some(36) } else { None };
     let sum = weighted(padding.into_iter().chain(characters), &[9, 8, 7, 6, 5, 4, 3, 2, 1]);
-    sum % 11 == 0
+    sum.is_multiple_of(11)
 }

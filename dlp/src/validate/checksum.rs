@@ -28,7 +28,7 @@ pub(crate) fn luhn(text: &[u8]) -> bool {
         .zip([false, true].into_iter().cycle())
         .map(|(digit, is_second)| if is_second { doubled(digit) } else { digit })
         .sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 /// ISO 7064, MOD 11,10: a check digit over decimal digits.

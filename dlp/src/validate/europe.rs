@@ -20,7 +20,8 @@ const ITALIAN_ODD: [u32; 36] = [
 
 /// A British health service number: weights 10 to 1 give a multiple of eleven.
 pub(crate) fn uk_nhs(text: &[u8]) -> bool {
-    weighted(digits(text), &[10, 9, 8, 7, 6, 5, 4, 3, 2, 1]) % 11 == 0 && digits(text).any(|digit| digit != 0)
+    weighted(digits(text), &[10, 9, 8, 7, 6, 5, 4, 3, 2, 1]).is_multiple_of(11)
+        && digits(text).any(|digit| digit != 0)
 }
 
 /// A British national insurance number: a prefix that is given out.
@@ -119,7 +120,7 @@ pub(crate) fn be_nrn(text: &[u8]) -> bool {
 /// A Polish number: a day, the century in its month, and a weighted sum.
 pub(crate) fn pl_pesel(text: &[u8]) -> bool {
     let sum = weighted(digits(text), &[1, 3, 7, 9, 1, 3, 7, 9, 1, 3, 1]);
-    sum % 10 == 0 && is_day(pair(text, 4), pair(text, 2) % 20)
+    sum.is_multiple_of(10) && is_day(pair(text, 4), pair(text, 2) % 20)
 }
 
 /// A Swedish number: Luhn over the last ten digits, and a day, plus 60 for coordination numbers.
@@ -145,14 +146,14 @@ pub(crate) fn dk_cpr(text: &[u8]) -> bool {
 /// A Norwegian number: two check digits modulo 11, and a day, plus 40 for others than residents.
 pub(crate) fn no_fnr(text: &[u8]) -> bool {
     let day = pair(text, 0);
-    weighted(digits(text), &[3, 7, 6, 1, 8, 9, 4, 5, 2, 1]) % 11 == 0
-        && weighted(digits(text), &[5, 4, 3, 2, 7, 6, 5, 4, 3, 2, 1]) % 11 == 0
+    weighted(digits(text), &[3, 7, 6, 1, 8, 9, 4, 5, 2, 1]).is_multiple_of(11)
+        && weighted(digits(text), &[5, 4, 3, 2, 7, 6, 5, 4, 3, 2, 1]).is_multiple_of(11)
         && is_day(if day > 40 { day - 40 } else { day }, pair(text, 2) % 40)
 }
 
 /// An EAN-13, as Swiss social security numbers are: weights 1 and 3 give a multiple of ten.
 pub(crate) fn ean13(text: &[u8]) -> bool {
-    weighted(digits(text), &[1, 3, 1, 3, 1, 3, 1, 3, 1, 3, 1, 3, 1]) % 10 == 0
+    weighted(digits(text), &[1, 3, 1, 3, 1, 3, 1, 3, 1, 3, 1, 3, 1]).is_multiple_of(10)
 }
 
 /// A Russian pension number: weights 9 to 1, modulo 101, modulo 100.

@@ -60,7 +60,7 @@ pub(crate) fn track2(text: &[u8]) -> bool {
 
 /// A US bank's routing number: weights 3, 7, 1 give a multiple of ten.
 pub(crate) fn aba_routing(text: &[u8]) -> bool {
-    weighted(digits(text), &[3, 7, 1, 3, 7, 1, 3, 7, 1]) % 10 == 0
+    weighted(digits(text), &[3, 7, 1, 3, 7, 1, 3, 7, 1]).is_multiple_of(10)
 }
 
 /// A bank identifier code: a country that banks have (ISO 9362, ISO 3166).
