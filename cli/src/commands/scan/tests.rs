@@ -30,8 +30,8 @@ fn findings_have_a_place_and_an_excerpt_without_values() {
     let expected = [
         r#"2:5 10-30 AWS_ACCESS_KEY_ID "key ""#,
         r#"2:30 35-48 EMAIL_ADDRESS "and ""#,
-        r#"4:1 50-117 PRIVATE_KEY_PEM """#,
-        r#"7:6 124-144 AWS_ACCESS_KEY_ID "last ""#,
+        r#"4:1 50-118 PRIVATE_KEY_PEM """#,
+        r#"7:6 125-145 AWS_ACCESS_KEY_ID "last ""#,
     ];
     assert_eq!(described(&findings), expected);
 }
