@@ -1,18 +1,18 @@
 //! Where a match may start: cheap tests that let a whole-text scan jump over clean text.
 //!
 //! - Sound: every valid match of a detector with a gate passes that gate, at its start or before it.
-//! - One pass with three table lookups per byte finds three-byte windows that some gate knows; only there a
+//! - One pass with four table lookups per byte finds three-byte windows that some gate knows; only there a
 //!   closer look follows. Its length is bounded, so the whole stays linear in the text.
 //! - A detector that needs a context word is looked for near such words only.
 //! - A detector without a usable gate makes the scan look at every byte.
 
 mod first_bytes;
+mod literals;
 mod shape;
 
 use std::ops::BitOr;
 use std::sync::Arc;
 
-use memchr::memchr;
 use regex_syntax::hir::literal::Extractor;
 use regex_syntax::hir::{Hir, Look};
 
@@ -20,6 +20,7 @@ use crate::automaton::{Before, ESCAPE_BYTES_MAX};
 use crate::detector::Detector;
 use crate::rules::Rule;
 pub(crate) use first_bytes::FirstBytes;
+use literals::{Literal, Literals};
 pub(crate) use shape::Shape;
 use shape::{DigitNeeds, ShapeGate};
 
@@ -30,7 +31,10 @@ const WINDOW: usize = 3;
 const STRIDE: usize = WINDOW + 3;
 
 /// The most fixed texts of all rules together; with more, most windows pass and the pass gains nothing.
-const PREFIXES_MAX: usize = 1024;
+const PREFIXES_MAX: usize = 4096;
+
+/// The bucket of all fixed texts, behind those of shapes.
+const LITERALS: usize = ShapeGate::ALL.len();
 
 /// A class of more bytes than this ends the fixed text of a pattern.
 const PREFIX_CLASS_MAX: usize = 8;
@@ -104,62 +108,6 @@ pub(crate) fn starts_at_word(hir: &Hir) -> bool {
     hir.properties().look_set_prefix().contains(Look::WordAscii)
 }
 
-/// One fixed text of one rule.
-#[derive(Debug)]
-struct Literal {
-    text: Box<[u8]>,
-    ignore_case: bool,
-    at_word_start: bool,
-    /// A byte that follows within so many bytes of the start.
-    then: Option<(u8, usize)>,
-    /// How many bytes must be looked at from here on; for a context word all of it.
-    reach: usize,
-}
-
-/// What decides, where a bucket's window fits, whether a match may start there.
-enum Test {
-    Literal(Literal),
-    FirstBytes(Arc<Detector>),
-}
-
-impl Test {
-    fn opens(&self, text: &[u8], at: usize) -> bool {
-        match self {
-            Self::Literal(literal) => literal.starts_at(text, at),
-            Self::FirstBytes(detector) => match detector.gate() {
-                Gate::FirstBytes(first_bytes) => first_bytes.opens(detector.automaton(), text, at),
-                _ => true,
-            },
-        }
-    }
-
-    fn reach(&self) -> usize {
-        match self {
-            Self::Literal(literal) => literal.reach,
-            Self::FirstBytes(_) => 0,
-        }
-    }
-}
-
-impl Literal {
-    /// A context word. Whether it starts a word is seen later, and so is where its match starts.
-    fn context(word: &str) -> Self {
-        let text = word.as_bytes().into();
-        Self { text, ignore_case: true, at_word_start: false, then: None, reach: word.len() }
-    }
-
-    fn starts_at(&self, text: &[u8], start: usize) -> bool {
-        let Some(found) = text.get(start..start + self.text.len()) else { return false };
-        let same =
-            if self.ignore_case { found.eq_ignore_ascii_case(&self.text) } else { *found == *self.text };
-        same && !(self.at_word_start && is_word_before(text, start))
-            && self.then.is_none_or(|(byte, within)| {
-                let end = text.len().min(start.saturating_add(within));
-                text.get(start..end).is_some_and(|reach| memchr(byte, reach).is_some())
-            })
-    }
-}
-
 /// A place to look at: no match starts between where the search began and `start`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stop {
@@ -172,8 +120,9 @@ pub(crate) struct Stop {
 pub(crate) struct RuleGate {
     /// Per position in the window and byte: the buckets for which the byte fits.
     masks: [[u64; 256]; WINDOW],
-    /// Per bucket: what to test. Buckets of shapes come first and have none.
-    buckets: Vec<Vec<Test>>,
+    literals: Literals,
+    /// Per bucket behind [`LITERALS`]: the detectors that are known by their first bytes.
+    first_bytes: Vec<Vec<Arc<Detector>>>,
     digits: DigitNeeds,
     anywhere: bool,
 }
@@ -182,7 +131,8 @@ impl RuleGate {
     pub(crate) fn new(rules: &[Rule]) -> Self {
         let mut gate = Self {
             masks: [[0; 256]; WINDOW],
-            buckets: Vec::new(),
+            literals: Literals::new(Vec::new()),
+            first_bytes: Vec::new(),
             digits: DigitNeeds::default(),
             anywhere: false,
         };
@@ -206,10 +156,8 @@ impl RuleGate {
                 Gate::FirstBytes(_) => first_bytes.push(Arc::clone(&rule.detector)),
             }
         }
-        if literals.len() > PREFIXES_MAX {
-            gate.anywhere = true;
-        }
-        gate.add_literals(literals);
+        gate.literals = Literals::new(literals);
+        gate.anywhere |= gate.literals.len() > PREFIXES_MAX;
         gate.add_first_bytes(first_bytes);
         gate
     }
@@ -249,16 +197,12 @@ impl RuleGate {
         None
     }
 
-    /// What to test in a bucket that is none of a shape.
-    fn tests(&self, bucket: usize) -> Option<&[Test]> {
-        self.buckets.get(bucket.checked_sub(ShapeGate::ALL.len())?).map(Vec::as_slice)
-    }
-
     /// The buckets for which a window fits.
     #[inline]
     fn fits(&self, a: u8, b: u8, c: u8) -> u64 {
         let [first, second, third] = &self.masks;
-        mask(first, a) & mask(second, b) & mask(third, c)
+        let literal = u64::from(self.literals.may_start_with([a, b, c])) << LITERALS;
+        mask(first, a) & mask(second, b) & mask(third, c) | literal
     }
 
     /// Tests the gates whose window stands at `at`.
@@ -289,12 +233,14 @@ impl RuleGate {
                 Some(ShapeGate::PlusDigits) => shape::is_phone_like(text, at),
                 Some(ShapeGate::Iban) => shape::is_iban_like(text, at),
                 Some(ShapeGate::HexColons) => shape::is_ipv6_like(text, at),
-                None => {
-                    let open = self.tests(bucket)?.iter().filter(|test| test.opens(text, at));
-                    let reach = open.map(Test::reach).max();
-                    window += reach.unwrap_or_default();
-                    reach.is_some()
-                }
+                None if bucket == LITERALS => match self.literals.reach_at(text, at) {
+                    Some(reach) => {
+                        window += reach;
+                        true
+                    }
+                    None => false,
+                },
+                None => self.opens_by_first_bytes(bucket, text, at),
             };
             if is_open {
                 return Some(Stop { start: shape::word_start(text, from, start), window });
@@ -303,55 +249,31 @@ impl RuleGate {
         None
     }
 
+    fn opens_by_first_bytes(&self, bucket: usize, text: &[u8], at: usize) -> bool {
+        let detectors = bucket.checked_sub(LITERALS + 1).and_then(|index| self.first_bytes.get(index));
+        detectors.into_iter().flatten().any(|detector| match detector.gate() {
+            Gate::FirstBytes(first_bytes) => first_bytes.opens(detector.automaton(), text, at),
+            _ => true,
+        })
+    }
+
     fn add_shape(&mut self, shape: Shape) {
         self.digits.add(shape);
         let gate = ShapeGate::of(shape);
         self.add_window(gate as usize, gate.window());
     }
 
-    fn add_literals(&mut self, literals: Vec<Literal>) {
-        // Texts that share two bytes share a bucket: its window then accepts little else.
-        let count_max = u64::BITS as usize - ShapeGate::ALL.len();
-        let mut keys: Vec<[u8; 2]> = Vec::new();
-        for literal in literals {
-            let &[a, b, c, ..] = &*literal.text else { continue };
-            let index = keys.iter().position(|key| *key == [a, b]).unwrap_or_else(|| {
-                keys.push([a, b]);
-                keys.len() - 1
-            }) % count_max;
-            let bucket = index + ShapeGate::ALL.len();
-            let ignore_case = literal.ignore_case;
-            self.add_window(
-                bucket,
-                [a, b, c].map(|expected| {
-                    move |byte: u8| byte == expected || ignore_case && byte.eq_ignore_ascii_case(&expected)
-                }),
-            );
-            self.add_test(index, Test::Literal(literal));
-        }
-    }
-
     fn add_first_bytes(&mut self, detectors: Vec<Arc<Detector>>) {
-        let count_max = u64::BITS as usize - ShapeGate::ALL.len();
-        // From the last bucket on: where the texts need fewer, these have their own.
-        for (detector, index) in detectors.into_iter().zip((0..count_max).rev().cycle()) {
+        let count_max = u64::BITS as usize - LITERALS - 1;
+        self.first_bytes.resize_with(detectors.len().min(count_max), Vec::new);
+        for (detector, index) in detectors.into_iter().zip((0..count_max).cycle()) {
             if let Gate::FirstBytes(first_bytes) = detector.gate() {
-                let bucket = index + ShapeGate::ALL.len();
-                self.add_window(
-                    bucket,
-                    first_bytes.window.each_ref().map(|bytes| |byte| bytes.contains(&byte)),
-                );
+                let window = first_bytes.window.each_ref().map(|bytes| |byte| bytes.contains(&byte));
+                self.add_window(index + LITERALS + 1, window);
             }
-            self.add_test(index, Test::FirstBytes(detector));
-        }
-    }
-
-    fn add_test(&mut self, index: usize, test: Test) {
-        if self.buckets.len() <= index {
-            self.buckets.resize_with(index + 1, Vec::new);
-        }
-        if let Some(bucket) = self.buckets.get_mut(index) {
-            bucket.push(test);
+            if let Some(bucket) = self.first_bytes.get_mut(index) {
+                bucket.push(detector);
+            }
         }
     }
 
