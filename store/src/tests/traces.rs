@@ -26,6 +26,7 @@ async fn a_trace_sent_twice_is_there_once_and_comes_back_whole() {
         start: 4,
         end: 20,
         action: "mask".parse().unwrap(),
+        fingerprint: Some("0123456789abcdef01234567".into()),
     }];
     record.findings_total = 1;
     record.bodies = Some(TraceBodies { request: Some("{\"a\":1}".into()), response: None, truncated: true });
@@ -63,6 +64,7 @@ async fn a_nul_anywhere_does_not_poison_its_batch() {
         start: 0,
         end: 1,
         action: "alert".parse().unwrap(),
+        fingerprint: None,
     }];
     writer::insert_traces(&world.writer, &[record.clone(), trace(tenant, now())]).await.unwrap();
     let stored = world.api.tenant(tenant).await.unwrap().trace(record.id).await.unwrap();
