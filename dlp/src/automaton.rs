@@ -29,7 +29,7 @@ pub(crate) enum Before {
     CarriageReturn,
     Word,
     NonWord,
-    /// A backslash that is not escaped itself, so that it escapes the next byte.
+    /// One backslash or more: JSON inside JSON inside JSON has two before the letter of an escape.
     Backslash,
     /// `\u` and fewer than four hex digits; so many more belong to it.
     FourDigits,
@@ -64,11 +64,9 @@ impl Before {
         let before = text.get(..position).unwrap_or(text);
         // An escape whose letter is in the earlier part has ended before the last byte: read it as plain text.
         let (earlier, last) = before.split_at(before.len().saturating_sub(ESCAPE_BYTES_MAX));
-        let backslashes = earlier.iter().rev().take_while(|&&byte| byte == b'\\').count();
-        // Backslashes escape each other in pairs; an odd one is left for the next byte.
         let start = match earlier.last() {
             None => Self::Text,
-            Some(_) if backslashes % 2 == 1 => Self::Backslash,
+            Some(b'\\') => Self::Backslash,
             Some(_) => Self::NonWord,
         };
         last.iter().fold(start, |state, &byte| state.then(byte))
@@ -83,7 +81,6 @@ impl Before {
 
     const fn then_by_rule(self, byte: u8) -> Self {
         match (self, byte) {
-            (Self::Backslash, b'\\') => Self::NonWord,
             (Self::Backslash, b'u') => Self::FourDigits,
             _ if !self.is_in_escape(byte) => Self::from_byte(byte),
             (Self::FourDigits, _) => Self::ThreeDigits,

@@ -94,7 +94,7 @@ pub(crate) fn add_decoded(rules: &RuleSet, view: &[u8], allowance: &mut Allowanc
         escapes::islands(view, notation, REACH_BYTES, |island, decoded, offsets| {
             if scan.blocked.is_none() && allowance.take(decoded.len()) {
                 let found = rules.scan_with_decoded(decoded, allowance);
-                add(scan, in_island(found, island as u64, offsets));
+                add(scan, in_island(found, island as u64, offsets, decoded.len() as u64));
             }
         });
     }
@@ -110,8 +110,11 @@ pub(crate) fn add_decoded(rules: &RuleSet, view: &[u8], allowance: &mut Allowanc
     }
 }
 
-/// What was found with the help of an undone escape, at its place in the view. All else is known already.
-fn in_island(found: Scan, island: u64, offsets: &Offsets) -> Scan {
+/// What was found with the help of an undone escape, in it or beside it, at its place in the view. All else is known
+/// already.
+///
+/// Beside it, because what an escape ends with may hide where a word begins: `%20AKIA`.
+fn in_island(found: Scan, island: u64, offsets: &Offsets, decoded_len: u64) -> Scan {
     let place = |start: u64, end: u64| (island + offsets.start(start), island + offsets.end(end));
     // The island's ends may cut a word, so a block rule may see a value where there is none. It stands: what comes
     // after it was not looked at.
@@ -121,7 +124,9 @@ fn in_island(found: Scan, island: u64, offsets: &Offsets) -> Scan {
     });
     let place_undone = |start: u64, end: u64| {
         let (text_start, text_end) = place(start, end);
-        (text_end - text_start != end - start).then_some((text_start, text_end))
+        let is_undone = |start: u64, end: u64| offsets.end(end) - offsets.start(start) != end - start;
+        let near = is_undone(start.saturating_sub(1), end.saturating_add(1).min(decoded_len));
+        near.then_some((text_start, text_end))
     };
     let mut found = moved(found, place_undone);
     if found.blocked.is_none() {

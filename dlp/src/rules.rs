@@ -75,8 +75,8 @@ impl Rule {
 /// custom terms and allowed values are those of the view. What is reported and masked are the characters of the
 /// text itself, whole ones, from the first to the last that the match is made of.
 ///
-/// Escapes: arguments of tool calls are JSON inside JSON, so a text may hold `\n` as two bytes. Directly
-/// after an odd run of backslashes, the letter of an escape (`n`, `t`, `r`, `b`, `f`, `u`) and up to four hex
+/// Escapes: arguments of tool calls are JSON inside JSON, and may hold JSON again, so a text may hold `\n` as two
+/// bytes or more. Directly after a backslash the letter of an escape (`n`, `t`, `r`, `b`, `f`, `u`) and up to four hex
 /// digits after that `u` belong to the escape: no candidate starts at such a byte, and for the left context
 /// of what follows it is no word byte. Matches that start earlier run over it like over any other byte, and
 /// at their end it is one. This holds for every text, JSON or not: of `DOMAIN\bob@x.example` it masks

@@ -176,3 +176,17 @@ fn a_value_cut_off_by_the_end_of_a_stretch_hides_nothing_after_it() {
         assert_eq!(scan.matches.last(), scan.blocked.as_ref());
     }
 }
+
+#[test]
+fn a_plain_value_beside_an_escape_is_found() {
+    let cases = [
+        ("https://x.example/?q=is%20AKIAIOSFODNN7EXAMPLE", "https://x.example/?q=is%20[AWS_ACCESS_KEY_ID]"),
+        ("k%3AAKIAIOSFODNN7EXAMPLE%20ok", "k%3A[AWS_ACCESS_KEY_ID]%20ok"),
+        ("c%204111111111111111", "c%20[CREDIT_CARD]"),
+        ("is=20AKIAIOSFODNN7EXAMPLE", "is=20[AWS_ACCESS_KEY_ID]"),
+        (r"is\x20AKIAIOSFODNN7EXAMPLE", r"is\x20[AWS_ACCESS_KEY_ID]"),
+    ];
+    for (text, expected) in cases {
+        check(text, expected);
+    }
+}

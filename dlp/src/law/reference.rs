@@ -188,10 +188,8 @@ fn has_context(words: &[&str], text: &[u8], start: usize) -> bool {
 
 /// Whether the byte is the letter of a JSON escape, or one of up to four hex digits after the letter `u`.
 fn is_in_escape(text: &[u8], at: usize) -> bool {
-    let is_letter = |at: usize, letters: &[u8]| {
-        let backslashes = text[..at].iter().rev().take_while(|&&byte| byte == b'\\').count();
-        letters.contains(&text[at]) && backslashes % 2 == 1
-    };
+    let is_letter =
+        |at: usize, letters: &[u8]| letters.contains(&text[at]) && at > 0 && text[at - 1] == b'\\';
     let is_digit = (1..=4.min(at)).any(|digits| {
         text[at + 1 - digits..=at].iter().all(u8::is_ascii_hexdigit) && is_letter(at - digits, b"u")
     });

@@ -152,7 +152,7 @@ fn values_behind_an_escape_of_nested_json_are_masked_and_the_escape_stays_whole(
         r"\\\u00e9",
     ];
     for escape in escapes {
-        let text = format!("a{escape}AKIAHT5RMGN3GNRY2345{escape}bob.smith@example.com{escape}b");
+        let text = format!("a{escape}AKIAHT5RMGN3GNRY2345{escape}jane.smith@example.com{escape}b");
         let expected = format!("a{escape}[AWS_ACCESS_KEY_ID]{escape}[EMAIL_ADDRESS]{escape}b");
         assert_eq!(masked_both_ways(&rules, &text), expected);
     }
@@ -177,11 +177,11 @@ fn every_sample_is_found_behind_an_escape() {
 fn what_only_looks_like_an_escape_is_text() {
     let rules = everything_masked();
     let cases = [
-        // An escaped backslash and a plain letter.
-        (r"a\\nAKIAHT5RMGN3GNRY2345", r"a\\nAKIAHT5RMGN3GNRY2345"),
-        (r"a\\nbob@example.com", r"a\\[EMAIL_ADDRESS]"),
-        (r"a\\\\nbob@example.com", r"a\\\\[EMAIL_ADDRESS]"),
-        (r"a\\u0041AKIAHT5RMGN3GNRY2345", r"a\\u0041AKIAHT5RMGN3GNRY2345"),
+        // JSON inside JSON inside JSON, or an escaped backslash and a letter: nobody can tell.
+        (r"a\\nAKIAHT5RMGN3GNRY2345", r"a\\n[AWS_ACCESS_KEY_ID]"),
+        (r"a\\nbob@example.com", r"a\\n[EMAIL_ADDRESS]"),
+        (r"a\\\\nbob@example.com", r"a\\\\n[EMAIL_ADDRESS]"),
+        (r"a\\u0041AKIAHT5RMGN3GNRY2345", r"a\\u0041[AWS_ACCESS_KEY_ID]"),
         // No letter of an escape.
         (r"a\xAKIAHT5RMGN3GNRY2345", r"a\xAKIAHT5RMGN3GNRY2345"),
         (r"a\Nbob@example.com", r"a\[EMAIL_ADDRESS]"),

@@ -156,11 +156,14 @@ impl StreamInspector {
     pub(crate) fn finish(&mut self, out: &mut Vec<Outgoing>) -> Result<(), Stop> {
         let trailing = self.decoder.finish().filter(|frame| {
             let data = frame.data().unwrap_or_default();
-            data == b"[DONE]" || Document::parse(data, &Limits::RESPONSE).is_ok()
+            // The LF of a line end that was cut belongs to the last event.
+            frame.raw().as_ref() == b"\n"
+                || data == b"[DONE]"
+                || Document::parse(data, &Limits::RESPONSE).is_ok()
         });
         let inspected = match trailing {
             Some(frame) => {
-                self.ends_within_event = true;
+                self.ends_within_event = frame.data().is_some();
                 self.inspect(frame)
             }
             None => Ok(()),

@@ -94,8 +94,11 @@ impl Relay<'_> {
                 tokio::task::spawn_blocking(move || inspect(&rules, endpoint, &raw, capture)).await;
             inspected.map_err(|_| Rejection::internal("inspecting the answer"))?
         };
-        // A successful answer is JSON. What is not could be read in ways that a scan of its bytes does not see.
-        let opaque = is_success && !inspected.is_json && !inspected.body.is_empty();
+        // A successful answer is JSON. What is not could be read in ways that a scan of its bytes does not see, but
+        // for the plain text that gateways in front of a provider fail with.
+        let is_readable =
+            inspected.is_json || inspected.body.is_empty() || !is_success && inspected.is_plain_text;
+        let opaque = !is_readable;
         if opaque && !self.policy().response_rules().is_empty() {
             if self.policy().uninspectable() == Uninspectable::Block {
                 return Err(Rejection::answer_uninspectable());
@@ -180,6 +183,7 @@ fn may_hide_events(raw: &[u8]) -> bool {
 /// A whole body after inspection.
 struct Whole {
     is_json: bool,
+    is_plain_text: bool,
     body: Bytes,
     /// The copy for the trace; the body itself where they are the same.
     captured: Bytes,
@@ -194,6 +198,7 @@ impl Whole {
         let body = inspected.apply(raw);
         Self {
             is_json: true,
+            is_plain_text: false,
             captured: if capture == Capture::None { body.clone() } else { inspected.for_trace(raw) },
             body,
             findings: inspected.findings,
@@ -208,7 +213,7 @@ fn inspect(rules: &TextRules, endpoint: Endpoint, raw: &Bytes, capture: Capture)
     let Ok(document) = Document::parse(raw, &Limits::RESPONSE) else {
         let inspected = whole::text(rules, raw, Direction::Response);
         let whole = Whole::new(inspected, raw, ResponseFacts::default(), capture);
-        return Whole { is_json: false, ..whole };
+        return Whole { is_json: false, is_plain_text: is_plain_text(raw), ..whole };
     };
     let facts = response::read(endpoint, &document);
     let mut inspected = whole::json(rules, raw, &document, Direction::Response, None);
@@ -216,6 +221,11 @@ fn inspect(rules: &TextRules, endpoint: Endpoint, raw: &Bytes, capture: Capture)
         blank(&mut inspected, &document);
     }
     Whole::new(inspected, raw, facts, capture)
+}
+
+/// Whether a text can be read in one way only: UTF-8, without zero bytes, as UTF-16 has them, and without escapes.
+fn is_plain_text(raw: &[u8]) -> bool {
+    std::str::from_utf8(raw).is_ok() && !raw.iter().any(|byte| matches!(byte, b'\0' | b'\\'))
 }
 
 /// Log probabilities repeat the text token by token, where no scan can see a value whole.
