@@ -10,10 +10,11 @@ use super::known::CleanTexts;
 use super::whole::{Form, HIDDEN, Inspected, raw_range, remembered_text, written};
 use bulkhead_dialect::json::{Document, Splice, unescape};
 use bulkhead_dialect::request::{TextPart, conversation};
-use bulkhead_dlp::{Action, Edit, Match, RuleSet};
+use bulkhead_dlp::{Action, Detector, Edit, Match, RuleSet};
 use bulkhead_policy::trace::Direction;
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// How far from the end of a text a value may begin: the longest match of a custom detector.
 const REACH_BYTES: usize = 1024;
@@ -22,6 +23,12 @@ const REACH_BYTES: usize = 1024;
 ///
 /// A conversation grows at its end: what was joined in an earlier turn is the same in this one, and known.
 const CHAIN_BYTES: usize = 4 * REACH_BYTES;
+
+/// How many texts are tried without their neighbours.
+const FEW_TEXTS: usize = 6;
+
+/// Bytes of a text that lies in the middle of a value, at most; a longer one can only end or begin it there.
+const COVERED_BYTES_MAX: usize = 64;
 
 /// What may stand between the parts of a message, and between messages.
 const JOINTS: [[&str; 2]; 2] = [["", ""], [" ", "\n"]];
@@ -59,10 +66,11 @@ pub(crate) fn inspect(
     if rules.is_empty() {
         return;
     }
-    let mut found_at = Vec::new();
-    for chain in chains(raw, conversation(document)) {
+    // Another way to cut may show a part of the same value.
+    let mut known_places = Vec::new();
+    for chain in chains(raw, conversation(document)).iter().flat_map(ways_to_cut) {
         for joints in JOINTS {
-            let joined = Joined::new(&chain, joints);
+            let joined = Joined::new(chain, joints);
             let known = clean.fingerprint(rules, &joined.text, Form::Plain);
             if known.is_some_and(|fingerprint| clean.contains(fingerprint)) {
                 continue;
@@ -73,12 +81,15 @@ pub(crate) fn inspect(
                 known.into_iter().for_each(|fingerprint| clean.insert(fingerprint));
             }
             let split = found.scan.matches.iter().filter(|found| joined.is_split(rules, found));
-            let split: Vec<&Match> = split.filter(|found| !found_at.contains(&joined.begin(found))).collect();
+            let split: Vec<&Match> = split.filter(|found| !joined.is_known(found, &known_places)).collect();
             split.iter().for_each(|found| joined.add(found, inspected));
             let masks =
                 |edit: &&Edit| split.iter().any(|found| found.start < edit.end && edit.start < found.end);
             found.scan.edits.iter().filter(masks).for_each(|edit| joined.mask(edit, inspected));
-            found_at.extend(split.iter().map(|found| joined.begin(found)));
+            for found in split {
+                let places = joined.in_body(found).map(|place| (Arc::clone(&found.detector), place));
+                known_places.extend(places);
+            }
         }
     }
     inspected.splices.masks.sort_by_key(|splice| splice.range.start);
@@ -105,6 +116,18 @@ fn chains<'a>(raw: &'a [u8], parts: Vec<TextPart>) -> Vec<Chain<'a>> {
     }
     chains.retain(|chain| chain.len() > 1);
     chains
+}
+
+/// A chain as a whole, and every few texts of it alone: what stands before and behind them may touch a value so that
+/// it looks like a part of a word. Between the first and the last only texts that a value can cover are of interest.
+fn ways_to_cut<'c, 'a>(chain: &'c Chain<'a>) -> impl Iterator<Item = &'c [Segment<'a>]> {
+    let is_short = |segment: &Segment<'_>| segment.text.len() <= COVERED_BYTES_MAX;
+    let few = (0..chain.len()).flat_map(move |from| {
+        let inner = chain.iter().skip(from + 1).take_while(|segment| is_short(segment)).count();
+        let last = (from + 1 + inner).min(from + FEW_TEXTS - 1).min(chain.len().saturating_sub(1));
+        (from + 1..=last).filter_map(move |to| chain.get(from..=to))
+    });
+    std::iter::once(chain.as_slice()).chain(few.filter(|few| few.len() < chain.len()))
 }
 
 fn bytes(chain: &[Segment<'_>]) -> usize {
@@ -179,10 +202,17 @@ impl<'c, 'a> Joined<'c, 'a> {
             })
     }
 
-    /// Where in the body a value begins.
-    fn begin(&self, found: &Match) -> usize {
-        let mut touched = self.touched(found.start, found.end);
-        touched.next().map_or(0, |(segment, span)| in_body(segment, span).start)
+    /// The parts of a value in the body.
+    fn in_body(&self, found: &Match) -> impl Iterator<Item = Range<usize>> {
+        self.touched(found.start, found.end).map(|(segment, span)| in_body(segment, span))
+    }
+
+    /// Whether the same detector has found this, or some of it, already.
+    fn is_known(&self, found: &Match, known: &[(Arc<Detector>, Range<usize>)]) -> bool {
+        let same = known.iter().filter(|(detector, _)| detector.id() == found.detector.id());
+        same.into_iter().any(|(_, known)| {
+            self.in_body(found).any(|place| place.start < known.end && known.start < place.end)
+        })
     }
 
     fn add(&self, found: &Match, inspected: &mut Inspected) {

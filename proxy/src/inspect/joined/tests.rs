@@ -133,3 +133,20 @@ fn a_value_is_found_wherever_in_a_long_conversation_it_is_split() {
         assert_eq!(inspected(&messages(&said), Action::Alert).findings.total, 1, "{split}");
     }
 }
+
+#[test]
+fn neighbours_that_touch_a_split_value_do_not_hide_it() {
+    let body = |texts: &[&str]| {
+        let messages = texts.iter().map(|text| format!(r#"{{"role":"user","content":"{text}"}}"#));
+        format!(r#"{{"messages":[{}]}}"#, messages.collect::<Vec<_>>().join(","))
+    };
+    let cases: [(&[&str], &[&str]); 4] = [
+        (&["AKIAHT5R", "MGN3GNRY2345", "please use it"], &["[AWS_ACCESS_KEY_ID]", "", "please use it"]),
+        (&["x", "AKIAHT5R", "MGN3GNRY2345"], &["x", "[AWS_ACCESS_KEY_ID]", ""]),
+        (&["x", "AKIAHT5R", "MGN3", "GNRY", "2345", "y"], &["x", "[AWS_ACCESS_KEY_ID]", "", "", "", "y"]),
+        (&["9", "4111 1111", " 1111 1111", "8"], &["9", "[CREDIT_CARD]", "", "8"]),
+    ];
+    for (texts, expected) in cases {
+        check(&body(texts), &body(expected));
+    }
+}
