@@ -10,7 +10,7 @@ use crate::gate::Gate;
 use crate::validate::Validator;
 
 /// The category of tenants' own detectors.
-pub(crate) const CUSTOM: &str = "custom";
+pub const CUSTOM: &str = "custom";
 
 /// The name of a detector, unique within a catalogue or a tenant: `EMAIL_ADDRESS`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -48,7 +48,7 @@ mod law;
 pub use action::{Action, UnknownAction};
 pub use catalogue::{Catalogue, catalogue, is_example};
 pub use custom::{CompileError, CompileLimits, CustomDetector, CustomPattern};
-pub use detector::{Detector, DetectorId, Placeholder};
+pub use detector::{CUSTOM, Detector, DetectorId, Placeholder};
 pub use encoded::DeepScan;
 pub use engine::{HEADS_MAX, HOLD_LIMIT};
 pub use finding::{Edit, Match, Replacement, Scan, apply_edits};

@@ -45,7 +45,7 @@ const PIECES: [&str; 32] = [
 
 /// The input's first byte picks the rule set, the second how many of the following cut the text.
 ///
-/// Of the rest a byte below 128 stands for itself, any other for one of [`PIECES`].
+/// Of the rest a byte below 128 stands for itself, any other for one of a list of such values.
 pub fn stream_law(input: &[u8]) {
     let &[set, cuts, ref rest @ ..] = input else { return };
     let (cuts, rest) = rest.split_at(usize::from(cuts % 16).min(rest.len()));

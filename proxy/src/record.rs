@@ -237,8 +237,8 @@ impl Recorder {
         metrics.spend_nano_usd.inc_by(record.cost.get());
         for finding in &record.findings {
             // Only built-in ids are a bounded set of labels.
-            let built_in = !bulkhead_dlp::catalogue().select(&finding.detector).is_empty();
-            let detector = if built_in { finding.detector.as_ref() } else { "custom" };
+            let own = &*finding.category == bulkhead_dlp::CUSTOM;
+            let detector = if own { bulkhead_dlp::CUSTOM } else { finding.detector.as_ref() };
             let labels = [detector, finding.direction.as_str(), finding.action.as_str()];
             metrics.findings.with_label_values(&labels).inc();
         }
