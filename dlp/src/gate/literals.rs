@@ -3,6 +3,7 @@
 use memchr::memchr;
 
 use super::{WINDOW, is_word_before};
+use crate::automaton::ESCAPE_BYTES_MAX;
 
 /// As many keys as three bytes have of which five bits count.
 const KEYS: usize = 1 << 15;
@@ -26,6 +27,11 @@ impl Literal {
         Self { text, ignore_case: true, at_word_start: false, then: None, reach: word.len() }
     }
 
+    /// A context word does not, which is why only words of the catalogue have a reach.
+    fn may_start_inside_a_word(&self) -> bool {
+        !self.at_word_start && self.reach == 0
+    }
+
     fn starts_at(&self, text: &[u8], start: usize) -> bool {
         let Some(found) = text.get(start..start + self.text.len()) else { return false };
         let same =
@@ -43,6 +49,8 @@ impl Literal {
 pub(super) struct Literals {
     /// A bit per key: whether a text has it. Of a thousand texts few have the key of a word of prose.
     known: Box<[u64; KEYS / 64]>,
+    /// The same for texts that may start behind a letter or digit.
+    inside_words: Box<[u64; KEYS / 64]>,
     /// Sorted by key.
     texts: Vec<(u16, Literal)>,
 }
@@ -56,13 +64,18 @@ impl Literals {
         });
         let mut texts: Vec<(u16, Literal)> = keyed.collect();
         texts.sort_by_key(|(key, _)| *key);
-        let mut known = Box::new([0; KEYS / 64]);
-        for (key, _) in &texts {
-            if let Some(bits) = known.get_mut(usize::from(*key) / 64) {
-                *bits |= 1 << (key % 64);
+        let bits_of = |is_wanted: fn(&Literal) -> bool| {
+            let mut bits = Box::new([0; KEYS / 64]);
+            for (key, _) in texts.iter().filter(|(_, literal)| is_wanted(literal)) {
+                if let Some(bits) = bits.get_mut(usize::from(*key) / 64) {
+                    *bits |= 1 << (key % 64);
+                }
             }
-        }
-        Self { known, texts }
+            bits
+        };
+        let known = bits_of(|_| true);
+        let inside_words = bits_of(Literal::may_start_inside_a_word);
+        Self { known, inside_words, texts }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -72,18 +85,32 @@ impl Literals {
     /// Whether a text may start with these bytes.
     #[inline]
     pub(super) fn may_start_with(&self, window: [u8; WINDOW]) -> bool {
-        let key = key(window);
-        self.known.get(usize::from(key) / 64).is_some_and(|bits| bits >> (key % 64) & 1 == 1)
+        has(&self.known, key(window))
     }
 
     /// Whether one starts at `at`, and the farthest reach of those that do.
     pub(super) fn reach_at(&self, text: &[u8], at: usize) -> Option<usize> {
         let key = key(*text.get(at..)?.first_chunk()?);
+        // Of prose most keys stand inside words.
+        if !has(&self.inside_words, key) && is_inside_a_word(text, at) {
+            return None;
+        }
         let from = self.texts.partition_point(|(other, _)| *other < key);
         let same = self.texts.get(from..)?.iter().take_while(|(other, _)| *other == key);
         let found = same.filter(|(_, literal)| literal.starts_at(text, at));
         found.map(|(_, literal)| literal.reach).max()
     }
+}
+
+#[inline]
+fn has(bits: &[u64; KEYS / 64], key: u16) -> bool {
+    bits.get(usize::from(key) / 64).is_some_and(|bits| bits >> (key % 64) & 1 == 1)
+}
+
+/// Whether a letter or digit stands before `at`, and surely no escape.
+fn is_inside_a_word(text: &[u8], at: usize) -> bool {
+    let near = text.get(at.saturating_sub(ESCAPE_BYTES_MAX)..at).unwrap_or_default();
+    near.last().is_some_and(u8::is_ascii_alphanumeric) && !near.contains(&b'\\')
 }
 
 /// The low five bits of each byte: letters of both cases have the same.
