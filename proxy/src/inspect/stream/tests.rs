@@ -130,6 +130,17 @@ fn a_blocked_stream_releases_nothing_of_the_value() {
 }
 
 #[test]
+fn a_clean_stream_keeps_its_last_byte_however_it_is_cut() {
+    let stream = "data: {\"choices\":[]}\r\n\r\ndata: [DONE]\r\n\r\n";
+    for first in 1..stream.len() {
+        assert_eq!(
+            run(stream, &[first, stream.len()], &rules(Action::Mask), OPTIONS),
+            (stream.into(), Ok(()))
+        );
+    }
+}
+
+#[test]
 fn texts_that_events_repeat_are_masked_wherever_they_differ() {
     let event =
         |id: &str, comment: &str| format!(": {comment}\ndata: {{\"id\":\"{id}\",\"choices\":[]}}\n\n");
