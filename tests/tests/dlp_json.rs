@@ -128,3 +128,27 @@ fn an_error_answer_of_the_provider_is_inspected_too() {
         assert_absent(CARD, "a provider's error", &reply.text());
     });
 }
+
+#[test]
+fn an_error_answer_that_can_be_read_in_another_way_is_refused() {
+    run(async {
+        let fixture = SHARED.get().await;
+        let token = github_token(42);
+        let error = format!(r#"{{"error":{{"message":"key {token}"}}}}"#);
+        let utf16: Vec<u8> = error.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let escaped_token: String = token.bytes().map(|byte| format!("\\u{byte:04x}")).collect();
+        let trailing_comma = format!(r#"{{"error":{{"message":"key {escaped_token}",}}}}"#).into_bytes();
+        for (number, body) in [utf16, trailing_comma].into_iter().enumerate() {
+            let model = format!("gpt-odd-error-{number}");
+            fixture.provider.on(&model, Answer::bytes(400, "application/json", body.clone()));
+            let reply = fixture.client().post("/v1/chat/completions", &chat(&model, "hi")).await;
+            assert_ne!(reply.body, body, "{number}");
+        }
+        // What a gateway in front of a provider says in plain text passes.
+        fixture
+            .provider
+            .on("gpt-plain-error", Answer::bytes(503, "text/html", b"<h1>try later</h1>".to_vec()));
+        let reply = fixture.client().post("/v1/chat/completions", &chat("gpt-plain-error", "hi")).await;
+        assert_eq!((reply.status, reply.text().as_str()), (503, "<h1>try later</h1>"));
+    });
+}
