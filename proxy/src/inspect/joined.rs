@@ -68,9 +68,8 @@ pub(crate) fn inspect(
     }
     // Another way to cut may show a part of the same value.
     let mut known_places = Vec::new();
-    for chain in chains(raw, conversation(document)).iter().flat_map(ways_to_cut) {
-        for joints in JOINTS {
-            let joined = Joined::new(chain, joints);
+    for chain in &chains(raw, conversation(document)) {
+        for joined in ways_to_join(chain) {
             let known = clean.fingerprint(rules, &joined.text, Form::Plain);
             if known.is_some_and(|fingerprint| clean.contains(fingerprint)) {
                 continue;
@@ -118,16 +117,20 @@ fn chains<'a>(raw: &'a [u8], parts: Vec<TextPart>) -> Vec<Chain<'a>> {
     chains
 }
 
-/// A chain as a whole, and every few texts of it alone: what stands before and behind them may touch a value so that
-/// it looks like a part of a word. Between the first and the last only texts that a value can cover are of interest.
-fn ways_to_cut<'c, 'a>(chain: &'c Chain<'a>) -> impl Iterator<Item = &'c [Segment<'a>]> {
+/// A chain as a whole, and every few texts of it alone with nothing between them: what stands before and behind them may
+/// touch a value so that it looks like a part of a word. Between the first and the last only texts that a value can
+/// cover are of interest.
+fn ways_to_join<'c, 'a>(chain: &'c Chain<'a>) -> impl Iterator<Item = Joined<'c, 'a>> {
     let is_short = |segment: &Segment<'_>| segment.text.len() <= COVERED_BYTES_MAX;
     let few = (0..chain.len()).flat_map(move |from| {
-        let inner = chain.iter().skip(from + 1).take_while(|segment| is_short(segment)).count();
-        let last = (from + 1 + inner).min(from + FEW_TEXTS - 1).min(chain.len().saturating_sub(1));
+        let behind = chain.iter().skip(from + 1).take(FEW_TEXTS - 2);
+        let inner = behind.take_while(|segment| is_short(segment)).count();
+        let last = (from + 1 + inner).min(chain.len().saturating_sub(1));
         (from + 1..=last).filter_map(move |to| chain.get(from..=to))
     });
-    std::iter::once(chain.as_slice()).chain(few.filter(|few| few.len() < chain.len()))
+    let [glued, _] = JOINTS;
+    let few = few.filter(|few| few.len() < chain.len()).map(move |few| Joined::new(few, glued));
+    JOINTS.into_iter().map(|joints| Joined::new(chain, joints)).chain(few)
 }
 
 fn bytes(chain: &[Segment<'_>]) -> usize {
