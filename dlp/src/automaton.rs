@@ -72,6 +72,11 @@ impl Before {
         last.iter().fold(start, |state, &byte| state.then(byte))
     }
 
+    /// What a pattern sees: an escape that has ended is no word byte.
+    pub(crate) fn seen(self) -> Self {
+        if Self::SEEN.contains(&self) { self } else { Self::NonWord }
+    }
+
     /// What stands before the byte after this one.
     #[inline]
     pub(crate) fn then(self, byte: u8) -> Self {

@@ -3,12 +3,11 @@
 //! Only text to the left counts: a word to the right would make a stream hold the value back until it comes.
 //! So what a context allows is known when a candidate starts, and one without its context holds nothing.
 
-use aho_corasick::automaton::{Automaton as _, StateID};
-use aho_corasick::nfa::contiguous::{Builder, NFA};
-use aho_corasick::{Anchored, MatchKind};
+use std::mem;
 
 use crate::automaton::Before;
 use crate::rules::Rule;
+use crate::trie::{Builder, Node, Text, Trie};
 
 /// How far before a match its context word may start, in bytes.
 pub(crate) const CONTEXT_BYTES: u64 = 64;
@@ -16,8 +15,9 @@ pub(crate) const CONTEXT_BYTES: u64 = 64;
 /// The context words of rules, looked for together.
 #[derive(Debug)]
 pub(crate) struct ContextWords {
-    automaton: NFA,
-    start: StateID,
+    /// The words, by their place in `rules`.
+    words: Trie,
+    root: Node,
     /// Per word: the rules that it allows.
     rules: Vec<Vec<usize>>,
     rule_count: usize,
@@ -37,15 +37,15 @@ impl ContextWords {
                 rules.iter().zip(first..).filter(|(rule, _)| rule.detector.context().contains(word));
             with_word.map(|(_, index)| index).collect()
         };
-        let automaton = Builder::new()
-            .match_kind(MatchKind::Standard)
-            .ascii_case_insensitive(true)
-            // The words are constants of the catalogue; they fit by far.
-            .build(&words)
-            .ok()?;
-        let start = automaton.start_state(Anchored::No).ok()?;
         let rules_of_words = words.iter().map(of_word).collect();
-        Some(Self { automaton, start, rules: rules_of_words, rule_count: first + rules.len() })
+        let texts: Vec<Text<'_>> = words
+            .iter()
+            .zip(0..)
+            .map(|(word, id)| Text { bytes: word.as_bytes(), ignore_case: true, id })
+            .collect();
+        let mut builder = Builder::new(&texts);
+        let root = builder.root(|_| true);
+        Some(Self { words: builder.build(), root, rules: rules_of_words, rule_count: first + rules.len() })
     }
 }
 
@@ -55,11 +55,9 @@ impl ContextWords {
 /// has the word `ssn`, and after an escape of JSON inside JSON, such as `\n`.
 #[derive(Default)]
 pub(crate) struct Context {
-    /// Of the automaton; `None` where nothing that was read can be the beginning of a word.
-    state: Option<StateID>,
+    /// The words that have begun: where, and what was read of them. Few: each starts where a word does.
+    begun: Vec<(u64, Node)>,
     previous: u8,
-    /// The last 64 positions, the newest in the lowest bit: whether a word starts there.
-    word_starts: u64,
     /// Per rule: the last position at which a match of it may start. Empty before the first word.
     allowed_until: Vec<u64>,
     last_allowed: u64,
@@ -67,27 +65,34 @@ pub(crate) struct Context {
 
 impl Context {
     /// Takes the byte at `position`, with what stands before it.
+    #[inline]
     pub(crate) fn step(&mut self, words: &ContextWords, position: u64, before: Before, byte: u8) {
         let starts_word = before != Before::Word || !self.previous.is_ascii_alphanumeric();
-        self.word_starts = self.word_starts << 1 | u64::from(starts_word);
         self.previous = byte;
-        let automaton = &words.automaton;
-        let state = automaton.next_state(Anchored::No, self.state.unwrap_or(words.start), byte);
-        self.state = (state != words.start).then_some(state);
-        if automaton.is_special(state) && automaton.is_match(state) {
-            for index in 0..automaton.match_len(state) {
-                let word = automaton.match_pattern(state, index);
-                let last = automaton.pattern_len(word).saturating_sub(1);
-                if last < 64 && self.word_starts >> last & 1 == 1 {
-                    self.allow(words, word.as_usize(), position.saturating_sub(last as u64) + CONTEXT_BYTES);
-                }
-            }
+        if !self.begun.is_empty() {
+            self.step_begun(words, byte);
+        }
+        if starts_word && let Some(node) = words.words.step(words.root, byte) {
+            self.begun.push((position, node));
         }
     }
 
-    fn allow(&mut self, words: &ContextWords, word: usize, until: u64) {
+    fn step_begun(&mut self, words: &ContextWords, byte: u8) {
+        let mut begun = mem::take(&mut self.begun);
+        begun.retain_mut(|(start, node)| {
+            let Some(next) = words.words.step(*node, byte) else { return false };
+            *node = next;
+            for &word in words.words.ends(next) {
+                self.allow(words, word, *start + CONTEXT_BYTES);
+            }
+            !words.words.is_leaf(next)
+        });
+        self.begun = begun;
+    }
+
+    fn allow(&mut self, words: &ContextWords, word: u32, until: u64) {
         self.allowed_until.resize(words.rule_count, 0);
-        for &rule in words.rules.get(word).into_iter().flatten() {
+        for &rule in words.rules.get(word as usize).into_iter().flatten() {
             if let Some(allowed) = self.allowed_until.get_mut(rule) {
                 *allowed = until.max(*allowed);
             }
@@ -97,8 +102,7 @@ impl Context {
 
     /// Forgets the text before, which has no context word; `previous` is its last byte.
     pub(crate) fn skip(&mut self, previous: u8) {
-        self.state = None;
-        self.word_starts = 0;
+        self.begun.clear();
         self.previous = previous;
     }
 
@@ -108,8 +112,15 @@ impl Context {
         until.is_some_and(|&until| position <= until)
     }
 
+    /// Whether a match of any rule may start at `position`.
+    #[inline]
+    pub(crate) fn allows_any(&self, position: u64) -> bool {
+        position <= self.last_allowed && !self.allowed_until.is_empty()
+    }
+
     /// Whether what was read so far can change what may start at `position` or after it.
+    #[inline]
     pub(crate) fn is_open(&self, position: u64) -> bool {
-        self.state.is_some() || position <= self.last_allowed && !self.allowed_until.is_empty()
+        !self.begun.is_empty() || self.allows_any(position)
     }
 }

@@ -1,13 +1,16 @@
 //! The one engine under streams and whole texts: candidates stepped byte by byte.
 //!
+//! - An opening is a fixed text that some detectors start with, as far as it was read; see `openings`.
 //! - A head is a candidate that may still match or match longer: a start, a detector and its automaton's state.
 //! - A head that dies leaves its longest valid end, if any, as a pending candidate.
 //! - A pending candidate is decided when no live head could still win against it (see `resolve`).
 //! - Every step depends on the bytes so far and on nothing else. In particular nothing here knows where the
 //!   text was cut, and nothing depends on when a caller takes results.
 
+mod openings;
 mod resolve;
 
+use std::mem;
 use std::sync::Arc;
 
 use regex_automata::util::primitives::StateID;
@@ -19,6 +22,7 @@ use crate::context::Context;
 use crate::finding::{Edit, Match, Replacement, Scan};
 use crate::keyed::{Fingerprint, Token, TokenHash};
 use crate::rules::{Rule, RuleSet, Start};
+use openings::Opening;
 
 /// The most candidates that may be undecided at once; one more blocks the text.
 ///
@@ -72,6 +76,11 @@ struct Head {
 }
 
 impl Head {
+    fn new(start: u64, candidate: Start) -> Self {
+        let Start { rule, state } = candidate;
+        Self { start, end: 0, state, rule, dead: false, open: false }
+    }
+
     /// The first byte whose fate this head can still change.
     fn floor(&self) -> u64 {
         if self.open { self.end } else { self.start }
@@ -118,7 +127,9 @@ pub(crate) struct Engine {
     position: u64,
     before: Before,
     context: Context,
-    /// Live heads by start, then rule.
+    /// By start.
+    openings: Vec<Opening>,
+    /// Live heads by start.
     heads: Vec<Head>,
     /// Closed candidates that are not decided.
     pending: Vec<Candidate>,
@@ -142,6 +153,7 @@ impl Default for Engine {
             position: 0,
             before: Before::Text,
             context: Context::default(),
+            openings: Vec::new(),
             heads: Vec::new(),
             pending: Vec::new(),
             allowed: Vec::new(),
@@ -181,8 +193,8 @@ impl Engine {
     /// Takes one byte. `window` must hold it and everything live heads cover.
     #[inline]
     pub(crate) fn step(&mut self, rules: &RuleSet, window: Window<'_>, byte: u8) {
-        if !self.heads.is_empty() {
-            self.step_heads(rules, window, Some(byte));
+        if !self.heads.is_empty() || !self.openings.is_empty() {
+            self.step_open(rules, window, Some(byte));
         }
         if self.blocked.is_none() {
             self.start_heads(rules, byte);
@@ -199,7 +211,7 @@ impl Engine {
         if self.blocked.is_some() {
             return;
         }
-        self.step_heads(rules, window, None);
+        self.step_open(rules, window, None);
         for head in &mut self.heads {
             head.dead = true;
         }
@@ -225,7 +237,7 @@ impl Engine {
     /// Whether no candidate is open, and none may start because of a context word before it.
     #[inline]
     pub(crate) fn is_idle(&self) -> bool {
-        self.heads.is_empty() && !self.context.is_open(self.position)
+        self.heads.is_empty() && self.openings.is_empty() && !self.context.is_open(self.position)
     }
 
     /// Whether the result could differ from that of a scan of every byte.
@@ -265,8 +277,7 @@ impl Engine {
             return frozen.held_from;
         }
         let heads = self.heads.iter().map(Head::floor);
-        let pending = self.pending.iter().map(|candidate| candidate.start);
-        heads.chain(pending).fold(self.position, u64::min)
+        heads.chain(self.waiting()).fold(self.position, u64::min)
     }
 
     /// The offset below which no further match can start.
@@ -275,21 +286,25 @@ impl Engine {
             return frozen.decided;
         }
         let heads = self.heads.iter().map(|head| head.start);
-        let pending = self.pending.iter().map(|candidate| candidate.start);
-        heads.chain(pending).fold(self.position, u64::min)
+        heads.chain(self.waiting()).fold(self.position, u64::min)
     }
 
     /// The offset of the first byte that a later step may still read.
     pub(crate) fn text_needed_from(&self) -> u64 {
         let heads = self.heads.iter().filter(|head| !head.open).map(|head| head.start);
-        // The text of a candidate is read once more when it is decided.
-        let pending = self.pending.iter().map(|candidate| candidate.start);
-        heads.chain(pending).fold(self.position, u64::min)
+        // The text of an opening is read once more when it is complete, that of a candidate when it is decided.
+        heads.chain(self.waiting()).fold(self.position, u64::min)
+    }
+
+    /// Where openings and closed candidates start.
+    fn waiting(&self) -> impl Iterator<Item = u64> {
+        self.first_opening().into_iter().chain(self.pending.iter().map(|candidate| candidate.start))
     }
 
     pub(crate) fn take_matches(&mut self, rules: &RuleSet, into: &mut Vec<Match>) {
         let decided = self.decided();
-        let ended = self.heads.is_empty() && self.pending.is_empty() && self.frozen.is_none();
+        let open = self.heads.len() + self.openings.len() + self.pending.len();
+        let ended = open == 0 && self.frozen.is_none();
         let count = if ended {
             self.matches.len()
         } else {
@@ -324,7 +339,9 @@ impl Engine {
         let candidates = self.pending.iter().chain(self.matches.iter().map(|found| &found.candidate));
         let candidates = candidates.map(|candidate| (candidate.start, candidate.end));
         let heads = self.heads.iter().map(|head| (head.start, head.end));
-        edits.chain(candidates).chain(heads).flat_map(|(start, end)| [start, end]).collect()
+        let openings = self.openings.iter().map(|opening| opening.start);
+        let ranges = edits.chain(candidates).chain(heads);
+        ranges.flat_map(|(start, end)| [start, end]).chain(openings).collect()
     }
 
     /// The result, with the edits before `released`; see [`Self::take_edits`].
@@ -336,8 +353,8 @@ impl Engine {
         scan
     }
 
-    /// Steps every head by one byte, or by the end of the text.
-    fn step_heads(&mut self, rules: &RuleSet, window: Window<'_>, byte: Option<u8>) {
+    /// Steps everything open by one byte, or by the end of the text.
+    fn step_open(&mut self, rules: &RuleSet, window: Window<'_>, byte: Option<u8>) {
         let mut any_dead = false;
         let mut settle = false;
         for head in &mut self.heads {
@@ -361,7 +378,12 @@ impl Engine {
                 settle |= head.end != 0;
             }
         }
-        if settle || any_dead && !self.pending.is_empty() {
+        // After the heads, because a head that begins here has taken the byte already.
+        let opening_ended = match byte {
+            Some(byte) => self.step_openings(rules, window, byte),
+            None => !mem::take(&mut self.openings).is_empty(),
+        };
+        if settle || (any_dead || opening_ended) && !self.pending.is_empty() {
             self.settle(rules, window);
         } else if any_dead {
             self.heads.retain(|head| !head.dead);
@@ -370,23 +392,20 @@ impl Engine {
 
     #[inline]
     fn start_heads(&mut self, rules: &RuleSet, byte: u8) {
-        let [own, built_in] = rules.starts(self.before, byte);
-        if own.is_empty() && built_in.is_empty() {
-            return;
-        }
         let start = self.position;
-        let open = self.heads.len() + self.pending.len();
+        let open = self.openings.len() + self.heads.len() + self.pending.len();
+        for starts in rules.starts(self.before, byte) {
+            if let Some(node) = starts.opening {
+                self.openings.push(Opening { start, before: self.before.seen(), node });
+            }
+            self.heads.extend(starts.heads.iter().map(|&candidate| Head::new(start, candidate)));
+            if !starts.with_context.is_empty() && self.context.allows_any(start) {
+                let context = &self.context;
+                let allowed = starts.with_context.iter().filter(|with| context.allows(with.rule, start));
+                self.heads.extend(allowed.map(|&candidate| Head::new(start, candidate)));
+            }
+        }
         self.open_peak = self.open_peak.max(open);
-        let may_start =
-            |candidate: &&Start| !candidate.needs_context || self.context.allows(candidate.rule, start);
-        self.heads.extend(own.iter().chain(built_in).filter(may_start).map(|&candidate| Head {
-            start,
-            end: 0,
-            state: candidate.state,
-            rule: candidate.rule,
-            dead: false,
-            open: false,
-        }));
         if open > HEADS_MAX {
             let start = self.released(|at| at);
             let detector = Arc::clone(catalogue().hold_limit());
@@ -404,6 +423,7 @@ impl Engine {
     fn block(&mut self, cause: Match) {
         self.frozen = Some(Frozen { held_from: self.held_from(), decided: self.decided() });
         self.blocked = Some(cause);
+        self.openings.clear();
         self.heads.clear();
         self.pending.clear();
     }

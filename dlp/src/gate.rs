@@ -1,43 +1,44 @@
 //! Where a match may start: cheap tests that let a whole-text scan jump over clean text.
 //!
-//! - Sound: every valid match of a detector with a gate passes that gate, at its start or before it.
-//! - One pass with four table lookups per byte finds three-byte windows that some gate knows; only there a
-//!   closer look follows. Its length is bounded, so the whole stays linear in the text.
+//! - Sound: for every valid match, some finder stops at a place that is not after its start.
+//! - Each finder looks for one kind of thing that matches contain: fixed texts, runs of digits, long words, a
+//!   byte such as '@'. It jumps over what cannot contain it and looks closer at the rest, within a bound, so
+//!   that the whole stays linear in the text.
 //! - A detector that needs a context word is looked for near such words only.
 //! - A detector without a usable gate makes the scan look at every byte.
 
-mod first_bytes;
-mod literals;
-mod shape;
+mod bytes;
+mod digits;
+mod long_words;
+mod positions;
+mod texts;
 
-use std::ops::BitOr;
 use std::sync::Arc;
 
 use regex_syntax::hir::literal::Extractor;
 use regex_syntax::hir::{Hir, Look};
 
-use crate::automaton::{Before, ESCAPE_BYTES_MAX};
+use crate::automaton::{Automaton, Before, ESCAPE_BYTES_MAX};
 use crate::detector::Detector;
 use crate::rules::Rule;
-pub(crate) use first_bytes::FirstBytes;
-use literals::{Literal, Literals};
-pub(crate) use shape::Shape;
-use shape::{DigitNeeds, ShapeGate};
+use bytes::{ByteFinder, Marker};
+use digits::DigitFinder;
+use long_words::LongWordFinder;
+pub(crate) use positions::Positions;
+use texts::{TextFinder, Wanted};
 
-/// The bytes of a window, and so the shortest fixed text that can be a gate.
-const WINDOW: usize = 3;
+/// The shortest fixed text that can be a gate.
+const TEXT_BYTES_MIN: usize = 3;
 
-/// The bytes of four overlapping windows.
-const STRIDE: usize = WINDOW + 3;
-
-/// The most fixed texts of all rules together; with more, most windows pass and the pass gains nothing.
-const PREFIXES_MAX: usize = 4096;
-
-/// The bucket of all fixed texts, behind those of shapes.
-const LITERALS: usize = ShapeGate::ALL.len();
+/// The most fixed texts of all rules together; with more, most places pass and looking for them gains nothing.
+const TEXTS_MAX: usize = 4096;
 
 /// A class of more bytes than this ends the fixed text of a pattern.
-const PREFIX_CLASS_MAX: usize = 8;
+const TEXT_CLASS_MAX: usize = 8;
+
+/// How far before what a finder finds a match may start, if all between the two can stand in a word: the local
+/// part of an e-mail address.
+const WORD_BYTES_MAX: usize = 64;
 
 /// What every match of a detector contains at or near its start.
 #[derive(Debug)]
@@ -45,66 +46,128 @@ pub(crate) enum Gate {
     /// Nothing that could be tested for.
     Anywhere,
     /// One of these texts at its start.
-    Prefixes(Prefixes),
+    Texts(Vec<FixedText>),
     /// One of these words before it; see [`crate::context`].
     Context(&'static [&'static str]),
-    /// The first bytes that its automaton takes.
-    FirstBytes(FirstBytes),
+    /// Bytes of certain kinds at fixed places.
+    Positions(Positions),
     /// Something that a test written for it knows.
     Shape(Shape),
 }
 
-#[derive(Debug)]
-pub(crate) struct Prefixes {
-    texts: Vec<Box<[u8]>>,
-    ignore_case: bool,
+/// A text that matches of a detector start with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FixedText {
+    /// In lower case where case does not count.
+    pub(crate) bytes: Box<[u8]>,
+    pub(crate) ignore_case: bool,
     /// Whether the byte before the match is no word byte.
-    at_word_start: bool,
+    pub(crate) at_word_start: bool,
     /// A byte that stands somewhere in the match.
     then: Option<u8>,
+}
+
+/// What the matches of a detector look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// An e-mail address: a word, '@', a letter or digit.
+    Email,
+    /// So many digits, with at most two separators between them, and a '(' before them at most.
+    Digits {
+        /// The fewest digits of a match.
+        min: usize,
+    },
+    /// Four numbers with dots between them.
+    DottedQuad,
+    /// '+' and seven digits or more, with at most two separators between them.
+    PlusDigits,
+    /// Two capital letters and two digits at a word's start.
+    Iban,
+    /// An IPv6 address that starts with a group of hex digits at a word's start.
+    HexColons,
 }
 
 impl Gate {
     /// The gate of a pattern, from the fixed texts it starts with.
     pub(crate) fn from_prefixes(hir: &Hir) -> Self {
-        let sequence = Extractor::new().limit_class(PREFIX_CLASS_MAX).extract(hir);
+        let sequence = Extractor::new().limit_class(TEXT_CLASS_MAX).extract(hir);
         let Some(literals) = sequence.literals() else { return Self::Anywhere };
-        let texts = literals.iter().map(|literal| literal.as_bytes().into()).collect();
-        Self::new(texts, false, starts_at_word(hir))
+        let at_word_start = starts_at_word(hir);
+        let texts = literals.iter().map(|literal| FixedText {
+            bytes: literal.as_bytes().into(),
+            ignore_case: false,
+            at_word_start,
+            then: None,
+        });
+        Self::from_texts(texts.collect())
     }
 
     /// The gate of a pattern that starts with one of these words in any case.
     pub(crate) fn from_words(words: &[&str], hir: &Hir) -> Self {
-        let texts = words.iter().map(|word| word.to_ascii_lowercase().into_bytes().into());
-        Self::new(texts.collect(), true, starts_at_word(hir))
+        let at_word_start = starts_at_word(hir);
+        Self::from_texts(words.iter().map(|word| FixedText::in_any_case(word, at_word_start)).collect())
+    }
+
+    /// The gate of a pattern that starts with one of these words where a part of a name starts: at a word's start
+    /// and after an underscore in any case, inside a word with a capital and then small letters.
+    pub(crate) fn from_name_parts(words: &[&str]) -> Self {
+        let forms = |word: &&str| {
+            let (first, rest) = word.split_at_checked(1).unwrap_or_default();
+            let capitalised = first.to_ascii_uppercase() + rest;
+            let inside = FixedText {
+                bytes: capitalised.into_bytes().into(),
+                ignore_case: false,
+                at_word_start: false,
+                then: None,
+            };
+            [FixedText::in_any_case(word, true), FixedText::in_any_case(&format!("_{word}"), false), inside]
+        };
+        Self::from_texts(words.iter().flat_map(forms).collect())
     }
 
     /// The gate of a list of terms.
     pub(crate) fn from_terms(terms: &[String], ignore_case: bool) -> Self {
-        let text = |term: &String| {
-            if ignore_case { term.to_ascii_lowercase().into_bytes().into() } else { term.as_bytes().into() }
+        let text = |term: &String| FixedText {
+            ignore_case,
+            bytes: if ignore_case { term.to_ascii_lowercase() } else { term.clone() }.into_bytes().into(),
+            at_word_start: false,
+            then: None,
         };
-        Self::new(terms.iter().map(text).collect(), ignore_case, false)
+        Self::from_texts(terms.iter().map(text).collect())
     }
 
-    fn new(texts: Vec<Box<[u8]>>, ignore_case: bool, at_word_start: bool) -> Self {
-        if texts.is_empty() || texts.iter().any(|text| text.len() < WINDOW) {
+    /// The gate of a pattern that has none of those, from its automaton.
+    pub(crate) fn from_positions(automaton: &Automaton, hir: &Hir) -> Self {
+        let positions = starts_at_word(hir).then(|| Positions::of(automaton));
+        positions.flatten().map_or(Self::Anywhere, Self::Positions)
+    }
+
+    fn from_texts(texts: Vec<FixedText>) -> Self {
+        if texts.is_empty() || texts.iter().any(|text| text.bytes.len() < TEXT_BYTES_MIN) {
             return Self::Anywhere;
         }
-        Self::Prefixes(Prefixes { texts, ignore_case, at_word_start, then: None })
+        Self::Texts(texts)
     }
 
     /// Adds a byte that every match contains.
     pub(crate) fn then(self, byte: u8) -> Self {
+        let with_byte = |text| FixedText { then: Some(byte), ..text };
         match self {
-            Self::Prefixes(prefixes) => Self::Prefixes(Prefixes { then: Some(byte), ..prefixes }),
+            Self::Texts(texts) => Self::Texts(texts.into_iter().map(with_byte).collect()),
             other => other,
         }
     }
 }
 
+impl FixedText {
+    fn in_any_case(word: &str, at_word_start: bool) -> Self {
+        let bytes = word.to_ascii_lowercase().into_bytes().into();
+        Self { bytes, ignore_case: true, at_word_start, then: None }
+    }
+}
+
 /// Whether no match of a pattern starts after a word byte.
-pub(crate) fn starts_at_word(hir: &Hir) -> bool {
+fn starts_at_word(hir: &Hir) -> bool {
     hir.properties().look_set_prefix().contains(Look::WordAscii)
 }
 
@@ -112,197 +175,131 @@ pub(crate) fn starts_at_word(hir: &Hir) -> bool {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stop {
     pub(crate) start: usize,
-    /// What made the gate open, at or after `start`.
+    /// How far must be looked at least: what made the gate open, which may be after `start`.
     pub(crate) window: usize,
 }
 
-/// The gates of all rules of a set, tested together.
+/// Looks for one kind of thing that matches contain.
+#[derive(Debug)]
+enum Finder {
+    Texts(TextFinder),
+    Digits(DigitFinder),
+    LongWords(LongWordFinder),
+    Bytes(ByteFinder),
+}
+
+impl Finder {
+    /// The first place at or after `from` where a match that contains it may start.
+    ///
+    /// A match that starts before `from` is none of its business.
+    fn find(&self, text: &[u8], from: usize) -> Option<Stop> {
+        let Stop { start, window } = match self {
+            Self::Texts(finder) => finder.find(text, from),
+            Self::Digits(finder) => finder.find(text, from),
+            Self::LongWords(finder) => finder.find(text, from),
+            Self::Bytes(finder) => finder.find(text, from),
+        }?;
+        Some(Stop { start: word_start(text, from, start), window })
+    }
+}
+
+/// The gates of rules, tested together.
+#[derive(Debug)]
 pub(crate) struct RuleGate {
-    /// Per position in the window and byte: the buckets for which the byte fits.
-    masks: [[u64; 256]; WINDOW],
-    literals: Literals,
-    /// Per bucket behind [`LITERALS`]: the detectors that are known by their first bytes.
-    first_bytes: Vec<Vec<Arc<Detector>>>,
-    digits: DigitNeeds,
+    finders: Vec<Finder>,
     anywhere: bool,
 }
 
 impl RuleGate {
     pub(crate) fn new(rules: &[Rule]) -> Self {
-        let mut gate = Self {
-            masks: [[0; 256]; WINDOW],
-            literals: Literals::new(Vec::new()),
-            first_bytes: Vec::new(),
-            digits: DigitNeeds::default(),
-            anywhere: false,
-        };
-        let mut literals = Vec::new();
-        let mut first_bytes = Vec::new();
-        for rule in rules {
-            match rule.detector.gate() {
-                Gate::Anywhere => gate.anywhere = true,
-                Gate::Shape(shape) => gate.add_shape(*shape),
-                Gate::Prefixes(prefixes) => {
-                    let reach = rule.detector.max_len().unwrap_or(usize::MAX);
-                    literals.extend(prefixes.texts.iter().map(|text| Literal {
-                        text: text.clone(),
-                        ignore_case: prefixes.ignore_case,
-                        at_word_start: prefixes.at_word_start,
-                        then: prefixes.then.map(|byte| (byte, reach)),
-                        reach: 0,
-                    }));
+        let mut wanted = Vec::new();
+        let mut shapes = Vec::new();
+        let mut digits = Vec::new();
+        let mut long_words = Vec::new();
+        let mut anywhere = false;
+        for Rule { detector, .. } in rules {
+            match detector.gate() {
+                Gate::Anywhere => anywhere = true,
+                Gate::Shape(shape) => shapes.push(*shape),
+                Gate::Texts(texts) => {
+                    let reach = detector.max_len().unwrap_or(usize::MAX);
+                    wanted.extend(texts.iter().map(|text| Wanted::text(text, reach)));
                 }
-                Gate::Context(words) => literals.extend(words.iter().map(|word| Literal::context(word))),
-                Gate::FirstBytes(_) => first_bytes.push(Arc::clone(&rule.detector)),
+                Gate::Context(words) => wanted.extend(words.iter().map(|word| Wanted::context(word))),
+                Gate::Positions(Positions::Window(window)) => {
+                    wanted.push(Wanted::window(window, Arc::clone(detector)));
+                }
+                Gate::Positions(Positions::Digits(run)) => digits.push((*run, Arc::clone(detector))),
+                Gate::Positions(Positions::LongWord { len }) => long_words.push((*len, Arc::clone(detector))),
             }
         }
-        gate.literals = Literals::new(literals);
-        gate.anywhere |= gate.literals.len() > PREFIXES_MAX;
-        gate.add_first_bytes(first_bytes);
-        gate
+        anywhere |= wanted.len() > TEXTS_MAX;
+        let mut finders = Vec::new();
+        finders.extend(TextFinder::new(wanted).map(Finder::Texts));
+        finders.extend(DigitFinder::new(&shapes, digits).map(Finder::Digits));
+        finders.extend(LongWordFinder::new(long_words).map(Finder::LongWords));
+        let markers = Marker::ALL.into_iter().filter(|marker| shapes.contains(&marker.shape()));
+        finders.extend(markers.map(|marker| Finder::Bytes(ByteFinder::new(marker))));
+        Self { finders, anywhere }
     }
 
     /// Whether a detector may match anywhere, so that there is nothing to skip.
     pub(crate) fn is_closed_to_skipping(&self) -> bool {
         self.anywhere
     }
+}
+
+/// A walk over the stops of a text.
+pub(crate) struct Search<'a> {
+    text: &'a [u8],
+    /// The finders that still find something, and their next stop.
+    stops: Vec<(&'a Finder, Stop)>,
+}
+
+impl<'a> Search<'a> {
+    /// Nothing is allocated for a text without a stop.
+    pub(crate) fn new(gates: [&'a RuleGate; 2], text: &'a [u8]) -> Self {
+        let finders = gates.into_iter().flat_map(|gate| &gate.finders);
+        let stops = finders.filter_map(|finder| Some((finder, finder.find(text, 0)?))).collect();
+        Self { text, stops }
+    }
+
+    /// Whether there is no stop at all.
+    pub(crate) fn is_over(&self) -> bool {
+        self.stops.is_empty()
+    }
 
     /// The next place at or after `from` where a match may start; `None` if none does any more.
-    #[inline]
-    pub(crate) fn next(&self, text: &[u8], from: usize) -> Option<Stop> {
-        let mut digits_checked_until = from;
-        let mut at = from;
-        // Four windows at once: one branch instead of four, and nearly always it is not taken.
-        while let Some(&[a, b, c, d, e, f]) = text.get(at..).and_then(<[u8]>::first_chunk::<STRIDE>) {
-            let fits = [self.fits(a, b, c), self.fits(b, c, d), self.fits(c, d, e), self.fits(d, e, f)];
-            if fits.into_iter().fold(0, BitOr::bitor) != 0 {
-                for (fits, at) in fits.into_iter().zip(at..) {
-                    if fits != 0
-                        && let Some(stop) = self.look_closer(text, from, at, fits, &mut digits_checked_until)
-                    {
-                        return Some(stop);
-                    }
-                }
+    ///
+    /// Everything before `from` was looked at, or is before the last stop.
+    pub(crate) fn next(&mut self, from: usize) -> Option<Stop> {
+        let text = self.text;
+        self.stops.retain_mut(|(finder, stop)| {
+            if stop.window >= from {
+                return true;
             }
-            at += 4;
-        }
-        for (&[a, b, c], at) in text.get(at..)?.array_windows::<WINDOW>().zip(at..) {
-            let fits = self.fits(a, b, c);
-            if fits != 0
-                && let Some(stop) = self.look_closer(text, from, at, fits, &mut digits_checked_until)
-            {
-                return Some(stop);
-            }
-        }
-        None
-    }
-
-    /// The buckets for which a window fits.
-    #[inline]
-    fn fits(&self, a: u8, b: u8, c: u8) -> u64 {
-        let [first, second, third] = &self.masks;
-        let literal = u64::from(self.literals.may_start_with([a, b, c])) << LITERALS;
-        mask(first, a) & mask(second, b) & mask(third, c) | literal
-    }
-
-    /// Tests the gates whose window stands at `at`.
-    #[inline(never)]
-    fn look_closer(
-        &self,
-        text: &[u8],
-        from: usize,
-        at: usize,
-        fits: u64,
-        digits_checked_until: &mut usize,
-    ) -> Option<Stop> {
-        for bucket in Buckets(fits) {
-            let (mut start, mut window) = (at, at);
-            let is_open = match ShapeGate::ALL.get(bucket) {
-                Some(ShapeGate::Email) => true,
-                Some(ShapeGate::Digits) if at < *digits_checked_until => false,
-                Some(ShapeGate::Digits) => match self.digits.look(text, at) {
-                    Ok(run_start) => {
-                        start = run_start;
-                        true
-                    }
-                    Err(checked_until) => {
-                        *digits_checked_until = checked_until;
-                        false
-                    }
-                },
-                Some(ShapeGate::PlusDigits) => shape::is_phone_like(text, at),
-                Some(ShapeGate::Iban) => shape::is_iban_like(text, at),
-                Some(ShapeGate::HexColons) => shape::is_ipv6_like(text, at),
-                None if bucket == LITERALS => match self.literals.reach_at(text, at) {
-                    Some(reach) => {
-                        window += reach;
-                        true
-                    }
-                    None => false,
-                },
-                None => self.opens_by_first_bytes(bucket, text, at),
-            };
-            if is_open {
-                return Some(Stop { start: shape::word_start(text, from, start), window });
-            }
-        }
-        None
-    }
-
-    fn opens_by_first_bytes(&self, bucket: usize, text: &[u8], at: usize) -> bool {
-        let detectors = bucket.checked_sub(LITERALS + 1).and_then(|index| self.first_bytes.get(index));
-        detectors.into_iter().flatten().any(|detector| match detector.gate() {
-            Gate::FirstBytes(first_bytes) => first_bytes.opens(detector.automaton(), text, at),
-            _ => true,
-        })
-    }
-
-    fn add_shape(&mut self, shape: Shape) {
-        self.digits.add(shape);
-        let gate = ShapeGate::of(shape);
-        self.add_window(gate as usize, gate.window());
-    }
-
-    fn add_first_bytes(&mut self, detectors: Vec<Arc<Detector>>) {
-        let count_max = u64::BITS as usize - LITERALS - 1;
-        self.first_bytes.resize_with(detectors.len().min(count_max), Vec::new);
-        for (detector, index) in detectors.into_iter().zip((0..count_max).cycle()) {
-            if let Gate::FirstBytes(first_bytes) = detector.gate() {
-                let window = first_bytes.window.each_ref().map(|bytes| |byte| bytes.contains(&byte));
-                self.add_window(index + LITERALS + 1, window);
-            }
-            if let Some(bucket) = self.first_bytes.get_mut(index) {
-                bucket.push(detector);
-            }
-        }
-    }
-
-    fn add_window(&mut self, bucket: usize, window: [impl Fn(u8) -> bool; WINDOW]) {
-        for (mask, fits) in self.masks.iter_mut().zip(window) {
-            for (bits, byte) in mask.iter_mut().zip(0..=u8::MAX) {
-                *bits |= u64::from(fits(byte)) << bucket;
-            }
-        }
+            let next = finder.find(text, from);
+            *stop = next.unwrap_or(*stop);
+            next.is_some()
+        });
+        let stops = self.stops.iter().map(|(_, stop)| Stop { start: stop.start.max(from), ..*stop });
+        stops.min_by_key(|stop| stop.start)
     }
 }
 
-/// The buckets of a window, from the set that [`RuleGate::fits`] gives.
-struct Buckets(u64);
-
-impl Iterator for Buckets {
-    type Item = usize;
-
-    #[inline]
-    fn next(&mut self) -> Option<usize> {
-        let bucket = self.0.trailing_zeros();
-        self.0 &= self.0.wrapping_sub(1);
-        (bucket < u64::BITS).then_some(bucket as usize)
-    }
+/// The start of the word around `start`, not before `from`.
+///
+/// What a finder looks for further on may belong to a match that starts before `start`; such a match covers
+/// everything between the two, and all of it fits into a word.
+fn word_start(text: &[u8], from: usize, start: usize) -> usize {
+    let start = start.max(from);
+    let before = text.get(from.max(start.saturating_sub(WORD_BYTES_MAX))..start).unwrap_or_default();
+    start - before.iter().rev().take_while(|&&byte| is_local_part(byte)).count()
 }
 
-#[inline]
-fn mask(masks: &[u64; 256], byte: u8) -> u64 {
-    masks.get(usize::from(byte)).copied().unwrap_or_default()
+/// Whether a byte can stand in front of the '@' of an e-mail address.
+fn is_local_part(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'%' | b'+' | b'-')
 }
 
 fn is_word_before(text: &[u8], start: usize) -> bool {
@@ -310,6 +307,24 @@ fn is_word_before(text: &[u8], start: usize) -> bool {
     near.last().is_some_and(|&byte| byte.is_ascii_alphanumeric() || byte == b'_')
         // It may belong to an escape; that takes longer to find out and is rare.
         && (!near.contains(&b'\\') || Before::at(text, start) == Before::Word)
+}
+
+/// Whether a detector whose matches start at a word's start takes the text from `start` on, as far as its
+/// shortest match goes.
+fn takes(detector: &Detector, text: &[u8], start: usize) -> bool {
+    let automaton = detector.automaton();
+    let Some(shortest) = text.get(start..).and_then(|text| text.get(..automaton.len_min())) else {
+        return false;
+    };
+    let Some((&first, rest)) = shortest.split_first() else { return true };
+    let Some(mut state) = automaton.enter(Before::at(text, start).seen(), first) else { return false };
+    for &byte in rest {
+        state = automaton.step(state, byte);
+        if automaton.is_dead(state) {
+            return false;
+        }
+    }
+    true
 }
 
 #[cfg(test)]

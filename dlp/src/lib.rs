@@ -39,6 +39,7 @@ mod restore;
 mod rules;
 mod stream;
 mod texts;
+mod trie;
 mod validate;
 mod view;
 

@@ -5,9 +5,9 @@ mod starts;
 use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, OnceLock};
 
 use crate::action::Action;
 use crate::automaton::Before;
@@ -17,12 +17,13 @@ use crate::detector::Detector;
 use crate::encoded::{self, Allowance};
 use crate::engine::{Engine, Window};
 use crate::finding::Scan;
-use crate::gate::{RuleGate, Stop};
+use crate::gate::Search;
 use crate::keyed::ValueKey;
 use crate::stream::StreamScanner;
+use crate::trie::Trie;
 use crate::view::{self, Offsets};
-pub(crate) use starts::Start;
 use starts::StartTable;
+pub(crate) use starts::{Start, Starts};
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
@@ -84,13 +85,12 @@ impl Rule {
 pub struct RuleSet {
     id: u64,
     rules: Vec<Rule>,
-    /// Of a tenant's own detectors, which come first.
+    /// How many of them are for a tenant's own detectors; these come first.
+    own: usize,
     own_starts: StartTable,
     /// Of the built-in ones; the same for all rule sets that choose the same.
     shared_starts: Arc<StartTable>,
     allow_values: HashSet<Box<[u8]>>,
-    /// Made for the first whole text: a policy that nobody uses costs a tenth of one in use.
-    gate: OnceLock<Box<RuleGate>>,
     len_min: usize,
     value_key: Option<ValueKey>,
     ignores_examples: bool,
@@ -105,9 +105,9 @@ impl RuleSet {
     pub fn new(rules: Vec<Rule>, allow_values: Vec<String>) -> Self {
         let rules = prioritise(rules);
         let own = rules.partition_point(|rule| rule.detector.is_custom());
-        let (own, built_in) = rules.split_at_checked(own).unwrap_or((&rules, &[]));
-        let own_starts = StartTable::new(own, 0);
-        let shared_starts = StartTable::shared(built_in, own.len());
+        let (own_rules, built_in) = rules.split_at_checked(own).unwrap_or((&rules, &[]));
+        let own_starts = StartTable::own(own_rules);
+        let shared_starts = StartTable::shared(built_in, own);
         let len_min =
             rules.iter().map(|rule| rule.detector.automaton().len_min()).min().unwrap_or(usize::MAX);
         let allow_values = allow_values.iter().map(|value| view::fold(value).into_bytes().into()).collect();
@@ -115,10 +115,10 @@ impl RuleSet {
         Self {
             id,
             rules,
+            own,
             own_starts,
             shared_starts,
             allow_values,
-            gate: OnceLock::new(),
             len_min,
             value_key: None,
             ignores_examples: false,
@@ -223,14 +223,13 @@ impl RuleSet {
         if view.len() < self.len_min {
             return Scan::default();
         }
-        let gate = self.gate.get_or_init(|| Box::new(RuleGate::new(&self.rules)));
-        if gate.is_closed_to_skipping() {
+        let (own, built_in) = self.rules.split_at_checked(self.own).unwrap_or((&self.rules, &[]));
+        let gates = [self.own_starts.gate(own), self.shared_starts.gate(built_in)];
+        if gates.iter().any(|gate| gate.is_closed_to_skipping()) {
             return self.scan_every_byte_of_view(view, offsets);
         }
-        match gate.next(view, 0) {
-            None => Scan::default(),
-            Some(first) => self.scan_from(gate, view, offsets, first),
-        }
+        let search = Search::new(gates, view);
+        if search.is_over() { Scan::default() } else { self.scan_stops(search, view, offsets) }
     }
 
     fn scan_every_byte_of_view(&self, view: &[u8], offsets: &Offsets) -> Scan {
@@ -249,24 +248,24 @@ impl RuleSet {
     }
 
     /// Scans only where a match may start.
-    fn scan_from(&self, gate: &RuleGate, text: &[u8], offsets: &Offsets, first: Stop) -> Scan {
+    fn scan_stops(&self, mut search: Search<'_>, text: &[u8], offsets: &Offsets) -> Scan {
         let mut engine = Engine::default();
         let window = Window { base: 0, text };
-        let mut next = Some(first);
-        while let Some(Stop { start, window: reason }) = next {
+        let mut at = 0;
+        while let Some(stop) = search.next(at) {
+            let start = stop.start;
             engine.skip_to(start, Before::at(text, start), last_before(text, start));
-            let mut at = start;
+            at = start;
             for &byte in text.get(start..).unwrap_or_default() {
                 engine.step(self, window, byte);
                 at += 1;
-                if engine.is_idle() && at > reason {
+                if engine.is_idle() && at > stop.window {
                     break;
                 }
             }
             if engine.needs_every_byte() {
                 return self.scan_every_byte_of_view(text, offsets);
             }
-            next = gate.next(text, at);
         }
         engine.skip_to(text.len(), Before::at(text, text.len()), text.last().copied());
         engine.finish(self, window);
@@ -282,8 +281,14 @@ impl RuleSet {
     }
 
     #[inline]
-    pub(crate) fn starts(&self, before: Before, byte: u8) -> [&[Start]; 2] {
+    pub(crate) fn starts(&self, before: Before, byte: u8) -> [Starts<'_>; 2] {
         [self.own_starts.at(before, byte), self.shared_starts.at(before, byte)]
+    }
+
+    /// The fixed texts that the openings of [`Self::starts`] go on with.
+    #[inline]
+    pub(crate) fn fixed_texts(&self) -> &Trie {
+        self.shared_starts.texts()
     }
 
     pub(crate) fn value_key(&self) -> Option<&ValueKey> {

@@ -2,7 +2,7 @@
 
 use crate::automaton::{self, Automaton, Built};
 use crate::detector::{Description, Detector, Matcher};
-use crate::gate::{self, FirstBytes, Gate, Shape};
+use crate::gate::{Gate, Shape};
 use crate::validate::Validator;
 
 /// The size limit of one built-in automaton in bytes. The largest, for JSON web tokens, needs a third.
@@ -38,10 +38,12 @@ pub(super) enum Near {
     PrefixThen(u8),
     /// The pattern starts with one of these words, in any case.
     Words(&'static [&'static str]),
+    /// The pattern starts with one of these words, as a part of a name: see [`Gate::from_name_parts`].
+    NameParts(&'static [&'static str]),
     /// A shape that a cheap test knows.
     Shape(Shape),
-    /// None of those; the first bytes that the pattern takes.
-    FirstBytes,
+    /// None of those; which bytes can stand where is read off the pattern.
+    Positions,
 }
 
 /// A detector by its id, how likely a match is a value, and its pattern.
@@ -120,7 +122,8 @@ impl Entry {
             Near::PrefixThen(byte) => Gate::from_prefixes(&hir).then(byte),
             Near::Words(words) => Gate::from_words(words, &hir),
             Near::Shape(shape) => Gate::Shape(shape),
-            Near::FirstBytes => Gate::FirstBytes(FirstBytes::of(&automaton, gate::starts_at_word(&hir))),
+            Near::NameParts(words) => Gate::from_name_parts(words),
+            Near::Positions => Gate::from_positions(&automaton, &hir),
         };
         Matcher { automaton, gate }
     }

@@ -78,7 +78,11 @@ impl Engine {
         let blocks = |rule| rules.rule(rule).is_some_and(|rule| rule.action == Action::Block);
         let waits = |candidate: &Candidate| {
             rules.has_allow_values()
-                && self.heads.iter().any(|head| head.rule == candidate.rule && head.start < candidate.start)
+                && (self.opens_before(candidate.start)
+                    || self
+                        .heads
+                        .iter()
+                        .any(|head| head.rule == candidate.rule && head.start < candidate.start))
         };
         let closed =
             self.pending.iter().filter(|candidate| blocks(candidate.rule) && !waits(candidate)).copied();
@@ -105,8 +109,8 @@ impl Engine {
         let in_layer = |rule| Layer::of(rules, rule) == Some(layer);
         let candidates = self.pending.iter().filter(|candidate| in_layer(candidate.rule));
         let first = candidates.min_by_key(|candidate| rank(rules, candidate))?;
-        let certain =
-            self.heads.iter().filter(|head| in_layer(head.rule)).all(|head| head.floor() > first.start);
+        let mut heads = self.heads.iter().filter(|head| in_layer(head.rule));
+        let certain = !self.opens_before(first.start + 1) && heads.all(|head| head.floor() > first.start);
         certain.then_some(*first)
     }
 
@@ -125,9 +129,11 @@ impl Engine {
     fn open(&mut self, rules: &RuleSet, layer: Layer) -> bool {
         let in_layer = |rule| Layer::of(rules, rule) == Some(layer);
         let taken_until = self.taken_until(layer);
+        let first_opening = self.first_opening();
         let mut heads = self.heads.iter_mut().filter(|head| in_layer(head.rule));
         let Some(head) = heads.next() else { return false };
-        let rival_head = heads.next().is_some_and(|rival| rival.start == head.start);
+        let rival_head = heads.next().is_some_and(|rival| rival.start == head.start)
+            || first_opening.is_some_and(|opening| opening <= head.start);
         let own = Candidate { start: head.start, end: head.end, rule: head.rule };
         let rival = self
             .pending
@@ -150,6 +156,11 @@ impl Engine {
         self.set_taken_until(layer, own.end);
         self.drop_overlapped(rules, layer);
         true
+    }
+
+    /// Whether a text that may belong to any detector has begun before a place.
+    fn opens_before(&self, at: u64) -> bool {
+        self.first_opening().is_some_and(|opening| opening < at)
     }
 
     /// Masks what an opened match has grown by.
@@ -182,10 +193,14 @@ impl Engine {
         let until = self.taken_until(layer);
         let lost = |start: u64, rule| start < until && Layer::of(rules, rule) == Some(layer);
         self.pending.retain(|candidate| !lost(candidate.start, candidate.rule));
-        // Where there are allowed values, a head that has lost may still be one and shield what it contains.
-        // An open-ended head has no allowed values, and keeping it would hold text without a bound.
-        let droppable = |rule| !rules.has_allow_values() || is_open_ended(rules, rule);
-        self.heads.retain(|head| head.open || !lost(head.start, head.rule) || !droppable(head.rule));
+        self.heads
+            .retain(|head| head.open || !lost(head.start, head.rule) || !is_droppable(rules, head.rule));
+    }
+
+    /// Whether a head of this rule from `start` on could win nothing any more.
+    pub(super) fn is_lost(&self, rules: &RuleSet, start: u64, rule: u32) -> bool {
+        let layer = Layer::of(rules, rule);
+        layer.is_some_and(|layer| start < self.taken_until(layer)) && is_droppable(rules, rule)
     }
 
     fn report(&mut self, found: Decided) {
@@ -255,6 +270,13 @@ fn kept_tail(text: &[u8], keep_last: u8) -> usize {
     let tail = text.get(from.max(escaped)..).unwrap_or_default();
     let broken = tail.iter().take_while(|&&byte| byte & 0xc0 == 0x80).count();
     tail.len() - broken
+}
+
+/// Whether a head that has lost is of no use: an allowed value would still shield what it contains.
+///
+/// An open-ended head has no allowed values, and keeping it would hold text without a bound.
+fn is_droppable(rules: &RuleSet, rule: u32) -> bool {
+    !rules.has_allow_values() || is_open_ended(rules, rule)
 }
 
 fn is_open_ended(rules: &RuleSet, rule: u32) -> bool {

@@ -16,6 +16,11 @@ fn gate_of(detectors: Vec<&Arc<Detector>>) -> RuleGate {
     RuleGate::new(&rules)
 }
 
+fn first_stop(gate: &RuleGate, text: &str) -> Option<Stop> {
+    let nothing = RuleGate::new(&[]);
+    Search::new([&nothing, gate], text.as_bytes()).next(0)
+}
+
 #[test]
 fn every_built_in_detector_has_a_gate_that_opens_for_its_sample() {
     for sample in samples() {
@@ -23,7 +28,7 @@ fn every_built_in_detector_has_a_gate_that_opens_for_its_sample() {
         assert!(!gate.is_closed_to_skipping(), "{}", sample.id);
         for before in ["", "clean text ", "1, ", "a\n", "("] {
             let text = format!("{before}{} and more", sample.text());
-            let stop = gate.next(text.as_bytes(), 0).expect(&sample.id);
+            let stop = first_stop(&gate, &text).expect(&sample.id);
             assert!(stop.start <= before.len(), "{}: {text:?} stops at {}", sample.id, stop.start);
         }
     }
@@ -43,11 +48,8 @@ fn clean_text_has_no_stop() {
     ];
     let gate = gate_of(catalogue().default_set());
     for text in texts {
-        assert!(
-            gate.next(text.as_bytes(), 0).is_none(),
-            "{text:?} stops: {:?}",
-            gate.next(text.as_bytes(), 0)
-        );
+        let stop = first_stop(&gate, text);
+        assert!(stop.is_none(), "{text:?} stops: {stop:?}");
     }
 }
 
@@ -79,6 +81,20 @@ fn texts_beyond_the_number_of_buckets_share_them() {
     let gate = RuleGate::new(&[Rule::new(detector, Action::Mask)]);
     assert!(!gate.is_closed_to_skipping());
     for term in terms {
-        assert_eq!(gate.next(format!("  {term}").as_bytes(), 0).map(|stop| stop.window), Some(2), "{term}");
+        assert_eq!(first_stop(&gate, &format!("  {term}")).map(|stop| stop.window), Some(2), "{term}");
+    }
+}
+
+#[test]
+fn numbers_start_at_a_words_start() {
+    let is_number = |detector: &&Arc<Detector>| {
+        matches!(detector.gate(), Gate::Shape(Shape::Digits { .. } | Shape::DottedQuad | Shape::Iban))
+    };
+    let numbers: Vec<&Arc<Detector>> = catalogue().iter().filter(is_number).collect();
+    assert!(!numbers.is_empty());
+    for detector in numbers {
+        for byte in b'0'..=b'9' {
+            assert_eq!(detector.automaton().enter(Before::Word, byte), None, "{}", detector.id());
+        }
     }
 }

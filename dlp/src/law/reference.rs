@@ -159,7 +159,7 @@ fn replacement(rules: &RuleSet, rule: &Rule, value: &[u8]) -> String {
 /// The longest end of a valid match at exactly this start.
 fn longest(rule: &Rule, text: &[u8], start: usize) -> Option<usize> {
     // A fixed text is taken at its word, also where its first letter could be that of an escape.
-    let is_fixed = matches!(rule.detector.gate(), Gate::Prefixes(_)) && start > 0 && text[start - 1] == b'\\';
+    let is_fixed = matches!(rule.detector.gate(), Gate::Texts(_)) && start > 0 && text[start - 1] == b'\\';
     if is_in_escape(text, start) && !is_fixed {
         return None;
     }

@@ -1,22 +1,31 @@
 //! Where candidates start: by the byte they start with and what stands before it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, Weak};
 
 use regex_automata::util::primitives::StateID;
 
 use super::Rule;
 use crate::automaton::Before;
 use crate::context::ContextWords;
-use crate::gate::Gate;
+use crate::gate::{Gate, RuleGate};
+use crate::trie::{Builder, Node, Text, Trie};
 
 /// A candidate after its first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Start {
     pub(crate) rule: u32,
     pub(crate) state: StateID,
-    /// Whether one of the detector's context words must stand before it.
-    pub(crate) needs_context: bool,
+}
+
+/// What may start with a byte.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Starts<'a> {
+    /// Where in [`StartTable::texts`] the byte leads, if the fixed text of a detector may start with it.
+    pub(crate) opening: Option<Node>,
+    pub(crate) heads: &'a [Start],
+    /// Candidates of detectors of which a context word must stand before them.
+    pub(crate) with_context: &'a [Start],
 }
 
 /// The candidates that survive their first byte, by that byte and the one before it.
@@ -24,14 +33,29 @@ pub(crate) struct Start {
 pub(super) struct StartTable {
     /// Bytes with the same starts share a column.
     columns: Box<[u8; 256]>,
-    /// By column, then what stands before: where the cell's starts stand.
-    cells: Vec<(u32, u32)>,
+    /// By column, then what stands before.
+    cells: Vec<Cell<Range>>,
     starts: Vec<Start>,
+    /// The fixed texts that detectors start with; where one is complete, its rules have a candidate.
+    texts: Trie,
     context_words: Option<ContextWords>,
+    /// Built when a whole text is scanned for the first time.
+    gate: OnceLock<RuleGate>,
 }
 
+/// The starts of one byte after one of [`Before`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Cell<T> {
+    opening: Option<Node>,
+    heads: T,
+    with_context: T,
+}
+
+/// A part of a table's starts.
+type Range = (u32, u32);
+
 /// The starts of one byte, after each of [`Before::SEEN`] and then of [`Before::ESCAPES`].
-type Column = [Vec<Start>; Before::COUNT];
+type Column = [Cell<Vec<Start>>; Before::COUNT];
 
 /// Tables of built-in detectors that are in use, by the detectors and the number of the first.
 type Shared = HashMap<(usize, Vec<usize>), Weak<StartTable>>;
@@ -48,17 +72,21 @@ impl StartTable {
         if let Some(table) = shared.get(&key).and_then(Weak::upgrade) {
             return table;
         }
-        let table = Arc::new(Self::new(rules, first));
+        let table = Arc::new(Self::new(rules, first, Openings::of(rules, first)));
         shared.insert(key, Arc::downgrade(&table));
         table
     }
 
-    /// The table of `rules`, the first of which has the number `first`.
-    pub(super) fn new(rules: &[Rule], first: usize) -> Self {
+    /// The table of a tenant's own rules. They are few: a tree of their texts would take more than it saves.
+    pub(super) fn own(rules: &[Rule]) -> Self {
+        Self::new(rules, 0, Openings::default())
+    }
+
+    fn new(rules: &[Rule], first: usize, openings: Openings) -> Self {
         let mut columns = Box::new([0; 256]);
         let mut distinct: Vec<Column> = Vec::new();
         for (place, byte) in columns.iter_mut().zip(0..=u8::MAX) {
-            let column = column(rules, first, byte);
+            let column = column(rules, first, &openings, byte);
             let index = distinct.iter().position(|known| *known == column).unwrap_or_else(|| {
                 distinct.push(column);
                 distinct.len() - 1
@@ -67,17 +95,24 @@ impl StartTable {
             *place = u8::try_from(index).unwrap_or(u8::MAX);
         }
         let context_words = ContextWords::new(rules, first);
-        let mut table = Self { columns, cells: Vec::new(), starts: Vec::new(), context_words };
-        for column in &distinct {
+        let mut table = Self {
+            columns,
+            cells: Vec::new(),
+            starts: Vec::new(),
+            texts: openings.texts,
+            context_words,
+            gate: OnceLock::new(),
+        };
+        for column in distinct {
             let first = table.cells.len();
             for (index, cell) in column.iter().enumerate() {
                 // Most patterns do not care what stands before them.
                 let same = column.iter().take(index).position(|earlier| earlier == cell);
                 let known = same.and_then(|same| table.cells.get(first + same)).copied();
-                let place = known.unwrap_or_else(|| {
-                    let from = table.starts.len();
-                    table.starts.extend_from_slice(cell);
-                    (narrow(from), narrow(table.starts.len()))
+                let place = known.unwrap_or_else(|| Cell {
+                    opening: cell.opening,
+                    heads: table.add(&cell.heads),
+                    with_context: table.add(&cell.with_context),
                 });
                 table.cells.push(place);
             }
@@ -86,41 +121,106 @@ impl StartTable {
         table
     }
 
+    fn add(&mut self, starts: &[Start]) -> Range {
+        let from = self.starts.len();
+        self.starts.extend_from_slice(starts);
+        (narrow(from), narrow(self.starts.len()))
+    }
+
     /// The words without which some of these starts do not count.
     pub(super) fn context_words(&self) -> Option<&ContextWords> {
         self.context_words.as_ref()
     }
 
+    /// Where matches may start; `rules` are those of this table.
+    pub(super) fn gate(&self, rules: &[Rule]) -> &RuleGate {
+        self.gate.get_or_init(|| RuleGate::new(rules))
+    }
+
+    /// The fixed texts of which [`Starts::opening`] is the beginning, by the numbers of their rules.
     #[inline]
-    pub(super) fn at(&self, before: Before, byte: u8) -> &[Start] {
+    pub(super) fn texts(&self) -> &Trie {
+        &self.texts
+    }
+
+    #[inline]
+    pub(super) fn at(&self, before: Before, byte: u8) -> Starts<'_> {
         let column = usize::from(self.columns.get(usize::from(byte)).copied().unwrap_or_default());
-        let cell = column * Before::COUNT + before as usize;
-        let Some(&(from, to)) = self.cells.get(cell) else { return &[] };
-        self.starts.get(from as usize..to as usize).unwrap_or_default()
+        let Some(cell) = self.cells.get(column * Before::COUNT + before as usize) else {
+            return Starts::default();
+        };
+        let starts = |(from, to): Range| self.starts.get(from as usize..to as usize).unwrap_or_default();
+        Starts { opening: cell.opening, heads: starts(cell.heads), with_context: starts(cell.with_context) }
     }
 }
 
+/// The fixed texts of detectors as a tree, and its roots.
+#[derive(Debug, Default)]
+struct Openings {
+    texts: Trie,
+    /// After a word byte, and after anything else.
+    roots: Option<[Node; 2]>,
+}
+
+impl Openings {
+    fn of(rules: &[Rule], first: usize) -> Self {
+        let mut texts = Vec::new();
+        let mut at_word_start = Vec::new();
+        for (rule, index) in rules.iter().zip(first..) {
+            let Gate::Texts(fixed) = rule.detector.gate() else { continue };
+            for text in fixed {
+                texts.push(Text { bytes: &text.bytes, ignore_case: text.ignore_case, id: narrow(index) });
+                at_word_start.push(text.at_word_start);
+            }
+        }
+        let mut builder = Builder::new(&texts);
+        let inside = builder.root(|index| at_word_start.get(index) == Some(&false));
+        let anywhere = builder.root(|_| true);
+        Self { texts: builder.build(), roots: Some([inside, anywhere]) }
+    }
+
+    /// Whether a rule's candidates begin with the end of a fixed text of this tree.
+    fn has(&self, rule: &Rule) -> bool {
+        self.roots.is_some() && is_fixed(rule)
+    }
+
+    fn at(&self, before: Before, byte: u8) -> Option<Node> {
+        let [inside, anywhere] = self.roots?;
+        self.texts.step(if before == Before::Word { inside } else { anywhere }, byte)
+    }
+}
+
+fn is_fixed(rule: &Rule) -> bool {
+    matches!(rule.detector.gate(), Gate::Texts(_))
+}
+
 /// The starts at one byte, in order of priority.
-fn column(rules: &[Rule], first: usize, byte: u8) -> Column {
-    let mut column = Column::default();
-    let entered = |before, is_wanted: fn(&Rule) -> bool| {
-        let rules = rules.iter().zip(first..).filter(move |(rule, _)| is_wanted(rule));
-        rules.filter_map(move |(rule, index)| {
+fn column(rules: &[Rule], first: usize, openings: &Openings, byte: u8) -> Column {
+    let entered = |before, needs_context: bool, only_fixed: bool| {
+        let rules = rules.iter().zip(first..).filter(move |(rule, _)| {
+            rule.detector.context().is_empty() != needs_context && (is_fixed(rule) || !only_fixed)
+        });
+        rules.filter(|(rule, _)| !openings.has(rule)).filter_map(move |(rule, index)| {
             let state = rule.detector.automaton().enter(before, byte)?;
-            let needs_context = !rule.detector.context().is_empty();
-            Some(Start { rule: narrow(index), state, needs_context })
+            Some(Start { rule: narrow(index), state })
         })
     };
-    for (cell, before) in column.iter_mut().zip(Before::SEEN) {
-        cell.extend(entered(before, |_| true));
+    let cell = |before, only_fixed| Cell {
+        opening: openings.at(before, byte),
+        heads: entered(before, false, only_fixed).collect(),
+        with_context: entered(before, true, only_fixed).collect(),
+    };
+    let mut column = Column::default();
+    for (place, before) in column.iter_mut().zip(Before::SEEN) {
+        *place = cell(before, false);
     }
-    for (cell, before) in column.iter_mut().skip(Before::SEEN.len()).zip(Before::ESCAPES) {
+    for (place, before) in column.iter_mut().skip(Before::SEEN.len()).zip(Before::ESCAPES) {
         if !before.is_in_escape(byte) {
             // Inside an escape the starts are those after a non-word byte, without the escape's own bytes.
-            cell.extend(entered(Before::NonWord, |_| true));
+            *place = cell(Before::NonWord, false);
         } else if before == Before::Backslash {
             // A fixed text is taken at its word: a backslash in front of `npm_` must not hide the token.
-            cell.extend(entered(Before::NonWord, |rule| matches!(rule.detector.gate(), Gate::Prefixes(_))));
+            *place = cell(Before::NonWord, true);
         }
     }
     column

@@ -56,7 +56,7 @@ const WALLETS: &[Entry] = &[
         .misses("1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNb")
         .checked("Base58Check", validate::base58check)
         .aliases(&["CRYPTO_ADDRESS"])
-        .near(Near::FirstBytes),
+        .near(Near::Positions),
     entry("BITCOIN_ADDRESS_BECH32", 0.95, r"\bbc1[02-9ac-hj-np-z]{11,71}\b")
         .finds("bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4")
         .misses("bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t5")
@@ -66,12 +66,12 @@ const WALLETS: &[Entry] = &[
         .finds("0x{40:hex}")
         .misses("0x{39:hex}")
         .aliases(&["CRYPTO_ADDRESS"])
-        .near(Near::FirstBytes),
+        .near(Near::Positions),
     entry("CRYPTO_PRIVATE_KEY_WIF", 0.95, r"\b(?:5[1-9A-HJ-NP-Za-km-z]{50}|[KL][1-9A-HJ-NP-Za-km-z]{51})\b")
         .finds("5HueCGU8rMjxEXxiPuD5BDku4MkFqeZyd4dZ1jvhTVqvbTLvyTJ")
         .misses("5HueCGU8rMjxEXxiPuD5BDku4MkFqeZyd4dZ1jvhTVqvbTLvyTK")
         .checked("Base58Check", validate::base58check)
-        .near(Near::FirstBytes),
+        .near(Near::Positions),
     entry("BIP32_EXTENDED_PRIVATE_KEY", 0.99, r"\b[xyz]prv[1-9A-HJ-NP-Za-km-z]{107}\b")
         .finds("xprv{107:base58}")
         .misses("xprv{106:base58}"),

@@ -53,16 +53,16 @@ const SECRETS: &[Entry] = &[
         .misses("Bearer {19:alnum}")
         .checked("letters, a digit, randomness", validate::token)
         .context(&["authorization"]),
-    entry("GENERIC_API_KEY", 0.5, r#"(?i)(?:api|access|auth|client|secret|private)[_ .-]?(?:key|token|secret)['" ]{0,3}(?:=>|:=|=|:) ?['"]?[A-Za-z0-9_.+/=-]{16,150}"#)
+    entry("GENERIC_API_KEY", 0.5, r#"(?:(?:\b|_)(?i:api|access|auth|client|secret|private)|Api|Access|Auth|Client|Secret|Private)(?i)[_ .-]?(?:key|token|secret)['" ]{0,3}(?:=>|:=|=|:) ?['"]?[A-Za-z0-9_.+/=-]{16,150}"#)
         .finds("api_key = {32:alnum}")
         .misses("api_key = {15:alnum}")
         .checked("letters, a digit, randomness, no stand-in", validate::assigned_key)
-        .near(Near::Words(KEY_WORDS)),
-    entry("API_KEY_LITERAL", 0.8, r#"(?i)(?:api|access|auth|client|secret|private|encryption|signing)[_.-]?(?:key|token|secret)['"]?[ \t]{0,3}(?:=>|:=|=|:)[ \t]{0,3}["'][A-Za-z0-9_.+/=~-]{20,150}["']"#)
+        .near(Near::NameParts(KEY_WORDS)),
+    entry("API_KEY_LITERAL", 0.8, r#"(?:(?:\b|_)(?i:api|access|auth|client|secret|private|encryption|signing)|Api|Access|Auth|Client|Secret|Private|Encryption|Signing)(?i)[_.-]?(?:key|token|secret)['"]?[ \t]{0,3}(?:=>|:=|=|:)[ \t]{0,3}["'][A-Za-z0-9_.+/=~-]{20,150}["']"#)
         .finds(r#"api_key = "{32:alnum}""#)
         .misses(r#"api_key = "{18:alnum}""#)
         .checked("letters, a digit, high randomness, no stand-in", validate::literal_key)
-        .near(Near::Words(KEY_WORDS)),
+        .near(Near::NameParts(KEY_WORDS)),
     entry("PASSWORD_ASSIGNMENT", 0.5, r#"(?i)(?:password|passwd|pwd|passphrase)['" ]{0,3}(?:=>|:=|=|:) ?['"]?[^\s'"]{6,128}"#)
         .finds("password={12:alnum}!")
         .misses("password={4:alnum}!")

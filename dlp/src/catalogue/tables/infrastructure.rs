@@ -46,7 +46,7 @@ const KEYS: &[Entry] = &[
     )
     .finds("0.{8:hex}-{4:hex}-{4:hex}-{4:hex}-{12:hex}.{30:alnum}:{22:alnum}==")
     .misses("0.{8:hex}-{4:hex}-{4:hex}-{4:hex}-{12:hex}.{29:alnum}:{22:alnum}==")
-    .near(Near::FirstBytes),
+    .near(Near::Positions),
     entry("AGE_SECRET_KEY", 0.99, r"\bAGE-SECRET-KEY-1[QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L]{58}\b")
         .finds("AGE-SECRET-KEY-1QQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQ")
         .misses("AGE-SECRET-KEY-1QQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQ"),

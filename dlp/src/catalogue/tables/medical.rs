@@ -30,12 +30,12 @@ const MEDICAL: &[Entry] = &[
         .misses("AB1234564")
         .checked("check digit", validate::us_dea)
         .aliases(&["US_DEA_NUMBER", "MEDICAL_LICENSE"])
-        .near(Near::FirstBytes),
+        .near(Near::Positions),
     entry("US_MEDICARE_MBI", 0.85, r"\b[1-9][AC-HJKMNP-RT-Y][0-9AC-HJKMNP-RT-Y][0-9]-?[AC-HJKMNP-RT-Y][0-9AC-HJKMNP-RT-Y][0-9]-?[AC-HJKMNP-RT-Y]{2}[0-9]{2}\b")
         .finds("1EG4-TE5-MK73")
         .misses("1EG4-TE5-SK73")
         .aliases(&["US_MEDICARE_BENEFICIARY_ID_NUMBER", "US_MBI"])
-        .near(Near::FirstBytes),
+        .near(Near::Positions),
     entry("MEDICAL_RECORD_NUMBER", 0.6, r"(?i)\b(?:mrn|medical record(?: number| no\.?)?|patient id) ?[:#]? ?[A-Z]{0,3}[0-9]{5,12}\b")
         .finds("MRN: 00123456")
         .misses("MRN: 0012")

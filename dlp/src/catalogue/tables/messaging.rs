@@ -23,7 +23,7 @@ const MESSAGES: &[Entry] = &[
         .finds("MTIzNDU2Nzg5MDEyMzQ1Njc4.{6:word}.{38:word}")
         .misses("MTIzNDU2Nzg5MDEyMzQ1Njc4.{6:word}.{26:word}")
         .checked("a bot's number in base64", validate::discord_bot)
-        .near(Near::FirstBytes),
+        .near(Near::Positions),
     entry("DISCORD_WEBHOOK_URL", 0.99, r"https://(?:canary\.|ptb\.)?discord(?:app)?\.com/api/webhooks/[0-9]{17,20}/[A-Za-z0-9_-]{60,70}")
         .finds("https://discord.com/api/webhooks/{18:digit}/{68:word}")
         .misses("https://discord.com/api/webhooks/{18:digit}/{59:word}"),
@@ -40,7 +40,7 @@ const MESSAGES: &[Entry] = &[
     entry("TELEGRAM_BOT_TOKEN", 0.95, r"\b[0-9]{8,10}:AA[A-Za-z0-9_-]{33}")
         .finds("{10:digit}:AA{33:word}")
         .misses("{10:digit}:AA{32:word}")
-        .near(Near::FirstBytes),
+        .near(Near::Positions),
     entry("MATTERMOST_TOKEN", 0.8, r"\b[a-z0-9]{26}\b")
         .finds("{26:lower}")
         .misses("{25:lower}")

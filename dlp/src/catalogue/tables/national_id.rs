@@ -68,12 +68,25 @@ const AMERICAS: &[Entry] = &[
         .checked("two check digits", validate::br_cpf)
         .aliases(&["BRAZIL_CPF_NUMBER"])
         .near(digits(11)),
-    entry("BR_CNPJ", 0.85, r"\b[0-9A-Z]{2}\.?[0-9A-Z]{3}\.?[0-9A-Z]{3}/?[0-9A-Z]{4}-?[0-9]{2}\b")
+    entry("BR_CNPJ", 0.85, r"\b[0-9]{2}\.?[0-9]{3}\.?[0-9]{3}/?[0-9]{4}-?[0-9]{2}\b")
+        .finds("11.222.333/0001-81")
+        .misses("11.222.333/0001-82")
+        .checked("two check digits", validate::br_cnpj)
+        .aliases(&["BRAZIL_CNPJ_NUMBER"])
+        .near(digits(14)),
+    // With letters since July 2026.
+    entry("BR_CNPJ_ALPHANUMERIC", 0.85, r"\b[0-9A-Z]{2}\.[0-9A-Z]{3}\.[0-9A-Z]{3}/[0-9A-Z]{4}-[0-9]{2}\b")
         .finds("12.ABC.345/01DE-35")
         .misses("12.ABC.345/01DE-36")
         .checked("two check digits", validate::br_cnpj)
-        .aliases(&["BRAZIL_CNPJ_NUMBER"])
-        .near(Near::FirstBytes),
+        .label("BR_CNPJ", &["BR_CNPJ", "BRAZIL_CNPJ_NUMBER"])
+        .near(Near::Positions),
+    entry("BR_CNPJ_ALPHANUMERIC_BARE", 0.85, r"\b[0-9A-Z]{12}[0-9]{2}\b")
+        .finds("12ABC34501DE35")
+        .misses("12ABC34501DE36")
+        .checked("two check digits", validate::br_cnpj)
+        .label("BR_CNPJ", &["BR_CNPJ", "BRAZIL_CNPJ_NUMBER"])
+        .context(&["cnpj"]),
     entry(
         "MX_CURP",
         0.95,
@@ -83,7 +96,7 @@ const AMERICAS: &[Entry] = &[
     .misses("HEGG560427MVZRRL05")
     .checked("a day that exists, check digit", validate::mx_curp)
     .aliases(&["MEXICO_CURP_NUMBER"])
-    .near(Near::FirstBytes),
+    .near(Near::Positions),
 ];
 
 const EUROPE: &[Entry] = &[
@@ -111,30 +124,58 @@ const EUROPE: &[Entry] = &[
         .checked("check digit of ICAO 9303", validate::mrz_number)
         .aliases(&["GERMANY_IDENTITY_CARD_NUMBER"])
         .context(&["ausweis", "personalausweis"]),
-    entry("FR_NIR", 0.9, r"\b[1278] ?[0-9]{2} ?(?:0[1-9]|1[0-2]|[2-9][0-9]) ?(?:[0-9]{2}|2[AB]) ?[0-9]{3} ?[0-9]{3} ?[0-9]{2}\b")
-        .finds("2 55 08 14 168 025 38")
-        .misses("2 55 08 14 168 025 39")
-        .checked("key modulo 97", validate::fr_nir)
-        .aliases(&["FRANCE_NIR"])
-        .near(Near::FirstBytes),
+    entry(
+        "FR_NIR",
+        0.9,
+        r"\b[1278] ?[0-9]{2} ?(?:0[1-9]|1[0-2]|[2-9][0-9]) ?[0-9]{2} ?[0-9]{3} ?[0-9]{3} ?[0-9]{2}\b",
+    )
+    .finds("2 55 08 14 168 025 38")
+    .misses("2 55 08 14 168 025 39")
+    .checked("key modulo 97", validate::fr_nir)
+    .aliases(&["FRANCE_NIR"])
+    .near(digits(15)),
+    entry(
+        "FR_NIR_CORSICA",
+        0.9,
+        r"\b[1278][0-9]{2}(?:0[1-9]|1[0-2]|[2-9][0-9])2[AB][0-9]{3}[0-9]{3}[0-9]{2}\b",
+    )
+    .finds("185052A16802584")
+    .misses("185052A16802585")
+    .checked("key modulo 97", validate::fr_nir)
+    .label("FR_NIR", &["FR_NIR", "FRANCE_NIR"])
+    .near(Near::Positions),
+    entry(
+        "FR_NIR_CORSICA_SPACED",
+        0.9,
+        r"\b[1278] [0-9]{2} (?:0[1-9]|1[0-2]|[2-9][0-9]) 2[AB] [0-9]{3} [0-9]{3} [0-9]{2}\b",
+    )
+    .finds("1 85 05 2A 168 025 84")
+    .misses("1 85 05 2A 168 025 85")
+    .checked("key modulo 97", validate::fr_nir)
+    .label("FR_NIR", &["FR_NIR", "FRANCE_NIR"])
+    .near(Near::Positions),
     entry("ES_NIF", 0.9, r"\b[0-9]{8}-?[TRWAGMYFPDXBNJZSQVHLCKE]\b")
         .finds("12345678Z")
         .misses("12345678A")
         .checked("letter modulo 23", validate::es_nif)
         .aliases(&["SPAIN_NIF_NUMBER"])
-        .near(Near::FirstBytes),
+        .near(Near::Positions),
     entry("ES_NIE", 0.9, r"\b[XYZ]-?[0-9]{7}-?[TRWAGMYFPDXBNJZSQVHLCKE]\b")
         .finds("X1234567L")
         .misses("X1234567A")
         .checked("letter modulo 23", validate::es_nif)
         .aliases(&["SPAIN_NIE_NUMBER"])
-        .near(Near::FirstBytes),
-    entry("IT_CODICE_FISCALE", 0.95, r"\b[A-Z]{6}[0-9LMNPQRSTUV]{2}[ABCDEHLMPRST][0-9LMNPQRSTUV]{2}[A-Z][0-9LMNPQRSTUV]{3}[A-Z]\b")
-        .finds("RSSMRA85T10A562S")
-        .misses("RSSMRA85T10A562T")
-        .checked("check letter, a day that exists", validate::it_codice_fiscale)
-        .aliases(&["ITALY_FISCAL_CODE", "IT_FISCAL_CODE"])
-        .near(Near::FirstBytes),
+        .near(Near::Positions),
+    entry(
+        "IT_CODICE_FISCALE",
+        0.95,
+        r"\b[A-Z]{6}[0-9LMNPQRSTUV]{2}[ABCDEHLMPRST][0-9LMNPQRSTUV]{2}[A-Z][0-9LMNPQRSTUV]{3}[A-Z]\b",
+    )
+    .finds("RSSMRA85T10A562S")
+    .misses("RSSMRA85T10A562T")
+    .checked("check letter, a day that exists", validate::it_codice_fiscale)
+    .aliases(&["ITALY_FISCAL_CODE", "IT_FISCAL_CODE"])
+    .near(Near::Positions),
     entry("NL_BSN", 0.8, r"\b[0-9]{9}\b")
         .finds("111222333")
         .misses("111222334")
@@ -158,7 +199,7 @@ const EUROPE: &[Entry] = &[
         .misses("811218-9875")
         .checked("a day that exists, Luhn check digit", validate::se_personnummer)
         .aliases(&["SWEDEN_NATIONAL_ID_NUMBER"])
-        .near(Near::FirstBytes),
+        .near(Near::Positions),
     entry("SE_PERSONNUMMER_UNDELIMITED", 0.8, r"\b(?:[0-9]{2})?[0-9]{10}\b")
         .label("SE_PERSONNUMMER", &["SWEDEN_NATIONAL_ID_NUMBER"])
         .finds("8112189876")
@@ -170,7 +211,7 @@ const EUROPE: &[Entry] = &[
         .misses("131052-308U")
         .checked("a day that exists, check character", validate::fi_hetu)
         .aliases(&["FINLAND_NATIONAL_ID_NUMBER", "FI_PERSONAL_IDENTITY_CODE"])
-        .near(Near::FirstBytes),
+        .near(Near::Positions),
     entry("DK_CPR", 0.6, r"\b[0-3][0-9][01][0-9]{3}-?[0-9]{4}\b")
         .finds("311280-1234")
         .misses("311380-1234")
@@ -212,19 +253,19 @@ const ELSEWHERE: &[Entry] = &[
         .finds("ABCPE1234F")
         .misses("ABCDE1234F")
         .aliases(&["INDIA_PAN_INDIVIDUAL"])
-        .near(Near::FirstBytes),
+        .near(Near::Positions),
     entry("IN_GSTIN", 0.95, r"\b(?:0[1-9]|[1-3][0-9])[A-Z]{5}[0-9]{4}[A-Z][1-9A-Z]Z[0-9A-Z]\b")
         .finds("27AAPFU0939F1ZV")
         .misses("27AAPFU0939F1ZW")
         .checked("check character in base 36", validate::in_gstin)
         .aliases(&["INDIA_GST_INDIVIDUAL"])
-        .near(Near::FirstBytes),
+        .near(Near::Positions),
     entry("SG_NRIC", 0.95, r"\b[STFGM][0-9]{7}[A-Z]\b")
         .finds("S1234567D")
         .misses("S1234567A")
         .checked("check letter", validate::sg_nric)
         .aliases(&["SINGAPORE_NATIONAL_REGISTRATION_ID_NUMBER", "SG_NRIC_FIN"])
-        .near(Near::FirstBytes),
+        .near(Near::Positions),
     entry(
         "CN_RESIDENT_ID",
         0.95,
@@ -270,11 +311,11 @@ const ELSEWHERE: &[Entry] = &[
         .misses("A123456788")
         .checked("check digit", validate::tw_national_id)
         .aliases(&["TAIWAN_ID_NUMBER"])
-        .near(Near::FirstBytes),
+        .near(Near::Positions),
     entry("HK_ID", 0.85, r"\b[A-Z]{1,2}[0-9]{6}(?:\([0-9A]\)|[0-9A]\b)")
         .finds("A123456(3)")
         .misses("A123456(4)")
         .checked("check character modulo 11", validate::hk_id)
         .aliases(&["HONG_KONG_ID_NUMBER"])
-        .near(Near::FirstBytes),
+        .near(Near::Positions),
 ];

@@ -10,7 +10,8 @@ pub(super) const TABLES: &[Table] =
 /// `EMAIL_ADDRESS` without its local part, whose last byte must be a letter, a digit or an underscore: a
 /// decorator such as `@app.route` is no address.
 pub(in crate::catalogue) static EMAIL_DOMAIN: Entry =
-    entry("EMAIL_ADDRESS", 0.95, r"\b@(?:[A-Za-z0-9][A-Za-z0-9-]{0,62}\.){1,8}[A-Za-z]{2,24}\b");
+    entry("EMAIL_ADDRESS", 0.95, r"\b@(?:[A-Za-z0-9][A-Za-z0-9-]{0,62}\.){1,8}[A-Za-z]{2,24}\b")
+        .near(Near::Shape(Shape::Email));
 
 const PERSONAL: &[Entry] = &[
     // RFC 5321 section 4.5.3.1 bounds the local part and the labels.
@@ -55,7 +56,7 @@ const PERSONAL: &[Entry] = &[
         .finds("P<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<\nL898902C36UTO7408122F1204159ZE184226B<<<<<10")
         .misses("P<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<\nL898902C36UTO7408122F1204159ZE184226B<<<<<11")
         .checked("five check digits", validate::mrz_passport)
-        .near(Near::FirstBytes),
+        .near(Near::Positions),
 ];
 
 const NETWORK: &[Entry] = &[
@@ -74,5 +75,5 @@ const NETWORK: &[Entry] = &[
         .finds("00:1b:44:11:3a:b7")
         .misses("00:1b:44:11-3a:b7")
         .checked("one kind of separator, not all bits equal", validate::mac)
-        .near(Near::FirstBytes),
+        .near(Near::Positions),
 ];

@@ -27,7 +27,7 @@ const KEYS: &[Entry] = &[
     entry("AIRTABLE_TOKEN", 0.99, r"\bpat[A-Za-z0-9]{14}\.[0-9a-f]{64}\b")
         .finds("pat{14:alnum}.{64:hex}")
         .misses("pat{14:alnum}.{63:hex}")
-        .near(Near::FirstBytes),
+        .near(Near::Positions),
     entry("AIRTABLE_LEGACY_KEY", 0.8, r"\bkey[A-Za-z0-9]{14}\b")
         .finds("key{14:alnum}")
         .misses("key{13:alnum}")
@@ -35,7 +35,7 @@ const KEYS: &[Entry] = &[
     entry("ASANA_TOKEN", 0.95, r"\b[012]/[0-9]{12,20}(?:/[0-9]{12,20})?:[0-9a-f]{32}\b")
         .finds("2/{16:digit}/{16:digit}:{32:hex}")
         .misses("2/{16:digit}/{16:digit}:{31:hex}")
-        .near(Near::FirstBytes),
+        .near(Near::Positions),
     entry("CLICKUP_TOKEN", 0.95, r"\bpk_[0-9]{6,10}_[A-Z0-9]{32}\b")
         .finds("pk_{8:digit}_{32:upper}")
         .misses("pk_{8:digit}_{31:upper}"),

@@ -51,7 +51,10 @@ const KEYS: &[Entry] = &[
     entry("RUBYGEMS_TOKEN", 0.99, r"\brubygems_[0-9a-f]{48}\b")
         .finds("rubygems_{48:hex}")
         .misses("rubygems_{47:hex}"),
-    entry("CRATES_IO_TOKEN", 0.99, r"\bcio[A-Za-z0-9]{32}\b").finds("cio{32:alnum}").misses("cio{31:alnum}"),
+    entry("CRATES_IO_TOKEN", 0.99, r"\bcio[A-Za-z0-9]{32}\b")
+        .finds("cio{32:alnum}")
+        .misses("cio{31:alnum}")
+        .near(Near::Positions),
     entry("NUGET_API_KEY", 0.95, r"\boy2[a-z0-9]{43}\b").finds("oy2{43:lower}").misses("oy2{42:lower}"),
     entry("DOCKERHUB_PAT", 0.99, r"\bdckr_pat_[A-Za-z0-9_-]{27}")
         .finds("dckr_pat_{27:word}")
