@@ -17,7 +17,8 @@ pub(crate) const CONTEXT_BYTES: u64 = 64;
 pub(crate) struct ContextWords {
     /// The words, by their place in `rules`.
     words: Trie,
-    root: Node,
+    /// By their first byte, which is asked for at every word of a text.
+    firsts: Box<[Option<Node>; 256]>,
     /// Per word: the rules that it allows.
     rules: Vec<Vec<usize>>,
     rule_count: usize,
@@ -45,7 +46,12 @@ impl ContextWords {
             .collect();
         let mut builder = Builder::new(&texts);
         let root = builder.root(|_| true);
-        Some(Self { words: builder.build(), root, rules: rules_of_words, rule_count: first + rules.len() })
+        let words = builder.build();
+        let mut firsts = Box::new([None; 256]);
+        for (first, byte) in firsts.iter_mut().zip(0..=u8::MAX) {
+            *first = words.step(root, byte);
+        }
+        Some(Self { words, firsts, rules: rules_of_words, rule_count: first + rules.len() })
     }
 }
 
@@ -72,7 +78,7 @@ impl Context {
         if !self.begun.is_empty() {
             self.step_begun(words, byte);
         }
-        if starts_word && let Some(node) = words.words.step(words.root, byte) {
+        if starts_word && let Some(&Some(node)) = words.firsts.get(usize::from(byte)) {
             self.begun.push((position, node));
         }
     }

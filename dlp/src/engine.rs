@@ -196,7 +196,7 @@ impl Engine {
         if !self.heads.is_empty() || !self.openings.is_empty() {
             self.step_open(rules, window, Some(byte));
         }
-        if self.blocked.is_none() {
+        if rules.may_start(self.before, byte) && self.blocked.is_none() {
             self.start_heads(rules, byte);
         }
         if let Some(words) = rules.context_words() {
@@ -354,6 +354,7 @@ impl Engine {
     }
 
     /// Steps everything open by one byte, or by the end of the text.
+    #[inline(never)]
     fn step_open(&mut self, rules: &RuleSet, window: Window<'_>, byte: Option<u8>) {
         let mut any_dead = false;
         let mut settle = false;
@@ -390,7 +391,7 @@ impl Engine {
         }
     }
 
-    #[inline]
+    #[inline(never)]
     fn start_heads(&mut self, rules: &RuleSet, byte: u8) {
         let start = self.position;
         let open = self.openings.len() + self.heads.len() + self.pending.len();

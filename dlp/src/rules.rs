@@ -280,7 +280,12 @@ impl RuleSet {
         self.rules.get(usize::try_from(index).ok()?)
     }
 
+    /// Whether any candidate starts with a byte.
     #[inline]
+    pub(crate) fn may_start(&self, before: Before, byte: u8) -> bool {
+        self.shared_starts.may_start(before, byte) || self.own_starts.may_start(before, byte)
+    }
+
     pub(crate) fn starts(&self, before: Before, byte: u8) -> [Starts<'_>; 2] {
         [self.own_starts.at(before, byte), self.shared_starts.at(before, byte)]
     }

@@ -1,4 +1,4 @@
-//! Fixed texts as a tree: which of them may still follow, byte by byte.
+//! Fixed texts, of ASCII characters, as a tree: which of them may still follow, byte by byte.
 //!
 //! One place in the tree stands for all the texts that begin alike, so that a word of prose costs one step a
 //! byte, however many detectors' texts begin with its first letter.
@@ -31,8 +31,7 @@ pub(crate) struct Node(u32);
 #[derive(Debug, Default)]
 pub(crate) struct Trie {
     places: Vec<Place>,
-    /// The next bytes of every node, and the nodes that they lead to.
-    bytes: Vec<u8>,
+    /// The nodes that nodes lead to.
     nodes: Vec<Node>,
     ends: Vec<u32>,
 }
@@ -40,7 +39,10 @@ pub(crate) struct Trie {
 /// Where a node's parts stand.
 #[derive(Clone, Copy, Debug, Default)]
 struct Place {
-    next: (u32, u32),
+    /// A bit for every next byte: most bytes lead nowhere, and this tells at once.
+    bytes: u128,
+    /// Where the next nodes begin, in the order of their bytes.
+    next: u32,
     ends: (u32, u32),
 }
 
@@ -48,9 +50,13 @@ impl Trie {
     /// The node after one byte; `None` if no text goes on with it.
     #[inline]
     pub(crate) fn step(&self, node: Node, byte: u8) -> Option<Node> {
-        let (from, to) = self.place(node).next;
-        let at = memchr::memchr(byte, self.bytes.get(from as usize..to as usize)?)?;
-        self.nodes.get(from as usize + at).copied()
+        let Place { bytes, next, .. } = *self.places.get(node.0 as usize)?;
+        let bit = bit(byte);
+        if bytes & bit == 0 {
+            return None;
+        }
+        let earlier = (bytes & (bit - 1)).count_ones();
+        self.nodes.get((next + earlier) as usize).copied()
     }
 
     /// The texts that are complete, by their ids in ascending order.
@@ -63,8 +69,7 @@ impl Trie {
     /// Whether no text goes on here.
     #[inline]
     pub(crate) fn is_leaf(&self, node: Node) -> bool {
-        let (from, to) = self.place(node).next;
-        from == to
+        self.place(node).bytes == 0
     }
 
     fn place(&self, node: Node) -> Place {
@@ -82,6 +87,7 @@ pub(crate) struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     pub(crate) fn new(texts: &'a [Text<'a>]) -> Self {
+        debug_assert!(texts.iter().all(|text| text.bytes.is_ascii()), "texts are constants of the catalogue");
         Self { texts, trie: Trie::default(), known: HashMap::new() }
     }
 
@@ -122,16 +128,20 @@ impl<'a> Builder<'a> {
     fn add(&mut self, next: &[(u8, Node)], ends: &[u32]) -> Node {
         let trie = &mut self.trie;
         let node = Node(narrow(trie.places.len()));
-        let range = |from: usize, len: usize| (narrow(from), narrow(from + len));
         trie.places.push(Place {
-            next: range(trie.bytes.len(), next.len()),
-            ends: range(trie.ends.len(), ends.len()),
+            bytes: next.iter().fold(0, |bytes, (byte, _)| bytes | bit(*byte)),
+            next: narrow(trie.nodes.len()),
+            ends: (narrow(trie.ends.len()), narrow(trie.ends.len() + ends.len())),
         });
-        trie.bytes.extend(next.iter().map(|(byte, _)| byte));
         trie.nodes.extend(next.iter().map(|(_, node)| node));
         trie.ends.extend_from_slice(ends);
         node
     }
+}
+
+/// None for what is not ASCII.
+fn bit(byte: u8) -> u128 {
+    if byte.is_ascii() { 1 << byte } else { 0 }
 }
 
 /// Texts are limited far below 2^32 bytes.
@@ -164,7 +174,7 @@ mod tests {
         assert_eq!(ends_along(&trie, all, "sKIp!"), [vec![], vec![4], vec![], vec![2]]);
         assert_eq!(ends_along(&trie, all, "SK-"), [vec![], vec![4]]);
         assert_eq!(ends_along(&trie, some, "SK"), [Vec::<u32>::new(), vec![]]);
-        let at_end = "skip".bytes().fold(Some(some), |node, byte| trie.step(node?, byte)).unwrap();
+        let at_end = "skip".bytes().try_fold(some, |node, byte| trie.step(node, byte)).unwrap();
         assert!(trie.is_leaf(at_end) && !trie.is_leaf(some));
         // A word in any case is one path, not one for every way to write it.
         assert!(trie.places.len() < 24, "{}", trie.places.len());

@@ -33,6 +33,8 @@ pub(crate) struct Starts<'a> {
 pub(super) struct StartTable {
     /// Bytes with the same starts share a column.
     columns: Box<[u8; 256]>,
+    /// By column: a bit for each [`Before`] after which something starts.
+    busy: Vec<u16>,
     /// By column, then what stands before.
     cells: Vec<Cell<Range>>,
     starts: Vec<Start>,
@@ -97,6 +99,7 @@ impl StartTable {
         let context_words = ContextWords::new(rules, first);
         let mut table = Self {
             columns,
+            busy: distinct.iter().map(busy).collect(),
             cells: Vec::new(),
             starts: Vec::new(),
             texts: openings.texts,
@@ -141,6 +144,13 @@ impl StartTable {
     #[inline]
     pub(super) fn texts(&self) -> &Trie {
         &self.texts
+    }
+
+    /// Whether anything starts with a byte.
+    #[inline]
+    pub(super) fn may_start(&self, before: Before, byte: u8) -> bool {
+        let column = self.columns.get(usize::from(byte)).copied().unwrap_or_default();
+        self.busy.get(usize::from(column)).is_some_and(|busy| busy >> (before as u16) & 1 == 1)
     }
 
     #[inline]
@@ -224,6 +234,11 @@ fn column(rules: &[Rule], first: usize, openings: &Openings, byte: u8) -> Column
         }
     }
     column
+}
+
+fn busy(column: &Column) -> u16 {
+    let is_busy = column.iter().map(|cell| *cell != Cell::default());
+    is_busy.zip(0..).fold(0, |bits, (is_busy, index)| bits | u16::from(is_busy) << index)
 }
 
 /// Rules and starts are limited far below 2^32.
