@@ -10,7 +10,7 @@ use anyhow::ensure;
 use bulkhead_benches::agent_body::history_text;
 use bulkhead_benches::clock::time;
 use bulkhead_benches::measure::percentile;
-use bulkhead_dlp::{Action, Rule, RuleSet, apply_edits, catalogue};
+use bulkhead_dlp::{Action, Detector, Rule, RuleSet, apply_edits, catalogue};
 
 const PROMPT_BYTES: usize = 60_000;
 const HOSTILE_BYTES: usize = 1 << 20;
@@ -18,27 +18,38 @@ const CARD: &str = "4539 5787 6362 1486";
 
 fn main() -> anyhow::Result<()> {
     let secrets = rules(&["secret.*"])?;
-    let default = rules(&["secret.*", "pii.*", "CREDIT_CARD"])?;
+    let default = rules_for(&catalogue().default_set());
+    let personal = rules(&["secret.*", "pii.*", "CREDIT_CARD"])?;
     let everything = rules(&["*"])?;
-    let sets = [("secrets", &secrets), ("default", &default), ("everything", &everything)];
+    let sets = [
+        ("secrets", &secrets),
+        ("default", &default),
+        ("secrets and personal data", &personal),
+        ("everything", &everything),
+    ];
     let mut out = std::io::stdout().lock();
     for (name, rules) in sets {
         writeln!(out, "{name}: {} detectors", rules.rules().len())?;
         whole_texts(&mut out, rules)?;
         streams(&mut out, rules)?;
     }
-    hostile_texts(&mut out, &default)?;
+    hostile_texts(&mut out, &personal)?;
     same_result(&everything, &with_cards(&history_text(PROMPT_BYTES)))
 }
 
 fn rules(selectors: &[&str]) -> anyhow::Result<Arc<RuleSet>> {
-    let mut rules = Vec::new();
+    let mut selected = Vec::new();
     for selector in selectors {
         let detectors = catalogue().select(selector);
         ensure!(!detectors.is_empty(), "no detector for {selector}");
-        rules.extend(detectors.into_iter().map(|detector| Rule::new(Arc::clone(detector), Action::Mask)));
+        selected.extend(detectors);
     }
-    Ok(Arc::new(RuleSet::new(rules, Vec::new())))
+    Ok(rules_for(&selected))
+}
+
+fn rules_for(detectors: &[&Arc<Detector>]) -> Arc<RuleSet> {
+    let rules = detectors.iter().map(|detector| Rule::new(Arc::clone(detector), Action::Mask));
+    Arc::new(RuleSet::new(rules.collect(), Vec::new()))
 }
 
 /// A value in every kilobyte.

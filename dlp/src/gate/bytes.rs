@@ -64,7 +64,6 @@ impl ByteFinder {
         Self { marker }
     }
 
-    #[inline(never)]
     pub(super) fn find(&self, text: &[u8], from: usize) -> Option<Stop> {
         let mut at = from;
         loop {

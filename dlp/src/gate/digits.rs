@@ -53,7 +53,6 @@ impl DigitFinder {
         self.digits_min.is_some() || self.dotted_quad
     }
 
-    #[inline(never)]
     pub(super) fn find(&self, text: &[u8], from: usize) -> Option<Stop> {
         let mut numbers_checked_until = from;
         let mut at = from;

@@ -55,7 +55,6 @@ impl LongWordFinder {
         Some(Self { len, detectors: detectors.into_iter().map(|(_, detector)| detector).collect(), firsts })
     }
 
-    #[inline(never)]
     pub(super) fn find(&self, text: &[u8], from: usize) -> Option<Stop> {
         let mut from = from;
         // A long word that starts here or later has a byte at the place `len` further on. Most words do not.

@@ -15,6 +15,9 @@ use crate::detector::Detector;
 /// The bits of a byte that are the same in both cases of a letter.
 const CASELESS: u8 = 0x5f;
 
+/// The same for a window.
+const KEY_MASK: u32 = u32::from_le_bytes([CASELESS, CASELESS, CASELESS, 0]);
+
 /// The bytes of two windows.
 const WINDOW_BYTES: usize = 4;
 
@@ -24,12 +27,8 @@ const OFFSET_MAX: usize = 16;
 /// A match whose windows have more forms is better found by something else.
 const FORMS_MAX: usize = 1100;
 
-/// As many bits as it takes that few windows of other texts meet one that is set.
-const BITS_PER_KEY: usize = 32;
-const BITS_MAX: u32 = 17;
-const BITS_MIN: u32 = 8;
-
-const SLOTS_TOGETHER: usize = 8;
+/// How many slots there are, as a power of two: so many that few windows of other texts share one.
+const SLOT_BITS: u32 = 17;
 
 /// The bytes read for four windows.
 const STRIDE: usize = 9;
@@ -175,12 +174,12 @@ struct Entry {
 #[derive(Debug)]
 pub(super) struct TextFinder {
     /// A bit per slot: whether a window has it.
-    known: Vec<u64>,
-    shift: u32,
+    known: Box<[u64; 1 << (SLOT_BITS - 6)]>,
     /// By slot.
     entries: Vec<Entry>,
-    /// Of every [`SLOTS_TOGETHER`] slots: where their entries begin; and the end.
+    /// Of so many slots together, as a power of two: where their entries begin; and the end.
     buckets: Vec<u32>,
+    bucket_bits: u32,
     sought: Vec<What>,
 }
 
@@ -193,29 +192,27 @@ impl TextFinder {
             entries.extend(window.entries(narrow(sought.len())));
             sought.push(what);
         }
-        let bits = (entries.len() * BITS_PER_KEY).next_power_of_two().ilog2().clamp(BITS_MIN, BITS_MAX);
-        let shift = u32::BITS - bits;
-        entries.sort_by_key(|entry| slot(entry.key, shift));
-        let mut known = vec![0_u64; 1 << (bits - u64::BITS.ilog2())];
+        entries.sort_by_key(|entry| slot(entry.key));
+        let mut known = Box::new([0; 1 << (SLOT_BITS - 6)]);
         for entry in &entries {
-            let slot = slot(entry.key, shift);
+            let slot = slot(entry.key);
             if let Some(bits) = known.get_mut(slot as usize / 64) {
-                *bits |= 1 << (slot % 64);
+                *bits |= 1_u64 << (slot % 64);
             }
         }
-        let slots = (0..=1_u32 << bits).step_by(SLOTS_TOGETHER);
-        let begin = |bucket: u32| narrow(entries.partition_point(|entry| slot(entry.key, shift) < bucket));
+        // About one entry each.
+        let bucket_bits = SLOT_BITS.saturating_sub(entries.len().max(1).ilog2());
+        let slots = (0..=1_u32 << SLOT_BITS).step_by(1 << bucket_bits);
+        let begin = |bucket: u32| narrow(entries.partition_point(|entry| slot(entry.key) < bucket));
         let buckets = slots.map(begin).collect();
-        (!entries.is_empty()).then_some(Self { known, shift, entries, buckets, sought })
+        (!entries.is_empty()).then_some(Self { known, entries, buckets, bucket_bits, sought })
     }
 
-    #[inline(never)]
     pub(super) fn find(&self, text: &[u8], from: usize) -> Option<Stop> {
         let mut at = from;
         // Four windows at once: one branch instead of four, and nearly always it is not taken.
         while let Some(bytes) = text.get(at..).and_then(<[u8]>::first_chunk::<STRIDE>) {
-            let &[a, b, c, d, e, f, g, h, i] = bytes;
-            let keys = [key([a, b, c]), key([c, d, e]), key([e, f, g]), key([g, h, i])];
+            let keys = keys(bytes);
             if keys.map(|key| self.knows(key)).into_iter().fold(0, BitOr::bitor) & 1 != 0 {
                 for (key, at) in keys.into_iter().zip((at..).step_by(2)) {
                     if self.knows(key) & 1 != 0
@@ -243,13 +240,13 @@ impl TextFinder {
     /// Whether something has a window like this: in the lowest bit, without a branch.
     #[inline]
     fn knows(&self, key: u32) -> u64 {
-        let slot = slot(key, self.shift);
+        let slot = slot(key);
         self.known.get(slot as usize / 64).copied().unwrap_or_default() >> (slot % 64)
     }
 
     #[inline(never)]
     fn look_closer(&self, text: &[u8], from: usize, at: usize, key: u32) -> Option<Stop> {
-        let bucket = slot(key, self.shift) as usize / SLOTS_TOGETHER;
+        let bucket = slot(key) as usize >> self.bucket_bits;
         let &[first, end] = self.buckets.get(bucket..)?.first_chunk()?;
         let entries = self.entries.get(first as usize..end as usize)?.iter();
         let folded = |at: usize| text.get(at).map(|byte| byte & CASELESS);
@@ -275,14 +272,23 @@ fn folded(bytes: &Place) -> Place {
 /// A window as a number, letters of both cases as one.
 #[inline]
 fn key([a, b, c]: [u8; TEXT_BYTES_MIN]) -> u32 {
-    u32::from_le_bytes([a, b, c, 0]) & u32::from_le_bytes([CASELESS, CASELESS, CASELESS, 0])
+    u32::from_le_bytes([a, b, c, 0]) & KEY_MASK
+}
+
+/// The windows at the even places of nine bytes: from one load instead of twelve.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "a key is the low three bytes")]
+fn keys(&[a, b, c, d, e, f, g, h, i]: &[u8; STRIDE]) -> [u32; STRIDE / 2] {
+    let eight = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+    let last = eight >> 48 | u64::from(i) << 16;
+    [eight, eight >> 16, eight >> 32, last].map(|bytes| bytes as u32 & KEY_MASK)
 }
 
 /// The place of a key in the table of bits.
 #[inline]
-fn slot(key: u32, shift: u32) -> u32 {
+fn slot(key: u32) -> u32 {
     // Multiplying by 2^32 divided by the golden ratio spreads keys evenly over the high bits.
-    key.wrapping_mul(0x9e37_79b1) >> shift
+    key.wrapping_mul(0x9e37_79b1) >> (u32::BITS - SLOT_BITS)
 }
 
 /// There are far fewer than 2^32 of anything here.
