@@ -116,7 +116,6 @@ impl Catalogue {
 }
 
 /// All built-in patterns as text, by id.
-#[cfg(test)]
 pub(crate) fn patterns() -> impl Iterator<Item = (&'static str, &'static str)> {
     TABLES.iter().copied().flatten().flat_map(|table| table.entries).map(|entry| (entry.id, entry.pattern))
 }

@@ -26,6 +26,7 @@
 
 mod action;
 mod automaton;
+mod beginning;
 mod catalogue;
 mod context;
 mod custom;
@@ -47,6 +48,7 @@ mod view;
 mod law;
 
 pub use action::{Action, UnknownAction};
+pub use beginning::Beginning;
 pub use catalogue::{Catalogue, catalogue, is_example};
 pub use custom::{CompileError, CompileLimits, CustomDetector, CustomPattern};
 pub use detector::{CUSTOM, Detector, DetectorId, Placeholder};
