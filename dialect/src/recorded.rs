@@ -155,6 +155,10 @@ fn tell(frame: &Frame, event: &StreamEvent, named: &mut HashSet<String>, out: &m
                 let (choice, item, kind) = (channel.choice, channel.item, channel.kind);
                 writeln!(out, "  closes {choice}.{item} {kind:?}").unwrap();
             }
+            Closes::Left(channel) => {
+                let (choice, item, kind) = (channel.choice, channel.item, channel.kind);
+                writeln!(out, "  leaves {choice}.{item} {kind:?}").unwrap();
+            }
             Closes::Choice(choice) => writeln!(out, "  closes choice {choice}").unwrap(),
             Closes::All => writeln!(out, "  closes all").unwrap(),
         }

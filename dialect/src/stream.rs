@@ -5,11 +5,11 @@
 //! - **Every** string of every event is reported, keys too. One that belongs to no channel is a
 //!   whole text of its own: identifiers, repeated final texts, error messages, unknown events
 //!   without a delta.
-//! - A channel ends when the dialect says so, and when its choice goes on to another channel:
-//!   ordinary models write reasoning, then content, then tool calls, and the held tail of the
-//!   first would stall the rest. Parallel tool calls take turns, so none of them ends for another
-//!   one. A choice seen to go back and forth between channels is left alone from then on
-//!   ([`StreamEvent::reopened`]).
+//! - A channel ends when the dialect says so. It is left when its choice goes on to another
+//!   channel ([`Closes::Left`]): ordinary models write reasoning, then content, then tool calls,
+//!   and the held tail of the first would stall the rest. Parallel tool calls take turns, so none
+//!   of them is left for another one. A choice seen to go back and forth between channels is let
+//!   alone from then on ([`StreamEvent::reopened`]).
 
 use std::ops::Range;
 
@@ -91,6 +91,8 @@ pub struct TextSpan {
 pub enum Closes {
     /// This one.
     Channel(Channel),
+    /// Most likely this one: its choice goes on to another, but nothing forbids to come back.
+    Left(Channel),
     /// All with this `choice`.
     Choice(u32),
     /// All.
@@ -121,7 +123,7 @@ pub struct StreamEvent {
     pub error: bool,
     /// Whether the data is JSON. Other data is one whole text; edits of it are not escaped.
     pub json: bool,
-    /// Whether a channel goes on that had ended: the text before and after was scanned apart.
+    /// Whether a channel goes on that had ended or was left.
     pub reopened: bool,
     /// Edits that empty the `logprobs`, for when the text may be masked or blocked. Texts inside
     /// their ranges are reported all the same; leave those out when these edits are made.

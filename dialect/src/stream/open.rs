@@ -1,4 +1,4 @@
-//! Which channels are open, and which end because their choice goes on to another one.
+//! Which channels are open, and which are left because their choice goes on to another one.
 
 use smallvec::SmallVec;
 
@@ -7,8 +7,8 @@ use super::{Channel, ChannelKind, Closes, Piece, StreamEvent};
 /// Choices followed at most; no provider gives more to one request. The channels of others end
 /// only when the dialect says so.
 const GROUPS_MAX: usize = 128;
-/// Channels remembered at most of one group, open and ended each. Where there are more, none ends
-/// any longer because of another.
+/// Channels remembered at most of one group, open and ended each. Where there are more, none is
+/// left any longer because of another.
 const CHANNELS_MAX: usize = 128;
 
 /// The channels of one reply, in groups of which normally one channel is written at a time.
@@ -22,7 +22,7 @@ struct Group {
     id: u32,
     open: SmallVec<[Open; 2]>,
     ended: SmallVec<[Channel; 4]>,
-    /// Seen to go back to a channel that had ended: none ends any longer because of another.
+    /// Seen to go back to a channel that had ended: none is left any longer because of another.
     alternates: bool,
 }
 
@@ -55,7 +55,7 @@ impl OpenChannels {
         for closes in &event.closes {
             for group in &mut self.groups {
                 group.end(|open| match closes {
-                    Closes::Channel(closed) => open.channel == *closed,
+                    Closes::Channel(closed) | Closes::Left(closed) => open.channel == *closed,
                     Closes::Choice(choice) => open.channel.choice == *choice,
                     Closes::All => true,
                 });
@@ -94,11 +94,11 @@ impl Group {
         reopened
     }
 
-    /// Ends what the event leaves behind of the channels that it has no text of.
+    /// Tells what the event leaves behind of the channels that it has no text of.
     fn go_on(&mut self, closes: &mut SmallVec<[Closes; 2]>) {
         if !self.alternates && self.open.iter().any(|open| open.written) {
             let left = self.open.iter().filter(|open| !open.written && self.is_left(open));
-            closes.extend(left.map(|open| Closes::Channel(open.channel)));
+            closes.extend(left.map(|open| Closes::Left(open.channel)));
         }
         for open in &mut self.open {
             (open.written, open.new) = (false, false);

@@ -155,9 +155,9 @@ fn of_two_unknown_members_of_one_name_the_last_goes_on() {
 }
 
 #[test]
-fn what_goes_on_ends_the_name_of_a_tool_but_no_other_call() {
+fn what_goes_on_leaves_the_name_of_a_tool_but_no_other_call() {
     let call = |index: u32, function: serde_json::Value| json!({"index": index, "function": function});
-    let channel = |kind, item| Closes::Channel(Channel { choice: 0, item, kind });
+    let channel = |kind, item| Closes::Left(Channel { choice: 0, item, kind });
     let (name, arguments) = (ChannelKind::Other, ChannelKind::ToolArguments);
     let steps = [
         (json!({"tool_calls": [call(0, json!({"name": "f", "arguments": "a"}))]}), vec![]),

@@ -6,8 +6,10 @@
 //! 2. An event that nothing touches leaves as the very bytes that came. A touched one is spliced at the raw
 //!    ranges of its strings: ids, sequence numbers, usage and the JSON around them stay as they are.
 //! 3. A value that reaches over several events is replaced in the first; the others lose their part.
-//! 4. Nothing is released by time. What a scanner holds leaves when it is decided or when its text ends.
+//! 4. Nothing is released by time. What a scanner holds leaves when it is decided or when its text ends. Where a
+//!    text ends because another one goes on is told in [`left`].
 
+mod left;
 mod repeats;
 mod texts;
 
@@ -233,6 +235,7 @@ impl StreamInspector {
         for closed in closes {
             match closed {
                 Closes::Channel(channel) => self.close(|text| text.channel == channel)?,
+                Closes::Left(channel) => self.leave(channel)?,
                 Closes::Choice(choice) => self.close(|text| text.channel.choice == choice)?,
                 Closes::All => self.close(|_| true)?,
             }
@@ -293,6 +296,7 @@ impl StreamInspector {
         }
         self.queued_bytes += frame.raw().len();
         self.queue.push_back(Waiting { frame, parts, splices: whole.splices });
+        self.end_left_texts()?;
         // One event alone is bounded by its own limit and may be larger than what may wait.
         if self.queued_bytes > self.options.held_bytes_max && self.queue.len() > 1 {
             return Err(Stop::HoldExceeded);

@@ -4,7 +4,7 @@ use super::{Stop, StreamInspector};
 use crate::inspect::whole::{Form, Splices, new_text, raw_range, written};
 use bulkhead_dialect::json::unescape;
 use bulkhead_dialect::stream::{Channel, TextSpan};
-use bulkhead_dlp::{Edit, Replacement, TextScanner};
+use bulkhead_dlp::{Action, Edit, Replacement, TextScanner};
 use bulkhead_policy::trace::Direction;
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -21,16 +21,24 @@ pub(super) struct TextState {
     pub(super) scanner: TextScanner,
     pub(super) edits: VecDeque<Edit>,
     pub(super) closed: bool,
+    /// Its choice has gone on to another text.
+    pub(super) left: bool,
     /// The text's last bytes.
     pub(super) recent: Vec<u8>,
     /// Bytes at the front that left before this text was opened again.
     pub(super) seed: u64,
+    /// Where the last value ends that is hidden so far.
+    pub(super) hidden_to: u64,
+    /// Where the last block ends that is hidden as long as it goes on.
+    pub(super) block_to: u64,
 }
 
 /// The end of a text that was closed: should the provider go on with it, a value may reach over the gap.
 pub(super) struct EndedText {
     pub(super) channel: Channel,
     pub(super) tail: Vec<u8>,
+    /// It ended within a block that is masked as long as it goes on; its tail does not tell.
+    pub(super) in_block: bool,
 }
 
 /// The piece of a channel's text that an event carries.
@@ -56,11 +64,12 @@ impl StreamInspector {
         if decoded.is_empty() || self.rules.is_empty() {
             return Ok(None);
         }
-        let index = self.open(channel);
+        let index = self.open(channel)?;
         if self.texts.len() > TEXTS_MAX {
             return Err(Stop::HoldExceeded);
         }
         let Some(text) = self.texts.get_mut(index) else { return Err(Stop::HoldExceeded) };
+        text.left = false;
         let start = text.scanner.pushed();
         text.scanner.push(&decoded);
         let offsets = start..text.scanner.pushed();
@@ -70,21 +79,34 @@ impl StreamInspector {
     }
 
     /// The index of the channel's open text; opens one where there is none.
-    fn open(&mut self, channel: Channel) -> usize {
-        let open = self.texts.iter().position(|text| !text.closed && text.channel == channel);
-        open.unwrap_or_else(|| {
-            let mut scanner = self.rules.scanner();
-            // A provider that goes back to a text: the scanner sees how it ended, so that a value over the gap is
-            // found. Its head has left by then; the rest must not.
-            let ended = self.ended.iter().position(|ended| ended.channel == channel);
-            let tail = ended.and_then(|at| self.ended.remove(at)).map(|ended| ended.tail).unwrap_or_default();
-            scanner.push(&tail);
-            let seed = scanner.pushed();
-            let text =
-                TextState { channel, scanner, edits: VecDeque::new(), closed: false, recent: tail, seed };
-            self.texts.push(text);
-            self.texts.len() - 1
-        })
+    fn open(&mut self, channel: Channel) -> Result<usize, Stop> {
+        if let Some(open) = self.texts.iter().position(|text| !text.closed && text.channel == channel) {
+            return Ok(open);
+        }
+        // A provider that goes back to a text: the scanner sees how it ended, so that a value over the gap is
+        // found. Its head has left by then; the rest must not.
+        let ended = self.ended.iter().position(|ended| ended.channel == channel);
+        let ended = ended.and_then(|at| self.ended.remove(at));
+        if ended.as_ref().is_some_and(|ended| ended.in_block) {
+            return Err(Stop::Uninspectable);
+        }
+        let recent = ended.map(|ended| ended.tail).unwrap_or_default();
+        let mut scanner = self.rules.scanner();
+        scanner.push(&recent);
+        let seed = scanner.pushed();
+        let text = TextState {
+            channel,
+            scanner,
+            edits: VecDeque::new(),
+            closed: false,
+            left: false,
+            recent,
+            seed,
+            hidden_to: 0,
+            block_to: 0,
+        };
+        self.texts.push(text);
+        Ok(self.texts.len() - 1)
     }
 
     /// Takes what the scanner has decided.
@@ -97,9 +119,15 @@ impl StreamInspector {
         let is_late =
             |edit: &Edit| edit.start < seed && matches!(edit.replacement, Some(Replacement::Value(_)));
         let edits = self.edits.drain(..).filter(|edit| edit.end > seed && !is_late(edit));
-        text.edits.extend(edits.map(|edit| Edit { start: edit.start.max(seed), ..edit }));
+        for edit in edits {
+            text.hidden_to = edit.end;
+            text.edits.push_back(Edit { start: edit.start.max(seed), ..edit });
+        }
         text.scanner.take_matches(&mut self.matches);
         for found in self.matches.drain(..).filter(|found| found.end > seed) {
+            if found.detector.max_len().is_none() && found.action != Action::Alert {
+                text.block_to = found.end;
+            }
             let label = Cow::Owned(label(text.channel));
             self.findings.add(&found, Direction::Response, label, (found.start, found.end));
         }
@@ -120,11 +148,13 @@ impl StreamInspector {
             let was_open = text.scanner.released() < text.scanner.pushed();
             text.scanner.finish();
             text.closed = true;
-            if was_open && self.ended.len() < TEXTS_MAX {
-                let tail = std::mem::take(&mut text.recent);
-                self.ended.push_back(EndedText { channel: text.channel, tail });
-            }
             result = result.and(self.collect(index));
+            let Some(text) = self.texts.get_mut(index) else { continue };
+            let in_block = text.block_to > 0 && text.block_to == text.scanner.pushed();
+            if (was_open || in_block) && self.ended.len() < TEXTS_MAX {
+                let tail = std::mem::take(&mut text.recent);
+                self.ended.push_back(EndedText { channel: text.channel, tail, in_block });
+            }
         }
         result
     }
