@@ -1,7 +1,7 @@
 //! Values that a text carries in another notation: undone, scanned again, and the findings brought back.
 //!
-//! - Escapes (percent, HTML entities, `\u0041`, quoted-printable) are undone where they stand, with the text around
-//!   them; a finding covers exactly the characters it was made of.
+//! - Escapes (percent, HTML entities, `\u0041` and others with backslashes, quoted-printable) are undone where they
+//!   stand, with the text around them; a finding covers exactly the characters it was made of.
 //! - Runs of base64 or hex digits become texts of their own if what they hold is text; a finding covers the run.
 //! - What comes out is treated the same once more. The bytes that one text may decode to are capped; over the cap the
 //!   scan says that it is not complete.
@@ -58,8 +58,8 @@ impl Allowance {
 }
 
 impl RuleSet {
-    /// Scans a whole text and what it carries percent-encoded, as HTML entities, as `\u0041` or `\x41`, quoted-printable,
-    /// in base64 or in hex, up to two of them around each other.
+    /// Scans a whole text and what it carries percent-encoded, as HTML entities, as `\u0041`, `\x41` or `\101`,
+    /// quoted-printable, in base64 or in hex, up to two of them around each other.
     ///
     /// Runs of base64 and hex count from 24 characters on, and if they hold text. Costs little more than
     /// [`RuleSet::scan`] where nothing is encoded.

@@ -9,10 +9,13 @@ use crate::view::Offsets;
 /// The longest escape: an entity with leading zeros.
 const ESCAPE_BYTES_MAX: usize = 16;
 
+/// Each program that quotes a text doubles its backslashes.
+const BACKSLASHES_MAX: usize = 8;
+
 /// Which escapes are undone together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Notation {
-    /// `%41`, `&#65;`, `&commat;`, `\u0041`, `\x41`.
+    /// `%41`, `&#65;`, `&commat;`, and what languages write with backslashes: `\u0041`, `\x41`, `\101`, `\_`.
     Escapes,
     /// `=41` and soft line breaks. By itself, because `=41` is also a parameter with a number.
     QuotedPrintable,
@@ -38,11 +41,7 @@ impl Notation {
         match (self, text.first()?) {
             (Self::Escapes, b'%') => byte_escape(text, 1),
             (Self::Escapes, b'&') => entity(text),
-            (Self::Escapes, b'\\') => match text.get(1)? {
-                b'x' => byte_escape(text, 2),
-                b'u' => unicode_escape(text),
-                _ => None,
-            },
+            (Self::Escapes, b'\\') => backslash_escape(text),
             (Self::QuotedPrintable, b'=') => match text {
                 [_, b'\n', ..] => Some(Escape { len: 2, character: Character::Nothing }),
                 [_, b'\r', b'\n', ..] => Some(Escape { len: 3, character: Character::Nothing }),
@@ -131,15 +130,53 @@ fn byte_escape(text: &[u8], mark: usize) -> Option<Escape> {
     Some(Escape { len: mark + 2, character: Character::Byte(byte) })
 }
 
-/// `\u0041`, or two for one character beyond U+FFFF.
+/// `\u0041`, `\u{41}`, `\U00000041`, `\x41`, `\101`, and punctuation that needs no escape, as Markdown has it.
+///
+/// Text that went through several programs has several backslashes.
+fn backslash_escape(text: &[u8]) -> Option<Escape> {
+    let mark = backslashes(text);
+    let rest = text.get(mark..)?;
+    let escape = match rest.first()? {
+        b'x' => byte_escape(rest, 1),
+        b'u' if rest.get(1) == Some(&b'{') => braced_escape(rest),
+        b'u' => unicode_escape(rest),
+        b'U' => scalar_escape(rest.get(1..9)?, 9),
+        b'0'..=b'3' => {
+            let byte = u8::try_from(number(rest.get(..3)?, 8)?).ok()?;
+            Some(Escape { len: 3, character: Character::Byte(byte) })
+        }
+        punctuation if b"-_.@+/:=#~ ".contains(punctuation) => {
+            Some(Escape { len: 1, character: Character::Byte(*punctuation) })
+        }
+        _ => None,
+    }?;
+    Some(Escape { len: mark + escape.len, ..escape })
+}
+
+fn backslashes(text: &[u8]) -> usize {
+    text.iter().take(BACKSLASHES_MAX).take_while(|byte| **byte == b'\\').count()
+}
+
+/// `u{41}`
+fn braced_escape(text: &[u8]) -> Option<Escape> {
+    let near = text.get(2..text.len().min(ESCAPE_BYTES_MAX))?;
+    let digits = near.get(..near.iter().position(|byte| *byte == b'}')?)?;
+    scalar_escape(digits, digits.len() + 3)
+}
+
+fn scalar_escape(digits: &[u8], len: usize) -> Option<Escape> {
+    Some(Escape { len, character: Character::Char(char::from_u32(number(digits, 16)?)?) })
+}
+
+/// `u0041`, or two for one character beyond U+FFFF, with backslashes between them.
 fn unicode_escape(text: &[u8]) -> Option<Escape> {
-    let unit = |at: usize| {
-        let digits = text.get(at..)?.strip_prefix(b"\\u")?.get(..4)?;
-        u16::try_from(number(digits, 16)?).ok()
-    };
-    let units = [unit(0)?, unit(6).unwrap_or(0)];
-    let character = char::decode_utf16(units).next()?.ok()?;
-    Some(Escape { len: 6 * character.len_utf16(), character: Character::Char(character) })
+    let unit = |text: &[u8]| u16::try_from(number(text.strip_prefix(b"u")?.get(..4)?, 16)?).ok();
+    let next = text.get(5..).unwrap_or_default();
+    let mark = backslashes(next);
+    let low = next.get(mark..).filter(|_| mark > 0).and_then(unit);
+    let character = char::decode_utf16([unit(text)?, low.unwrap_or(0)]).next()?.ok()?;
+    let len = if character.len_utf16() == 2 { 10 + mark } else { 5 };
+    Some(Escape { len, character: Character::Char(character) })
 }
 
 /// `&#64;`, `&#x40;` (the semicolon may be missing, as browsers have it) or a name.

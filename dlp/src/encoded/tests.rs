@@ -51,6 +51,20 @@ fn escapes_are_undone_where_they_stand() {
         each(EMAIL, |byte| format!("&#00{byte}")),
         each(EMAIL, |byte| format!("\\u{byte:04x}")),
         each(EMAIL, |byte| format!("\\x{byte:02x}")),
+        each(EMAIL, |byte| format!("\\\\u{byte:04x}")),
+        each(EMAIL, |byte| format!("\\\\x{byte:02X}")),
+        each(EMAIL, |byte| format!("\\\\\\\\u{byte:04X}")),
+        each(EMAIL, |byte| format!("\\u{{{byte:x}}}")),
+        each(EMAIL, |byte| format!("\\U{byte:08x}")),
+        each(EMAIL, |byte| format!("\\{byte:03o}")),
+        each(EMAIL, |byte| {
+            if byte.is_ascii_punctuation() {
+                format!("\\{}", char::from(byte))
+            } else {
+                char::from(byte).into()
+            }
+        }),
+        EMAIL.replace("mil", "m\\\\udb40\\\\udc01il"),
         each(EMAIL, |byte| format!("={byte:02X}")),
         EMAIL.replace('@', "%40"),
         EMAIL.replace('@', "&commat;").replace('.', "&period;"),
