@@ -5,9 +5,25 @@ use std::collections::HashSet;
 use super::*;
 use crate::{Action, Rule, RuleSet};
 
-fn found(id: &str, text: &str) -> Vec<String> {
+fn rules(id: &str) -> Arc<RuleSet> {
     let detector = Arc::clone(catalogue().iter().find(|detector| detector.id().as_str() == id).expect(id));
-    let rules = RuleSet::new(vec![Rule::new(detector, Action::Mask)], Vec::new());
+    Arc::new(RuleSet::new(vec![Rule::new(detector, Action::Mask)], Vec::new()))
+}
+
+fn masked_byte_by_byte(id: &str, text: &str) -> String {
+    let mut scanner = rules(id).scanner();
+    let mut edits = Vec::new();
+    for byte in text.bytes() {
+        scanner.push(&[byte]);
+        scanner.take_edits(&mut edits);
+    }
+    scanner.finish();
+    scanner.take_edits(&mut edits);
+    String::from_utf8(crate::apply_edits(text.as_bytes(), &edits)).unwrap()
+}
+
+fn found(id: &str, text: &str) -> Vec<String> {
+    let rules = rules(id);
     let scan = rules.scan(text.as_bytes());
     let value = |found: &crate::Match| {
         let range = usize::try_from(found.start).unwrap()..usize::try_from(found.end).unwrap();
@@ -100,6 +116,58 @@ fn documented_sample_values_are_found() {
     ];
     for (id, text) in cases {
         assert_eq!(found(id, &format!("see {text}.")), [text], "{id}");
+    }
+}
+
+#[test]
+fn a_private_key_is_found_however_its_lines_are_quoted() {
+    let begin = format!("-----BEGIN RSA {} KEY-----", "PRIVATE");
+    let end = format!("-----END RSA {} KEY-----", "PRIVATE");
+    let lines = [&begin, "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC", "ab+/Q29weXJpZ2h0IGJ5IG5vYm9keQ==", &end];
+    let joints = [
+        "\n",
+        "\r\n",
+        "\n> ",
+        "\n# ",
+        "\n// ",
+        "\n| ",
+        "\n    ",
+        "\n\t",
+        "\n * ",
+        "\n- ",
+        "\n> > ",
+        "\n;; ",
+        " \n",
+        "\\n",
+        "\\r\\n",
+        "\\\\n",
+        "\\\\\\\\n",
+        "\\n\"\n\"",
+        "\"\n  \"",
+        "\\\\n\\\" +\\n \\\"",
+        "\\n\" +\n  \"",
+        "\\n'\n'",
+        "\\\n",
+        "\\n\\\n",
+        "\n    12\u{2192}",
+        "\n12 | ",
+        "\n\u{2502} ",
+        "\\n> ",
+        "\\\\n# ",
+    ];
+    for joint in joints {
+        let block = lines.join(joint);
+        let text = format!("a{joint}{block}{joint}!");
+        assert_eq!(found("PRIVATE_KEY_PEM", &text), [block.as_str()], "{joint:?}");
+        let hidden = format!("a{joint}[PRIVATE_KEY_PEM]{joint}!");
+        assert_eq!(masked_byte_by_byte("PRIVATE_KEY_PEM", &text), hidden, "{joint:?}");
+    }
+    // The strings beside a key that has no end stay.
+    let object = format!("{{\"a\":\"{begin}\\nMIIEvQ\\n\",\n \"b\":\"c\"}}");
+    assert_eq!(found("PRIVATE_KEY_PEM", &object), [format!("{begin}\\nMIIEvQ\\n")]);
+    for begin in [begin.replace(' ', "\t"), begin.replace(' ', "  "), begin.replace("RSA ", "")] {
+        let block = [&begin, "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC", &end.replace(' ', "\t")].join("\n");
+        assert_eq!(found("PRIVATE_KEY_PEM", &format!("{block}\n!")), [block], "{begin:?}");
     }
 }
 

@@ -6,9 +6,10 @@ use crate::validate;
 pub(super) const TABLES: &[Table] = &[Table { category: "secret", entries: SECRETS }];
 
 const SECRETS: &[Entry] = &[
-    // The body goes on while bytes can belong to one: base64, headers, line ends, written out or as the two
-    // characters backslash and n. Five dashes end it, and the END line belongs to it.
-    entry("PRIVATE_KEY_PEM", 0.99, r"-----BEGIN (?:[A-Z0-9]{1,12} ){0,4}PRIVATE KEY(?: BLOCK)?-----(?:-{0,4}(?:[A-Za-z0-9+/=,:;.()@ \t\r\n]|\\[nr]))*(?:-----END [A-Z0-9 ]{1,64}-----)?")
+    // The body goes on while bytes can belong to one: base64, headers, line ends, written out or as backslashes and
+    // an n, and what stands in front of quoted, commented, numbered and concatenated lines. Five dashes end it, and the
+    // END line belongs to it.
+    entry("PRIVATE_KEY_PEM", 0.99, r#"-----BEGIN[ \t]{1,4}(?:[A-Z0-9]{1,12}[ \t]{1,4}){0,4}PRIVATE[ \t]{1,4}KEY(?:[ \t]{1,4}BLOCK)?-----(?:-{0,4}(?:[A-Za-z0-9+/=,:;.()@ \t\r\n]|(?:[\r\n]|\\{1,8}[nr\r\n])(?:[0-9 \t]{0,12}(?:[>#|*;% \t]|→|│){1,8})?|\\{0,8}["'`][ \t]{0,4}[+.\\]?[ \t]{0,4}(?:[\r\n]|\\{1,8}[nr]){1,2}[ \t]{0,12}\\{0,8}["'`]))*(?:-----END[A-Z0-9 \t]{1,64}-----)?"#)
         .finds("-----BEGIN RSA PRIVATE KEY-----\n{64:alnum}\n{20:alnum}==\n-----END RSA PRIVATE KEY-----")
         .misses("-----BEGIN RSA PUBLIC KEY-----\n{64:alnum}\n"),
     entry("PRIVATE_KEY_PEM_BASE64", 0.99, r"\bLS0tLS1CRUdJTi(?:BSU0Eg|BFQyB|BPUEVOU1NIIF|BFTkNSWVBURUQg|BQ|BEU0Eg)[A-Za-z0-9+/]{40,}={0,2}")
