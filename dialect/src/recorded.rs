@@ -172,6 +172,7 @@ fn tell(frame: &Frame, event: &StreamEvent, named: &mut HashSet<String>, out: &m
         (event.terminal, "terminal"),
         (event.error, "error"),
         (event.reopened, "reopened"),
+        (event.is_ambiguous, "ambiguous"),
     ] {
         if flag {
             writeln!(out, "  {name}").unwrap();

@@ -26,11 +26,13 @@ mod anthropic;
 mod chat;
 mod field;
 mod gemini;
+mod numbering;
 mod open;
 mod other;
 mod responses;
 
 pub use field::Field;
+use numbering::{Level, Numbering};
 use open::OpenChannels;
 use other::{OtherTexts, Place};
 
@@ -125,6 +127,9 @@ pub struct StreamEvent {
     pub json: bool,
     /// Whether a channel goes on that had ended or was left.
     pub reopened: bool,
+    /// Whether texts of this reply carry the number 0 and others none: to one client they are one
+    /// text, to another one they are two.
+    pub is_ambiguous: bool,
     /// Edits that empty the `logprobs`, for when the text may be masked or blocked. Texts inside
     /// their ranges are reported all the same; leave those out when these edits are made.
     pub logprobs: Vec<Splice<'static>>,
@@ -157,6 +162,7 @@ pub struct StreamReader {
     endpoint: Endpoint,
     channels: OpenChannels,
     others: OtherTexts,
+    numbering: Numbering,
     anthropic_usage: AnthropicUsage,
     response: ResponseSoFar,
     /// Whether a choice has finished (Chat, Completions, Gemini).
@@ -180,6 +186,7 @@ struct Piece {
 struct Found<'d, 'a> {
     pieces: SmallVec<[Piece; 4]>,
     others: OtherTexts,
+    numbering: Numbering,
     model: Option<Value<'d, 'a>>,
     event: StreamEvent,
 }
@@ -192,6 +199,7 @@ impl StreamReader {
             endpoint,
             channels: OpenChannels::default(),
             others: OtherTexts::default(),
+            numbering: Numbering::default(),
             anthropic_usage: AnthropicUsage::default(),
             response: ResponseSoFar::default(),
             finished: false,
@@ -212,7 +220,8 @@ impl StreamReader {
         let Ok(document) = Document::parse_onto(data, &Limits::RESPONSE, tape) else {
             return whole(data);
         };
-        let mut found = Found { others: std::mem::take(&mut self.others), ..Found::default() };
+        let others = std::mem::take(&mut self.others);
+        let mut found = Found { others, numbering: self.numbering, ..Found::default() };
         found.event.json = true;
         let root = document.root();
         match self.endpoint.operation {
@@ -223,8 +232,10 @@ impl StreamReader {
                 Dialect::Gemini => gemini::read(root, &mut self.finished, &mut found),
             },
         }
-        let Found { mut pieces, others, model, mut event } = found;
+        let Found { mut pieces, others, numbering, model, mut event } = found;
         self.others = others;
+        self.numbering = numbering;
+        event.is_ambiguous = numbering.is_ambiguous();
         // Most dialects repeat the model in every event.
         if let Some(model) = model
             && !self.model.as_deref().is_some_and(|known| model.is(known))
@@ -294,6 +305,13 @@ impl<'d, 'a> Found<'d, 'a> {
         }
     }
 
+    /// Notes how what has been read is numbered, if any text of it came behind the first `before` pieces.
+    fn numbered(&mut self, level: Level, number: Option<Value<'_, '_>>, before: usize) {
+        if self.pieces.len() > before {
+            self.numbering.note(level, number);
+        }
+    }
+
     fn model(&mut self, of: Value<'d, 'a>) {
         self.model = of.get("model");
     }
@@ -338,7 +356,7 @@ fn numbers(document: &Document<'_>, logprobs: &[Splice<'_>]) -> Vec<Range<usize>
     numbers.collect()
 }
 
-/// The member `name` as an index; 0 if it is missing.
+/// The member `name` as an index; 0 if it is missing, which [`Numbering`] keeps an eye on.
 fn index(of: Value<'_, '_>, name: &str) -> u32 {
     let index = of.get(name).and_then(|index| index.as_u64()).unwrap_or(0);
     u32::try_from(index).unwrap_or(u32::MAX)

@@ -1,7 +1,7 @@
 //! Events of Anthropic Messages.
 
 use super::other::{Place, Within};
-use super::{Closes, Field, Found, index};
+use super::{Closes, Field, Found, Level, index};
 use crate::json::Value;
 use crate::usage::AnthropicUsage;
 
@@ -58,5 +58,8 @@ pub(super) fn read<'d, 'a>(root: Value<'d, 'a>, usage: &mut AnthropicUsage, foun
         "message_stop" => found.complete(),
         "error" => found.failed(),
         _ => {}
+    }
+    if kind.starts_with("content_block") {
+        found.numbered(Level::Choice, root.get("index"), 0);
     }
 }

@@ -1,7 +1,7 @@
 //! Events of OpenAI Chat Completions and Completions.
 
 use super::other::{Place, Within};
-use super::{Closes, Field, Found, index};
+use super::{Closes, Field, Found, Level, index};
 use crate::json::{Kind, Value};
 use crate::usage;
 
@@ -32,10 +32,12 @@ pub(super) fn read<'d, 'a>(root: Value<'d, 'a>, finished: &mut bool, found: &mut
 /// True if the choice finishes.
 fn read_choice(choice: Value<'_, '_>, found: &mut Found<'_, '_>) -> bool {
     let number = index(choice, "index");
+    let before = found.pieces.len();
     found.text(Field::CompletionsText, choice.get("text"), number, 0);
     if let Some(delta) = choice.get("delta") {
         read_delta(delta, number, found);
     }
+    found.numbered(Level::Choice, choice.get("index"), before);
     let reason = choice.get("finish_reason");
     let finished = reason.is_some_and(|reason| reason.kind() == Kind::String && !reason.is(""));
     if finished {
@@ -54,6 +56,7 @@ fn read_delta(delta: Value<'_, '_>, choice: u32, found: &mut Found<'_, '_>) {
     found.others(Field::ChatOther, Some(delta), place(Within::Delta, 0), [&NAMES, known]);
     for call in delta.get("tool_calls").iter().flat_map(Value::items) {
         let item = index(call, "index");
+        let before = found.pieces.len();
         let (function, custom) = (call.get("function"), call.get("custom"));
         found.text(Field::ChatToolArguments, member(function, "arguments"), choice, item);
         // Custom tools take text instead of JSON.
@@ -67,6 +70,7 @@ fn read_delta(delta: Value<'_, '_>, choice: u32, found: &mut Found<'_, '_>) {
             place(Within::CallCustom, item),
             [&NAMES, &["input"]],
         );
+        found.numbered(Level::Call, call.get("index"), before);
     }
     let call = delta.get("function_call");
     found.text(Field::ChatFunctionArguments, member(call, "arguments"), choice, 0);

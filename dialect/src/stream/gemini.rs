@@ -1,7 +1,7 @@
 //! Events of Gemini: each is a whole `GenerateContentResponse` with the next parts.
 
 use super::other::{Place, Within};
-use super::{Closes, Field, Found, index};
+use super::{Closes, Field, Found, Level, index};
 use crate::json::Value;
 use crate::usage;
 
@@ -31,9 +31,11 @@ pub(super) fn read<'d, 'a>(root: Value<'d, 'a>, finished: &mut bool, found: &mut
 fn read_candidate(candidate: Value<'_, '_>, found: &mut Found<'_, '_>) -> bool {
     let choice = index(candidate, "index");
     let content = candidate.get("content");
+    let before = found.pieces.len();
     for part in content.and_then(|content| content.get("parts")).iter().flat_map(Value::items) {
         read_part(part, choice, found);
     }
+    found.numbered(Level::Choice, candidate.get("index"), before);
     let finished = candidate.get("finishReason").is_some_and(is_reason);
     if finished {
         found.event.closes.push(Closes::Choice(choice));

@@ -1,7 +1,7 @@
 //! Events of OpenAI Responses.
 
 use super::other::{Place, Within};
-use super::{Channel, Closes, Field, Found, index};
+use super::{Channel, Closes, Field, Found, Level, index};
 use crate::error::ResponseSoFar;
 use crate::json::{Kind, Value};
 use crate::usage;
@@ -75,6 +75,7 @@ pub(super) fn read<'d, 'a>(root: Value<'d, 'a>, so_far: &mut ResponseSoFar, foun
             }
         }
     }
+    found.numbered(Level::Choice, root.get("output_index"), 0);
 }
 
 fn read_delta(root: Value<'_, '_>, base: &str, found: &mut Found<'_, '_>) {

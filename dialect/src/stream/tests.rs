@@ -116,6 +116,35 @@ fn a_channel_that_goes_on_after_its_end_is_told() {
     assert_eq!(told, [false, false, true]);
 }
 
+#[test]
+fn texts_with_and_without_a_number_are_told() {
+    let chat = |choice: serde_json::Value| json!({"choices": [choice]});
+    let delta = json!({"content": "a"});
+    let bare = chat(json!({"delta": delta}));
+    let first = chat(json!({"index": 0, "delta": delta}));
+    let second = chat(json!({"index": 1, "delta": delta}));
+    let quoted = chat(json!({"index": "0", "delta": delta}));
+    let empty = chat(json!({"delta": {"role": "assistant", "content": ""}, "finish_reason": "stop"}));
+    let call = |call: serde_json::Value| chat(json!({"index": 0, "delta": {"tool_calls": [call]}}));
+    let arguments = json!({"arguments": "a"});
+    let cases = [
+        (false, vec![&bare, &bare, &second]),
+        (false, vec![&first, &second, &empty]),
+        (true, vec![&first, &bare]),
+        (true, vec![&bare, &second, &first]),
+        (true, vec![&first, &quoted]),
+    ];
+    for (expected, events) in cases {
+        let mut reader = reader("/v1/chat/completions");
+        let last = events.iter().map(|event| reader.read(&frame(&serde_json::to_vec(event).unwrap()))).last();
+        assert_eq!(last.unwrap().is_ambiguous, expected, "{events:?}");
+    }
+    let mut reader = reader("/v1/chat/completions");
+    let calls = [call(json!({"index": 0, "function": arguments})), call(json!({"function": arguments}))];
+    let told = calls.map(|event| reader.read(&frame(&serde_json::to_vec(&event).unwrap())).is_ambiguous);
+    assert_eq!(told, [false, true]);
+}
+
 fn others(event: &StreamEvent) -> Vec<(u32, u32)> {
     let channels = event.texts.iter().filter_map(|text| text.channel);
     let others = channels.filter(|channel| channel.kind == ChannelKind::Other);

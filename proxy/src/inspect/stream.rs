@@ -39,7 +39,7 @@ pub(crate) enum Stop {
     HoldExceeded,
     /// One event is larger than the limit allows.
     EventTooLarge,
-    /// An event's data is in no form that can be inspected over events.
+    /// An event is in no form that can be inspected over events.
     Uninspectable,
 }
 
@@ -264,9 +264,11 @@ impl StreamInspector {
             return Ok(());
         }
         let data = frame.data().unwrap_or_default();
-        // Text that is no JSON event belongs to no channel: a value split over two of them would pass.
+        // Text that is no JSON event belongs to no channel, and that without a number to no one channel: a value
+        // split over two of them would pass.
         let has_rules = !self.rules.rules().is_empty();
-        let opaque = !event.json && !event.terminal && !data.is_empty() && has_rules;
+        let is_text = !event.json && !event.terminal && !data.is_empty();
+        let opaque = (is_text || event.is_ambiguous) && has_rules;
         if opaque && !self.options.allow_uninspectable {
             return Err(Stop::Uninspectable);
         }

@@ -234,6 +234,24 @@ fn data_that_is_no_json_event_follows_the_policy() {
 }
 
 #[test]
+fn choices_with_and_without_a_number_follow_the_policy() {
+    let bare = |content: &str| format!("data: {}\n\n", json!({"choices": [{"delta": {"content": content}}]}));
+    let rules = rules(Action::Mask);
+    let stream = [delta(0, "see 4111 1111 "), bare("x "), delta(0, "1111 1111 ")].concat();
+    let (out, result) = run(&stream, &[9], &rules, OPTIONS);
+    assert_eq!((texts(&out, 1), result), (vec![String::new()], Err(Stop::Uninspectable)));
+
+    let stream =
+        [bare("see 4111 1111 "), bare("1111 1111 "), delta(1, "jane@"), delta(1, "example.com ")].concat();
+    let (out, result) = run(&stream, &[9], &rules, OPTIONS);
+    assert_eq!(result, Ok(()));
+    assert!(
+        out.contains("[CREDIT_CARD]") && out.contains("[EMAIL_ADDRESS]") && !out.contains("1111"),
+        "{out}"
+    );
+}
+
+#[test]
 fn our_own_usage_chunk_is_taken_out_and_read() {
     let rules = rules(Action::Mask);
     let usage = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4,\"total_tokens\":7}}\n\n";
