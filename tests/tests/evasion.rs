@@ -75,6 +75,12 @@ fn disguises() -> Vec<(&'static str, String, &'static str)> {
         ("cyrillic letters", "blu\u{435} f\u{430}lc\u{43e}n".to_owned(), "[PROJECT_NAMES]"),
         ("greek letters", "\u{392}LU\u{395} F\u{391}LC\u{39f}N".to_owned(), "[PROJECT_NAMES]"),
         ("mathematical letters", "\u{1d41b}lue \u{1d68f}alcon".to_owned(), "[PROJECT_NAMES]"),
+        ("lisu and coptic letters", "\u{a4d0}LU\u{a4f0} F\u{2c80}LC\u{2c9e}N".to_owned(), "[PROJECT_NAMES]"),
+        ("noncharacters", CARD.replace(' ', "\u{fdd0} \u{ffff}\u{fffc}"), "[CREDIT_CARD]"),
+        ("control characters", CARD.replace(' ', "\u{83}\u{9f}"), "[CREDIT_CARD]"),
+        ("braille blanks", CARD.replace(' ', "\u{2800}"), "[CREDIT_CARD]"),
+        ("fillers", CARD.replace(' ', "\u{115f}\u{1160}\u{3164}\u{ffa0}"), "[CREDIT_CARD]"),
+        ("struck through", each(CARD, |c| format!("{c}\u{336}")), "[CREDIT_CARD]\u{336}"),
         ("ideographic full stop", EMAIL.replace(".se", "\u{3002}se"), "[EMAIL_ADDRESS]"),
     ]
 }
