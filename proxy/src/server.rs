@@ -251,6 +251,9 @@ where
     }
     let mut session = ServerSession::new_http1(stream);
     session.set_keepalive(Some(KEEP_ALIVE_SECONDS));
+    // Requests that are sent before the last answer was read are served one after the other; dropping them behind an
+    // answer that says keep-alive would leave their callers waiting.
+    session.set_pipelining_enabled(true);
     let mut next = app.process_new_http(session, closed).await.map(ReusedHttpStream::consume);
     while let Some((stream, settings)) = next {
         let mut session = ServerSession::new_http1(stream);

@@ -1,7 +1,7 @@
 //! A request that two readers could understand differently is refused, and nothing of it reaches the provider.
 
-use bulkhead_tests::shapes::chat;
-use bulkhead_tests::{Client, Shared, run};
+use bulkhead_tests::shapes::{chat, openai_stream, streamed};
+use bulkhead_tests::{Answer, Client, Gate, Shared, run};
 
 static SHARED: Shared = Shared::new("{}");
 
@@ -303,5 +303,81 @@ fn two_requests_on_one_connection_are_both_served() {
             live.send(&fixture.client().call("POST", "/v1/chat/completions").json(&request)).await;
             assert_eq!(live.finish().await.status, 200);
         }
+    });
+}
+
+#[test]
+fn requests_that_are_sent_together_are_all_served() {
+    run(async {
+        let fixture = SHARED.get().await;
+        let key = fixture.bulkhead.ready.api_key.clone();
+        let post = |model: &str| {
+            let mut wire = Wire::new(&key);
+            wire.body = chat(model, "hi").to_string();
+            wire.with_length().bytes()
+        };
+        let get =
+            Wire::new(&key).first("GET /v1/models HTTP/1.1").without("Content-Type").head().into_bytes();
+        let chunked = {
+            let mut wire = Wire::new(&key).line("Transfer-Encoding: chunked");
+            wire.body = chat("gpt-together-chunked", "hi").to_string();
+            wire.chunked(&hex(&wire))
+        };
+        let mut live = fixture.client().connect().await;
+        let requests = [post("gpt-together-1"), chunked, get.clone(), post("gpt-together-2"), get];
+        live.write(&requests.concat()).await;
+        for request in &requests {
+            live.read_head("POST").await.expect("an answer");
+            assert_eq!(live.finish().await.status, 200, "{}", String::from_utf8_lossy(request));
+        }
+        for model in ["gpt-together-1", "gpt-together-chunked", "gpt-together-2"] {
+            assert_eq!(fixture.provider.seen(model).len(), 1, "{model}");
+        }
+    });
+}
+
+#[test]
+fn a_request_sent_while_another_one_runs_is_served_next() {
+    run(async {
+        let fixture = SHARED.get().await;
+        let key = fixture.bulkhead.ready.api_key.clone();
+        let request = |model: &str| {
+            let mut wire = Wire::new(&key);
+            wire.body = streamed(chat(model, "hi")).to_string();
+            wire.with_length().bytes()
+        };
+        let pieces = ["All ", "is ", "well. "];
+        let gate = Gate::new();
+        fixture.provider.on("gpt-while-1", Answer::events(openai_stream(&pieces)).gate(2, &gate));
+        fixture.provider.on("gpt-while-2", Answer::events(openai_stream(&pieces)));
+        let mut live = fixture.client().connect().await;
+        live.write(&request("gpt-while-1")).await;
+        live.read_head("POST").await.expect("an answer");
+        live.next_event().await.expect("an event");
+        live.write(&request("gpt-while-2")).await;
+        gate.open();
+        let first = live.finish().await;
+        assert!(first.text().contains("[DONE]"), "{}", first.text());
+        live.read_head("POST").await.expect("the next answer");
+        assert!(live.finish().await.text().contains("[DONE]"));
+    });
+}
+
+#[test]
+fn what_stands_behind_a_refused_request_is_not_read() {
+    run(async {
+        let fixture = SHARED.get().await;
+        let key = fixture.bulkhead.ready.api_key.clone();
+        let refused = Wire::new(&key).with_length().line("Content-Length: 5").bytes();
+        let mut wire = Wire::new(&key);
+        wire.body = chat("gpt-behind-refused", "hi").to_string();
+        let mut live = fixture.client().connect().await;
+        live.write(&[refused, wire.with_length().bytes()].concat()).await;
+        if live.read_head("POST").await.is_ok() {
+            assert_eq!((live.header("connection"), live.status), (Some("close"), 400));
+            live.finish().await;
+            assert!(live.read_head("POST").await.is_err());
+        }
+        assert!(fixture.provider.seen("gpt-behind-refused").is_empty());
     });
 }
