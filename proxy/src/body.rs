@@ -5,7 +5,7 @@
 
 use crate::rejection::Rejection;
 use bytes::{Bytes, BytesMut};
-use http::header;
+use http::{HeaderMap, header};
 use pingora::protocols::http::ServerSession;
 use std::io::Read;
 use std::time::Duration;
@@ -28,9 +28,10 @@ pub(crate) struct ReadLimits {
 /// Reads the request body to its end and undoes its content encoding.
 ///
 /// # Errors
-/// A [`Rejection`] when the body is too large (before or after decoding), too slow, truncated, or in an
-/// encoding that cannot be read.
+/// A [`Rejection`] when the body is said to be no JSON in UTF-8, is too large (before or after decoding), too slow,
+/// truncated, or in an encoding that cannot be read.
 pub(crate) async fn read(session: &mut ServerSession, limits: ReadLimits) -> Result<Bytes, Rejection> {
+    check_content_type(&session.req_header().headers)?;
     let encoding = content_encoding(session)?;
     if let Some(declared) = declared_length(session)
         && declared > limits.body_bytes_max
@@ -78,6 +79,25 @@ async fn next_chunk(session: &mut ServerSession) -> Result<Option<Bytes>, Reject
 
 fn declared_length(session: &ServerSession) -> Option<usize> {
     session.get_header(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// The content type goes upstream with the body, so it must not make another text of it: a form, or other characters.
+///
+/// Types that only name no JSON pass; callers forget to set it.
+fn check_content_type(headers: &HeaderMap) -> Result<(), Rejection> {
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let Some(first) = types.next() else { return Ok(()) };
+    let named = first.as_bytes().to_ascii_lowercase();
+    let mut parts = named.split(|byte| matches!(byte, b';' | b',')).map(<[u8]>::trim_ascii);
+    let is_multipart = parts.clone().any(|part| part.starts_with(b"multipart/"));
+    let is_utf8 = parts.all(|part| {
+        let charset = part.strip_prefix(b"charset").map(|rest| rest.trim_ascii_start());
+        let charset = charset.and_then(|rest| rest.strip_prefix(b"=")).map(<[u8]>::trim_ascii);
+        charset.is_none_or(|charset| {
+            matches!(charset, b"utf-8" | b"utf8" | b"\"utf-8\"" | b"\"utf8\"" | b"us-ascii")
+        })
+    });
+    if is_multipart || !is_utf8 || types.next().is_some() { Err(Rejection::not_json()) } else { Ok(()) }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

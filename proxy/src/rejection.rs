@@ -181,6 +181,12 @@ impl Rejection {
         Self { outcome: Outcome::Blocked, ..Self::invalid("uninspectable", message) }
     }
 
+    pub(crate) fn not_json() -> Self {
+        let message = "this endpoint takes a JSON body in UTF-8, named once as such; endpoints that take forms and files \
+                       (multipart/form-data) are not served";
+        Self { outcome: Outcome::Blocked, ..Self::invalid("unsupported_content_type", message) }
+    }
+
     pub(crate) fn undecodable() -> Self {
         let message = "the request body does not decode in its stated Content-Encoding";
         Self { outcome: Outcome::Blocked, ..Self::invalid("uninspectable", message) }

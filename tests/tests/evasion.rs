@@ -234,6 +234,30 @@ fn a_secret_is_blocked_in_every_writing() {
     });
 }
 
+#[test]
+fn forms_and_other_characters_are_refused_in_the_dialect() {
+    run(async {
+        let fixture = SHARED.get().await;
+        let form = format!("--x\r\ncontent-disposition: form-data; name=\"a\"\r\n\r\n{CARD}\r\n--x--\r\n");
+        let json = chat("gpt-no-json", CARD).to_string();
+        for (kind, body) in [
+            ("multipart/form-data; boundary=x", form.clone()),
+            ("application/json", form),
+            ("multipart/form-data; boundary=x", json.clone()),
+            ("application/json; charset=utf-7", json),
+        ] {
+            let call = fixture.client().call("POST", PATH).header("content-type", kind);
+            let reply = call.bytes(body.into_bytes()).send().await.expect(400);
+            assert_eq!(reply.json()["error"]["type"], "invalid_request_error", "{kind}: {}", reply.text());
+        }
+        let audio = fixture.client().call("POST", "/v1/audio/transcriptions");
+        let audio = audio.header("content-type", "multipart/form-data; boundary=x").bytes(b"--x--".to_vec());
+        let reply = audio.send().await;
+        assert!(matches!(reply.status, 400 | 404) && reply.json()["error"].is_object(), "{}", reply.text());
+        assert!(fixture.provider.seen("gpt-no-json").is_empty());
+    });
+}
+
 /// Bodies that two readers could read differently are refused, or both readings are inspected.
 #[test]
 fn bodies_with_two_readings_hide_nothing() {

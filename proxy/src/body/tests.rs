@@ -77,3 +77,37 @@ fn bytes_behind_the_end_reach_nobody() {
         }
     }
 }
+
+#[test]
+fn only_json_in_utf_8_is_read() {
+    let check = |types: &[&'static str]| {
+        let mut headers = HeaderMap::new();
+        for value in types {
+            headers.append(header::CONTENT_TYPE, http::HeaderValue::from_static(value));
+        }
+        check_content_type(&headers).is_ok()
+    };
+    let taken: [&[&str]; 7] = [
+        &[],
+        &["application/json"],
+        &["application/json; charset=utf-8"],
+        &["Application/JSON;Charset=\"UTF-8\""],
+        &["application/x-www-form-urlencoded"],
+        &["text/plain; charset = utf8"],
+        &[""],
+    ];
+    let refused: [&[&str]; 8] = [
+        &["multipart/form-data; boundary=x"],
+        &["Multipart/Mixed"],
+        &["application/json; charset=utf-16"],
+        &["application/json; charset=\"utf-7\""],
+        &["application/json;x=y; CHARSET = ebcdic"],
+        &["application/json; charset=utf-8; charset=utf-7"],
+        &["application/json", "multipart/form-data; boundary=x"],
+        &["application/json, multipart/form-data; boundary=x"],
+    ];
+    assert!(taken.iter().all(|types| check(types)));
+    for types in refused {
+        assert!(!check(types), "{types:?}");
+    }
+}
