@@ -10,10 +10,12 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
+mod number;
 mod parse;
 mod splice;
 mod text;
 
+pub use number::plain_integer;
 pub use splice::{Splice, splice};
 pub use text::{RawOffsets, escape, raw_offset, unescape};
 
@@ -52,9 +54,6 @@ impl Default for Limits {
         Self::REQUEST
     }
 }
-
-/// Digits from which on an integer may be a value worth hiding: 12 is the shortest card number.
-const LONG_INTEGER_DIGITS: usize = 12;
 
 /// Where a document stops being JSON, or goes over a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -163,8 +162,9 @@ impl<'a> Document<'a> {
 
     /// Where the integers of 12 digits and more stand: a card or account number need not be a string.
     ///
-    /// A sign and a fraction of zeros belong to the number. One with another fraction or with an
-    /// exponent is a measure (embeddings, log probabilities) and none of these.
+    /// A sign and a fraction of zeros belong to the number, and an exponent if it leaves no fraction; what
+    /// those stand for is told by [`plain_integer`]. One with another fraction is a measure
+    /// (embeddings, log probabilities) and none of these.
     /// Cost: one pass over the tape; looks at the bytes of long numbers only.
     ///
     /// ```
@@ -177,8 +177,8 @@ impl<'a> Document<'a> {
     pub fn long_integers(&self) -> impl Iterator<Item = Range<usize>> + '_ {
         let numbers = self.tape.nodes().iter().filter(|node| node.tag == Tag::Number).map(Node::range);
         numbers.filter(|range| {
-            range.len() >= LONG_INTEGER_DIGITS
-                && is_long_integer(self.raw.get(range.clone()).unwrap_or_default())
+            range.len() >= number::LONG_INTEGER_DIGITS
+                && number::is_long_integer(self.raw.get(range.clone()).unwrap_or_default())
         })
     }
 
@@ -320,18 +320,6 @@ impl<'d, 'a> Value<'d, 'a> {
             Some(Value { raw, nodes, index, node })
         })
     }
-}
-
-/// Whether a number has digits enough and nothing behind them but zeros of a fraction.
-fn is_long_integer(number: &[u8]) -> bool {
-    let number = number.strip_prefix(b"-").unwrap_or(number);
-    let digits = number.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let rest = number.get(digits..).unwrap_or_default();
-    let whole = match rest.split_first() {
-        None => true,
-        Some((point, zeros)) => *point == b'.' && zeros.iter().all(|digit| *digit == b'0'),
-    };
-    digits >= LONG_INTEGER_DIGITS && whole
 }
 
 // Bodies never get into logs, not even by way of `{:?}`.

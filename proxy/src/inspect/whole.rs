@@ -2,7 +2,7 @@
 
 use super::Findings;
 use super::known::CleanTexts;
-use bulkhead_dialect::json::{Document, RawOffsets, Splice, escape, splice, unescape};
+use bulkhead_dialect::json::{Document, RawOffsets, Splice, escape, plain_integer, splice, unescape};
 use bulkhead_dlp::{Action, Edit, Match, Replacement, TextRules, TokenMap};
 use bulkhead_policy::trace::Direction;
 use bytes::Bytes;
@@ -143,7 +143,11 @@ pub(crate) fn inspect_string(
     direction: Direction,
     inspected: &mut Inspected,
 ) -> bool {
-    let decoded = if form == Form::EscapedJson { unescape(raw) } else { Cow::Borrowed(raw) };
+    let decoded = match form {
+        Form::EscapedJson => unescape(raw),
+        Form::Number => plain_integer(raw),
+        Form::Plain | Form::Json => Cow::Borrowed(raw),
+    };
     let scan = match direction {
         Direction::Request => {
             let found = rules.rules().scan_deep(&decoded);

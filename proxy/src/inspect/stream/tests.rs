@@ -222,6 +222,8 @@ fn a_card_written_as_a_number_becomes_a_placeholder() {
     let (out, result) = run(stream, &[stream.len()], &rules, OPTIONS);
     assert_eq!(result, Ok(()));
     assert_eq!(out, stream.replace("4111111111111111", "\"[CREDIT_CARD]\""));
+    let exponent = stream.replace("4111111111111111", "4.111111111111111E+15");
+    assert_eq!(run(&exponent, &[7], &rules, OPTIONS), (out, Ok(())));
 }
 
 #[test]
