@@ -3,7 +3,9 @@
 use crate::json::{Document, StringSpan, Value};
 
 /// Members of the body that hold the conversation, in the order it is read: what is said once, then what is listed.
-const ROOTS: [&str; 8] = [
+const ROOTS: [&str; 13] = [
+    "tools",
+    "functions",
     "system",
     "instructions",
     "systemInstruction",
@@ -12,11 +14,23 @@ const ROOTS: [&str; 8] = [
     "contents",
     "input",
     "prompt",
+    "suffix",
+    "stop",
+    "stop_sequences",
 ];
 
-/// Members of a message, and of its parts at any depth, whose strings are text to the model.
-const TEXTS: [&str; 8] =
-    ["content", "text", "output", "input_text", "output_text", "refusal", "thinking", "reasoning_content"];
+/// Members of a message, of its parts and of a tool at any depth, whose strings are text to the model.
+const TEXTS: [&str; 9] = [
+    "content",
+    "text",
+    "output",
+    "input_text",
+    "output_text",
+    "refusal",
+    "thinking",
+    "reasoning_content",
+    "description",
+];
 
 /// One text of the conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,10 +41,11 @@ pub struct TextPart {
     pub begins_message: bool,
 }
 
-/// The texts that a model reads one after the other: content parts, blocks and items of messages, tool results.
+/// The texts that a model reads one after the other: descriptions of tools, content parts, blocks and items of
+/// messages, tool results, prompts and what follows them, and what ends the answer.
 ///
-/// Goes by the members' names, the same for all dialects. Texts that are in none of these places (tools' schemas,
-/// arguments of calls, metadata) do not adjoin.
+/// Goes by the members' names, the same for all dialects. Texts that are in none of these places (names and values in
+/// tools' schemas, arguments of calls, metadata) do not adjoin.
 ///
 /// ```
 /// use bulkhead_dialect::json::{Document, Limits};

@@ -6,12 +6,15 @@
 //!    complete: `see` and `jane@example.com` are two texts, not one address.
 //! 3. What takes the value's place stands in the first text; the others lose their part.
 
+mod pieces;
+
 use super::known::CleanTexts;
 use super::whole::{Form, HIDDEN, Inspected, raw_range, remembered_text, written};
 use bulkhead_dialect::json::{Document, Splice, unescape};
 use bulkhead_dialect::request::{TextPart, conversation};
 use bulkhead_dlp::{Action, Detector, Edit, Match, RuleSet};
 use bulkhead_policy::trace::Direction;
+use pieces::Allowance;
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
@@ -68,29 +71,16 @@ pub(crate) fn inspect(
     }
     // Another way to cut may show a part of the same value.
     let mut known_places = Vec::new();
+    let mut pieces = Allowance::default();
     for chain in &chains(raw, conversation(document)) {
         for joined in ways_to_join(chain) {
-            let known = clean.fingerprint(rules, &joined.text, Form::Plain);
-            if known.is_some_and(|fingerprint| clean.contains(fingerprint)) {
-                continue;
-            }
-            let found = rules.scan_deep(&joined.text);
-            inspected.incomplete |= !found.complete;
-            if found.complete && found.scan.clean() {
-                known.into_iter().for_each(|fingerprint| clean.insert(fingerprint));
-            }
-            let split = found.scan.matches.iter().filter(|found| joined.is_split(rules, found));
-            let split: Vec<&Match> = split.filter(|found| !joined.is_known(found, &known_places)).collect();
-            split.iter().for_each(|found| joined.add(found, inspected));
-            let masks =
-                |edit: &&Edit| split.iter().any(|found| found.start < edit.end && edit.start < found.end);
-            found.scan.edits.iter().filter(masks).for_each(|edit| joined.mask(edit, inspected));
-            for found in split {
-                let places = joined.in_body(found).map(|place| (Arc::clone(&found.detector), place));
-                known_places.extend(places);
-            }
+            joined.inspect(rules, Some(clean), &mut known_places, inspected);
         }
+        pieces::ways_to_join(chain, &mut pieces, |joined| {
+            joined.inspect(rules, None, &mut known_places, inspected);
+        });
     }
+    inspected.incomplete |= pieces.is_used_up();
     inspected.splices.masks.sort_by_key(|splice| splice.range.start);
 }
 
@@ -164,17 +154,52 @@ impl<'a> Segment<'a> {
 }
 
 impl<'c, 'a> Joined<'c, 'a> {
-    fn new(segments: &'c [Segment<'a>], [between_parts, between_messages]: [&str; 2]) -> Self {
+    fn new(segments: &'c [Segment<'a>], [between_parts, between_messages]: [&'static str; 2]) -> Self {
+        Self::with(
+            segments,
+            |_, segment| if segment.begins_message { between_messages } else { between_parts },
+        )
+    }
+
+    /// The texts with what `joint` gives in front of each but the first.
+    fn with(segments: &'c [Segment<'a>], joint: impl Fn(usize, &Segment<'a>) -> &'static str) -> Self {
         let (mut text, mut places) = (Vec::new(), Vec::new());
-        for segment in segments {
+        for (at, segment) in segments.iter().enumerate() {
             if !text.is_empty() {
-                let joint = if segment.begins_message { between_messages } else { between_parts };
-                text.extend_from_slice(joint.as_bytes());
+                text.extend_from_slice(joint(at, segment).as_bytes());
             }
             places.push(text.len()..text.len() + segment.text.len());
             text.extend_from_slice(&segment.text);
         }
         Self { segments, text, places }
+    }
+
+    /// Adds the values that reach over an end. What `clean` knows is not scanned again.
+    fn inspect(
+        &self,
+        rules: &RuleSet,
+        clean: Option<&CleanTexts>,
+        known_places: &mut Vec<(Arc<Detector>, Range<usize>)>,
+        inspected: &mut Inspected,
+    ) {
+        let known = clean.and_then(|clean| Some((clean, clean.fingerprint(rules, &self.text, Form::Plain)?)));
+        if known.is_some_and(|(clean, fingerprint)| clean.contains(fingerprint)) {
+            return;
+        }
+        let found = rules.scan_deep(&self.text);
+        inspected.incomplete |= !found.complete;
+        if found.complete && found.scan.clean() {
+            known.into_iter().for_each(|(clean, fingerprint)| clean.insert(fingerprint));
+        }
+        let split = found.scan.matches.iter().filter(|found| self.is_split(rules, found));
+        let split: Vec<&Match> = split.filter(|found| !self.is_known(found, known_places)).collect();
+        split.iter().for_each(|found| self.add(found, inspected));
+        let masks = |edit: &&Edit| split.iter().any(|found| found.start < edit.end && edit.start < found.end);
+        found.scan.edits.iter().filter(masks).for_each(|edit| self.mask(edit, inspected));
+        for found in split {
+            let places = self.in_body(found).map(|place| (Arc::clone(&found.detector), place));
+            known_places.extend(places);
+        }
     }
 
     /// The segments that a span touches, and where in their texts.

@@ -53,11 +53,27 @@ fn a_value_over_two_texts_is_masked_in_both() {
             r#"{"input":[{"type":"message","content":[{"type":"input_text","text":"\u0041KIAH"}]},{"type":"function_call_output","output":"T5RMGN3GN\u0052Y2345\n."}]}"#,
             r#"{"input":[{"type":"message","content":[{"type":"input_text","text":"[AWS_ACCESS_KEY_ID]"}]},{"type":"function_call_output","output":"\n."}]}"#,
         ),
+        (
+            r#"{"model":"m","prompt":"def f():\n  k = AKIAHT5R","suffix":"MGN3GNRY2345 ok"}"#,
+            r#"{"model":"m","prompt":"def f():\n  k = [AWS_ACCESS_KEY_ID]","suffix":" ok"}"#,
+        ),
+        (
+            r#"{"prompt":["a","key AKIAHT5R","MGN3GNRY2345 ok"],"stop":["4111 1111 ","1111 1111"]}"#,
+            r#"{"prompt":["a","key [AWS_ACCESS_KEY_ID]"," ok"],"stop":["[CREDIT_CARD]",""]}"#,
+        ),
+        (
+            r#"{"tools":[{"function":{"name":"f","description":"AKIAHT5R"}},{"function":{"parameters":{"properties":{"a":{"description":"MGN3GNRY2345"}}}}}]}"#,
+            r#"{"tools":[{"function":{"name":"f","description":"[AWS_ACCESS_KEY_ID]"}},{"function":{"parameters":{"properties":{"a":{"description":""}}}}}]}"#,
+        ),
     ];
     for (body, expected) in cases {
         check(body, expected);
+        let placeholders = ["[AWS_ACCESS_KEY_ID]", "[CREDIT_CARD]", "[EMAIL_ADDRESS]"];
+        let values: usize =
+            placeholders.iter().map(|placeholder| expected.matches(placeholder).count()).sum();
         // Once, although both ways of joining show it.
-        assert_eq!(inspected(body, Action::Alert).findings.total, 1, "{body}");
+        let found = inspected(body, Action::Alert).findings.total;
+        assert_eq!(usize::try_from(found), Ok(values), "{body}");
     }
 }
 
@@ -149,4 +165,48 @@ fn neighbours_that_touch_a_split_value_do_not_hide_it() {
     for (texts, expected) in cases {
         check(&body(texts), &body(expected));
     }
+}
+
+#[test]
+fn neighbours_do_not_hide_a_value_in_many_pieces() {
+    let body = |texts: &[String]| {
+        let parts = texts.iter().map(|text| format!(r#"{{"type":"text","text":"{text}"}}"#));
+        format!(r#"{{"messages":[{{"content":[{}]}}]}}"#, parts.collect::<Vec<_>>().join(","))
+    };
+    let github = ["ghp_", "Zq3xWv7Lk2Nf9Tb4Rm8Hc1Jd6Ps5Gy0aBcDe1"].concat();
+    let cases: [(&str, &str, &[&str]); 3] = [
+        ("AKIAHT5RMGN3GNRY2345", "[AWS_ACCESS_KEY_ID]", &["x", "9", "see xx"]),
+        (&github[..40], "[GITHUB_TOKEN]", &["x", "9", "see xx"]),
+        ("4111111111111111", "[CREDIT_CARD]", &["x", "see xx"]),
+    ];
+    for (value, expected, around) in cases {
+        for size in [1, 2, 3] {
+            let pieces =
+                value.as_bytes().chunks(size).map(|piece| String::from_utf8_lossy(piece).into_owned());
+            let pieces: Vec<String> = pieces.collect();
+            let mut masked = vec![String::new(); pieces.len()];
+            masked[0] = expected.to_owned();
+            for text in around {
+                let within = |inner: &[String]| {
+                    [
+                        &["a".to_owned(), (*text).to_owned()],
+                        inner,
+                        &[text.replace("see ", ""), "b".to_owned()],
+                    ]
+                    .concat()
+                };
+                check(&body(&within(&pieces)), &body(&within(&masked)));
+            }
+        }
+    }
+}
+
+#[test]
+fn more_pieces_than_can_be_tried_are_reported() {
+    let body = |count: usize| {
+        let parts = vec![r#"{"type":"text","text":"x"}"#; count];
+        format!(r#"{{"messages":[{{"content":[{}]}}]}}"#, parts.join(","))
+    };
+    assert!(!inspected(&body(400), Action::Mask).incomplete);
+    assert!(inspected(&body(4000), Action::Mask).incomplete);
 }

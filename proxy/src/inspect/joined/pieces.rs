@@ -1,0 +1,71 @@
+//! Values in very many pieces, with texts around them that hide where they begin and end.
+//!
+//! A chain as a whole glues those to the value, and the few texts that are tried alone are too few. So the chain is
+//! joined in groups of every size from every start: one of them is just the value. That is a lot of scanning, and
+//! done only where a piece of a value is all that the texts can be: short, without white space, many in a row.
+
+use super::{FEW_TEXTS, Joined, Segment};
+
+/// Texts that lie within a value, at most this long. Of a longer one the few texts that are tried alone have enough.
+const PIECE_BYTES_MAX: usize = 24;
+
+/// The most pieces of one value: a key of the longest kind, character by character.
+const PIECES_MAX: usize = 128;
+
+/// Bytes that are scanned in search of such values, for all of a request. Five hundred single characters are within.
+const SCANNED_BYTES_MAX: usize = 8 << 20;
+
+/// What stands between two groups: no part of any number, key or address.
+const APART: &str = " | ";
+
+/// What may yet be scanned.
+#[derive(Debug)]
+pub(super) struct Allowance(Option<usize>);
+
+impl Default for Allowance {
+    fn default() -> Self {
+        Self(Some(SCANNED_BYTES_MAX))
+    }
+}
+
+impl Allowance {
+    /// Whether there was more to scan.
+    pub(super) fn is_used_up(&self) -> bool {
+        self.0.is_none()
+    }
+
+    fn take(&mut self, bytes: usize) -> bool {
+        self.0 = self.0.and_then(|left| left.checked_sub(bytes));
+        self.0.is_some()
+    }
+}
+
+/// Calls `each` with the runs of pieces, each with the texts in front of it and behind it, in groups of every size.
+pub(super) fn ways_to_join<'c, 'a>(
+    chain: &'c [Segment<'a>],
+    allowance: &mut Allowance,
+    mut each: impl FnMut(&Joined<'c, 'a>),
+) {
+    let is_piece = |segment: &Segment<'_>| {
+        segment.text.len() <= PIECE_BYTES_MAX && !segment.text.iter().any(u8::is_ascii_whitespace)
+    };
+    let mut end = 0;
+    for run in chain.chunk_by(|left, right| is_piece(left) && is_piece(right)) {
+        let start = end;
+        end += run.len();
+        // The texts at both ends may be anything.
+        let texts = chain.get(start.saturating_sub(1)..chain.len().min(end + 1)).unwrap_or_default();
+        if run.len() + 2 <= FEW_TEXTS {
+            continue;
+        }
+        let bytes = super::bytes(texts) + texts.len();
+        for size in FEW_TEXTS + 1..=texts.len().min(PIECES_MAX) {
+            for start in 0..size {
+                if !allowance.take(bytes) {
+                    return;
+                }
+                each(&Joined::with(texts, |at, _| if at % size == start { APART } else { "" }));
+            }
+        }
+    }
+}
