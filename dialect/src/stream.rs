@@ -179,6 +179,8 @@ struct Piece {
     channel: Channel,
     /// Whether it is a text of a tool call.
     in_call: bool,
+    /// Whether it stands where no text is expected, so that it says nothing about how the others go on.
+    is_aside: bool,
 }
 
 /// What a dialect's reader finds in an event, beside the facts that it notes directly.
@@ -282,7 +284,7 @@ impl<'d, 'a> Found<'d, 'a> {
         if let Some(span) = value.and_then(|value| value.span()).filter(|span| !span.raw.is_empty()) {
             let channel = Channel { choice, item, kind: field.kind() };
             let in_call = channel.kind == ChannelKind::ToolArguments;
-            self.pieces.push(Piece { start: span.raw.start, channel, in_call });
+            self.pieces.push(Piece { start: span.raw.start, channel, in_call, is_aside: false });
         }
     }
 
@@ -291,12 +293,20 @@ impl<'d, 'a> Found<'d, 'a> {
     fn others(&mut self, field: Field, of: Option<Value<'_, '_>>, place: Place, leave: [&[&str]; 2]) {
         let before = self.pieces.len();
         for (key, value) in of.iter().flat_map(Value::entries) {
-            let left = || leave.into_iter().flatten().any(|name| key.is(name));
+            let left = || {
+                leave.into_iter().flatten().any(|name| key.is(name))
+                    || place.within.is_aside() && other::is_name(&key.text())
+            };
             let Some(span) = value.span().filter(|span| !span.raw.is_empty() && !left()) else { continue };
             let Some(item) = self.others.number(place, &key.text()) else { continue };
             let channel = Channel { choice: place.choice, item, kind: field.kind() };
+            if place.within.is_aside() && self.others.repeats(place.choice, item, &value.text()) {
+                self.event.closes.push(Closes::Channel(channel));
+                continue;
+            }
             // Of several members of one name the last, as with `Value::get`.
-            let piece = Piece { start: span.raw.start, channel, in_call: place.within.is_call() };
+            let is_aside = place.within.is_aside();
+            let piece = Piece { start: span.raw.start, channel, in_call: place.within.is_call(), is_aside };
             let so_far = self.pieces.get_mut(before..).unwrap_or_default();
             match so_far.iter_mut().find(|piece| piece.channel == channel) {
                 Some(earlier) => *earlier = piece,

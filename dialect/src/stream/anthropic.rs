@@ -57,7 +57,11 @@ pub(super) fn read<'d, 'a>(root: Value<'d, 'a>, usage: &mut AnthropicUsage, foun
         }
         "message_stop" => found.complete(),
         "error" => found.failed(),
-        _ => {}
+        "message_start" | "ping" => {}
+        _ => {
+            let place = Place { choice: number, within: Within::Root, index: 0 };
+            found.others(Field::MessagesUnknownEvent, Some(root), place, [&NAMES, &["id", "model"]]);
+        }
     }
     if kind.starts_with("content_block") {
         found.numbered(Level::Choice, root.get("index"), 0);

@@ -10,8 +10,28 @@ use crate::usage;
 const NAMES: [&str; 10] =
     ["id", "call_id", "tool_call_id", "type", "role", "format", "status", "object", "index", "signature"];
 
+/// Members of a choice and of the event that name something, and padding. What repeats itself is left out anyhow.
+const ASIDE_NAMES: [&str; 14] = [
+    "finish_reason",
+    "native_finish_reason",
+    "stop_reason",
+    "matched_stop",
+    "text",
+    "index",
+    "id",
+    "object",
+    "model",
+    "provider",
+    "service_tier",
+    "system_fingerprint",
+    "created",
+    "obfuscation",
+];
+
 pub(super) fn read<'d, 'a>(root: Value<'d, 'a>, finished: &mut bool, found: &mut Found<'d, 'a>) {
     found.model(root);
+    let place = Place { choice: 0, within: Within::Root, index: 0 };
+    found.others(Field::ChatRootOther, Some(root), place, [&ASIDE_NAMES, &["type"]]);
     let usage = root.get("usage");
     found.event.usage = usage.and_then(usage::openai);
     let choices = root.get("choices");
@@ -37,6 +57,9 @@ fn read_choice(choice: Value<'_, '_>, found: &mut Found<'_, '_>) -> bool {
     if let Some(delta) = choice.get("delta") {
         read_delta(delta, number, found);
     }
+    let place = |within| Place { choice: number, within, index: 0 };
+    found.others(Field::ChatChoiceOther, Some(choice), place(Within::Choice), [&ASIDE_NAMES, &[]]);
+    found.others(Field::ChatMessage, choice.get("message"), place(Within::Message), [&NAMES, &[]]);
     found.numbered(Level::Choice, choice.get("index"), before);
     let reason = choice.get("finish_reason");
     let finished = reason.is_some_and(|reason| reason.kind() == Kind::String && !reason.is(""));

@@ -80,6 +80,12 @@ fields! {
     ChatAudioOther: Other,
     /// Chat: any other member of a `delta`.
     ChatOther: Other,
+    /// Chat: a member of a choice's `message`, which some providers send in place of a `delta`.
+    ChatMessage: Other,
+    /// Chat and Completions: any other member of a choice.
+    ChatChoiceOther: Other,
+    /// Chat and Completions: any other member of the event.
+    ChatRootOther: Other,
     /// Responses: `response.output_text.delta`.
     ResponsesText: Content,
     /// Responses: `response.refusal.delta`.
@@ -106,6 +112,8 @@ fields! {
     ResponsesOther: Other,
     /// Responses: a member of another event's delta, such as `stdout`.
     ResponsesOtherMember: Other,
+    /// Responses: a member of an event that is no delta and not known.
+    ResponsesUnknownEvent: Other,
     /// Messages: `text` of a delta.
     MessagesText: Content,
     /// Messages: `text` with which a block begins.
@@ -122,6 +130,8 @@ fields! {
     MessagesCompactionBegun: Content,
     /// Messages: any other member of a delta.
     MessagesOther: Other,
+    /// Messages: a member of an event that is not known.
+    MessagesUnknownEvent: Other,
     /// Gemini: `text` of a part.
     GeminiText: Content,
     /// Gemini: `text` of a part that is a thought.
@@ -140,4 +150,8 @@ fields! {
     GeminiArgument: ToolArguments,
     /// Gemini: any other member of a part.
     GeminiOther: Other,
+    /// Gemini: any other member of a candidate.
+    GeminiCandidateOther: Other,
+    /// Gemini: any other member of the event.
+    GeminiRootOther: Other,
 }

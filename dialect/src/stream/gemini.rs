@@ -8,8 +8,13 @@ use crate::usage;
 /// Members that name something, and blobs: not text to be put together.
 const NAMES: [&str; 6] = ["id", "thoughtSignature", "language", "outcome", "startOffset", "endOffset"];
 
+/// Members of a candidate and of the event that name something.
+const ASIDE_NAMES: [&str; 5] = ["finishReason", "finishMessage", "modelVersion", "responseId", "createTime"];
+
 pub(super) fn read<'d, 'a>(root: Value<'d, 'a>, finished: &mut bool, found: &mut Found<'d, 'a>) {
     found.model = root.get("modelVersion");
+    let place = Place { choice: 0, within: Within::Root, index: 0 };
+    found.others(Field::GeminiRootOther, Some(root), place, [&ASIDE_NAMES, &[]]);
     found.event.usage = root.get("usageMetadata").and_then(usage::gemini);
     for candidate in root.get("candidates").iter().flat_map(Value::items) {
         *finished |= read_candidate(candidate, found);
@@ -35,6 +40,8 @@ fn read_candidate(candidate: Value<'_, '_>, found: &mut Found<'_, '_>) -> bool {
     for part in content.and_then(|content| content.get("parts")).iter().flat_map(Value::items) {
         read_part(part, choice, found);
     }
+    let place = Place { choice, within: Within::Choice, index: 0 };
+    found.others(Field::GeminiCandidateOther, Some(candidate), place, [&ASIDE_NAMES, &[]]);
     found.numbered(Level::Choice, candidate.get("index"), before);
     let finished = candidate.get("finishReason").is_some_and(is_reason);
     if finished {

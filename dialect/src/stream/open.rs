@@ -31,6 +31,8 @@ struct Open {
     channel: Channel,
     /// Whether it is a text of a tool call.
     in_call: bool,
+    /// Whether it stands where no text is expected.
+    is_aside: bool,
     /// Whether the event at hand has text of it.
     written: bool,
     /// Whether the event at hand is its first.
@@ -79,24 +81,24 @@ impl OpenChannels {
 impl Group {
     /// Takes note of a piece of text; true if its channel had ended.
     fn write(&mut self, piece: &Piece) -> bool {
-        let Piece { channel, in_call, .. } = *piece;
+        let Piece { channel, in_call, is_aside, .. } = *piece;
         if let Some(open) = self.open.iter_mut().find(|open| open.channel == channel) {
             open.written = true;
             return false;
         }
         let reopened = self.ended.contains(&channel);
         let full = self.open.len() >= CHANNELS_MAX || self.ended.len() >= CHANNELS_MAX;
-        self.alternates |= reopened || full;
+        self.alternates |= (reopened && !is_aside) || full;
         self.ended.retain(|ended| *ended != channel);
         if self.open.len() < CHANNELS_MAX {
-            self.open.push(Open { channel, in_call, written: true, new: true });
+            self.open.push(Open { channel, in_call, is_aside, written: true, new: true });
         }
         reopened
     }
 
     /// Tells what the event leaves behind of the channels that it has no text of.
     fn go_on(&mut self, closes: &mut SmallVec<[Closes; 2]>) {
-        if !self.alternates && self.open.iter().any(|open| open.written) {
+        if !self.alternates && self.open.iter().any(|open| open.written && !open.is_aside) {
             let left = self.open.iter().filter(|open| !open.written && self.is_left(open));
             closes.extend(left.map(|open| Closes::Left(open.channel)));
         }
@@ -107,7 +109,7 @@ impl Group {
 
     /// Whether an event with text, but none of `open`, goes on from it.
     fn is_left(&self, open: &Open) -> bool {
-        let mut new = self.open.iter().filter(|open| open.new);
+        let mut new = self.open.iter().filter(|open| open.new && !open.is_aside);
         match open.channel.kind {
             // Parallel tool calls take turns.
             ChannelKind::ToolArguments => {

@@ -5,10 +5,19 @@ const TEXTS_MAX: usize = 64;
 /// Longer names are no names.
 const NAME_BYTES_MAX: usize = 128;
 
+/// Members remembered at most with what stood in them last; there are hardly ever any.
+const LAST_MAX: usize = 64;
+/// What repeats itself is short, and so are the pieces of a text.
+const LAST_BYTES_MAX: usize = 128;
+/// Pieces of a text are as short as this and the same twice; names and versions are not.
+const NAME_BYTES_MIN: usize = 3;
+
 /// The numbers given so far: the position in the list.
 #[derive(Debug, Default)]
 pub(super) struct OtherTexts {
     known: Vec<(Within, u32, Box<[u8]>)>,
+    /// By choice and number.
+    last: Vec<(u32, u32, Box<[u8]>)>,
 }
 
 /// Where a text stands, but for its name.
@@ -25,6 +34,12 @@ pub(super) struct Place {
 pub(super) enum Within {
     /// The event itself (Responses); the name is its type.
     Event,
+    /// The event itself; the name is the member's.
+    Root,
+    /// A choice (Chat) or candidate (Gemini).
+    Choice,
+    /// The `message` of a choice (Chat).
+    Message,
     /// The `delta` (Chat, Messages).
     Delta,
     /// A part of a `content` list.
@@ -50,9 +65,21 @@ pub(super) enum Within {
 }
 
 impl Within {
+    /// Where no text is expected, but now and then a name that every event repeats.
+    pub(super) fn is_aside(self) -> bool {
+        matches!(self, Self::Root | Self::Choice | Self::Message)
+    }
+
     pub(super) fn is_call(self) -> bool {
         matches!(self, Self::Call | Self::CallFunction | Self::CallCustom)
     }
+}
+
+/// Whether a member names or dates something, which may be another thing in every event and is no text.
+pub(super) fn is_name(member: &[u8]) -> bool {
+    ["_id", "Id", "ID", "_at", "_time", "stamp", "_hash"]
+        .into_iter()
+        .any(|end| member.ends_with(end.as_bytes()))
 }
 
 impl OtherTexts {
@@ -64,6 +91,21 @@ impl OtherTexts {
         }
         self.known.push((place.within, place.index, name.into()));
         u32::try_from(self.known.len() - 1).ok()
+    }
+
+    /// Whether a member says what it said in the event before, as no text does. Remembers what it says.
+    pub(super) fn repeats(&mut self, choice: u32, item: u32, text: &[u8]) -> bool {
+        let Some((.., last)) = self.last.iter_mut().find(|(of, at, _)| (*of, *at) == (choice, item)) else {
+            if self.last.len() < LAST_MAX && text.len() <= LAST_BYTES_MAX {
+                self.last.push((choice, item, text.into()));
+            }
+            return false;
+        };
+        let is_same = **last == *text;
+        if !is_same {
+            *last = if text.len() <= LAST_BYTES_MAX { text.into() } else { Box::default() };
+        }
+        is_same && text.len() >= NAME_BYTES_MIN && !text.iter().all(u8::is_ascii_digit)
     }
 
     /// The text's number, if it has one.

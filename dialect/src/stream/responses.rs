@@ -28,6 +28,24 @@ const DELTAS: [(&str, Field, &str); 13] = [
 const SHELL_COMMAND: &str = "response.shell_call_command";
 /// Members of a delta that name something.
 const NAMES: [&str; 3] = ["type", "id", "text"];
+/// How the known events end that are no deltas: what they carry is whole.
+const STEPS: [&str; 12] = [
+    ".created",
+    ".queued",
+    ".in_progress",
+    ".added",
+    ".searching",
+    ".interpreting",
+    ".generating",
+    ".completed",
+    ".failed",
+    ".cancelled",
+    ".partial_image",
+    "error",
+];
+/// Members of an unknown event that name something, and padding.
+const ASIDE_NAMES: [&str; 8] =
+    ["type", "id", "item_id", "response_id", "event_id", "call_id", "status", "obfuscation"];
 /// Their deltas are sound in base64.
 const BLOBS: [&str; 2] = ["response.audio", "response.output_audio"];
 
@@ -72,6 +90,9 @@ pub(super) fn read<'d, 'a>(root: Value<'d, 'a>, so_far: &mut ResponseSoFar, foun
             } else if kind.strip_suffix(".added") == Some(SHELL_COMMAND) {
                 let (choice, item) = (index(root, "output_index"), index(root, "command_index"));
                 found.text(Field::ResponsesShellCommandBegun, root.get("command"), choice, item);
+            } else if !STEPS.iter().any(|step| kind.ends_with(step)) {
+                let place = Place { within: Within::Root, ..place(root) };
+                found.others(Field::ResponsesUnknownEvent, Some(root), place, [&ASIDE_NAMES, &[]]);
             }
         }
     }

@@ -64,6 +64,9 @@ fn row(field: Field, text: &str) -> (&'static str, Value) {
         Field::ChatTranscript => chat(json!({"audio": {"transcript": text}})),
         Field::ChatAudioOther => chat(json!({"audio": {"caption": text}})),
         Field::ChatOther => chat(json!({"thought": text})),
+        Field::ChatMessage => (CHAT, json!({"choices": [{"index": 0, "message": {"content": text}}]})),
+        Field::ChatChoiceOther => (CHAT, json!({"choices": [{"index": 0, "said": text}]})),
+        Field::ChatRootOther => (CHAT, json!({"choices": [], "said": text})),
         Field::ResponsesText => delta("response.output_text.delta", json!(text)),
         Field::ResponsesRefusal => delta("response.refusal.delta", json!(text)),
         Field::ResponsesReasoning => delta("response.reasoning_text.delta", json!(text)),
@@ -79,6 +82,7 @@ fn row(field: Field, text: &str) -> (&'static str, Value) {
             json!({"type": "response.shell_call_command.added", "output_index": 0, "command": text}),
         ),
         Field::ResponsesOther => delta("response.of_tomorrow.delta", json!(text)),
+        Field::ResponsesUnknownEvent => (RESPONSES, json!({"type": "response.said", "said": text})),
         Field::ResponsesOtherMember => {
             delta("response.shell_call_output_content.delta", json!({"stdout": text}))
         }
@@ -89,6 +93,7 @@ fn row(field: Field, text: &str) -> (&'static str, Value) {
         Field::MessagesToolInput => block(json!({"type": "input_json_delta", "partial_json": text})),
         Field::MessagesCompaction => block(json!({"type": "compaction_delta", "content": text})),
         Field::MessagesCompactionBegun => begun(json!({"type": "compaction", "content": text})),
+        Field::MessagesUnknownEvent => (MESSAGES, json!({"type": "completion", "completion": text})),
         Field::MessagesOther => block(json!({"type": "delta_of_tomorrow", "thought": text})),
         Field::GeminiText => gemini(json!({"text": text})),
         Field::GeminiThought => gemini(json!({"text": text, "thought": true})),
@@ -101,6 +106,8 @@ fn row(field: Field, text: &str) -> (&'static str, Value) {
             gemini(json!({"functionCall": {"partialArgs": [{"jsonPath": "$.a", "stringValue": text}]}}))
         }
         Field::GeminiOther => gemini(json!({"caption": text})),
+        Field::GeminiCandidateOther => (GEMINI, json!({"candidates": [{"index": 0, "said": text}]})),
+        Field::GeminiRootOther => (GEMINI, json!({"said": text})),
     }
 }
 
