@@ -172,6 +172,31 @@ fn a_private_key_is_found_however_its_lines_are_quoted() {
 }
 
 #[test]
+fn keys_in_base64_are_found_wherever_they_begin() {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let group = |group: &[u8]| {
+        let bits = group.iter().fold(0, |bits, &byte| bits << 8 | usize::from(byte));
+        (0..4).map(|at| char::from(DIGITS[bits >> (18 - 6 * at) & 63])).collect::<String>()
+    };
+    let base64 = |text: &str| text.as_bytes().chunks_exact(3).map(group).collect::<String>();
+    let body = "Zq3xWv7Lk2Nf9Tb4Rm8Hc1Jd6Ps5Gy0aBcDe1Zq3xWv7Lk2Nf9Tb4Rm8Hc1Jd6";
+    for before in ["", "see", "see ", "see: "] {
+        for key in ["sk-ant-api03-", "sk-proj-", "github_pat_"] {
+            let text = base64(&format!("{before}{key}{body}"));
+            assert_eq!(found("API_KEY_BASE64", &text).len(), 1, "{before:?} {key}");
+        }
+        for kind in ["", "RSA ", "EC ", "OPENSSH ", "ENCRYPTED ", "DSA "] {
+            let text = base64(&format!("{before}-----BEGIN {kind}{} KEY-----\n{body}", "PRIVATE"));
+            assert_eq!(found("PRIVATE_KEY_PEM_BASE64", &text).len(), 1, "{before:?} {kind}");
+        }
+    }
+    let picture: String = (0..200_000_u32)
+        .map(|n| char::from(DIGITS[(n.wrapping_mul(2_654_435_761) >> 26) as usize]))
+        .collect();
+    assert!(found("API_KEY_BASE64", &picture).is_empty());
+}
+
+#[test]
 fn harmless_texts_are_left_alone() {
     let cases = [
         ("CREDIT_CARD", "411 11111-1111 1111"),

@@ -12,9 +12,15 @@ const SECRETS: &[Entry] = &[
     entry("PRIVATE_KEY_PEM", 0.99, r#"-----BEGIN[ \t]{1,4}(?:[A-Z0-9]{1,12}[ \t]{1,4}){0,4}PRIVATE[ \t]{1,4}KEY(?:[ \t]{1,4}BLOCK)?-----(?:-{0,4}(?:[A-Za-z0-9+/=,:;.()@ \t\r\n]|(?:[\r\n]|\\{1,8}[nr\r\n])(?:[0-9 \t]{0,12}(?:[>#|*;% \t]|→|│){1,8})?|\\{0,8}["'`][ \t]{0,4}[+.\\]?[ \t]{0,4}(?:[\r\n]|\\{1,8}[nr]){1,2}[ \t]{0,12}\\{0,8}["'`]))*(?:-----END[A-Z0-9 \t]{1,64}-----)?"#)
         .finds("-----BEGIN RSA PRIVATE KEY-----\n{64:alnum}\n{20:alnum}==\n-----END RSA PRIVATE KEY-----")
         .misses("-----BEGIN RSA PUBLIC KEY-----\n{64:alnum}\n"),
-    entry("PRIVATE_KEY_PEM_BASE64", 0.99, r"\bLS0tLS1CRUdJTi(?:BSU0Eg|BFQyB|BPUEVOU1NIIF|BFTkNSWVBURUQg|BQ|BEU0Eg)[A-Za-z0-9+/]{40,}={0,2}")
+    // At each place in a group of three: an answer may hold anything in base64, and only requests are decoded.
+    entry("PRIVATE_KEY_PEM_BASE64", 0.99, r"(?:LS0tLS1CRUdJTi(?:BSU0Eg|BFQyB|BPUEVOU1NIIF|BFTkNSWVBURUQg|BQ|BEU0Eg)|0tLS0tQkVHSU4g(?:UFJJVkFURSBLRV|UlNBIFBSSVZBVE|RUMgUFJJVkFUR|T1BFTlNTSCBQUklWQVRF|RU5DUllQVEVEIFBSSVZBVE|RFNBIFBSSVZBVE)|tLS0tLUJFR0lOI(?:FBSSVZBVEUgS0VZ|FJTQSBQUklWQVRF|EVDIFBSSVZBVE|E9QRU5TU0ggUFJJVkFUR|EVOQ1JZUFRFRCBQUklWQVRF|ERTQSBQUklWQVRF))[A-Za-z0-9+/]{40,}={0,2}")
         .finds("LS0tLS1CRUdJTiBSU0Eg{400:alnum}==")
         .misses("LS0tLS1CRUdJTiBSU0Eg{39:alnum}"),
+    // `sk-ant-api03-`, `sk-proj-` and `github_pat_` at each place in a group of three. Shorter fixed texts, such as
+    // `AKIA`, are four characters of base64, and those stand in every picture.
+    entry("API_KEY_BASE64", 0.95, r"(?:c2stYW50LWFwaTAzL|NrLWFudC1hcGkwMy|zay1hbnQtYXBpMDMt|c2stcHJvai|NrLXByb2ot|zay1wcm9qL|Z2l0aHViX3BhdF|dpdGh1Yl9wYXRf|naXRodWJfcGF0X)[A-Za-z0-9+/_-]{24,400}={0,2}")
+        .finds("c2stcHJvai{80:alnum}")
+        .misses("c2stcHJvai{23:alnum}"),
     entry("PUTTY_PRIVATE_KEY", 0.99, r"\bPuTTY-User-Key-File-[23]: [a-z0-9-]{3,40}")
         .finds("PuTTY-User-Key-File-3: ssh-ed25519")
         .misses("PuTTY-User-Key-File-1: ssh-rsa"),
