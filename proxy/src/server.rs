@@ -252,7 +252,8 @@ where
     let mut session = ServerSession::new_http1(stream);
     session.set_keepalive(Some(KEEP_ALIVE_SECONDS));
     // Requests that are sent before the last answer was read are served one after the other; dropping them behind an
-    // answer that says keep-alive would leave their callers waiting.
+    // answer that says keep-alive would leave their callers waiting, and taking them for the caller's leaving would end
+    // the one that runs. From then on only writing shows that the caller has left.
     session.set_pipelining_enabled(true);
     let mut next = app.process_new_http(session, closed).await.map(ReusedHttpStream::consume);
     while let Some((stream, settings)) = next {
