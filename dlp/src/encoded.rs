@@ -27,6 +27,9 @@ const DECODED_RATIO_MAX: usize = 4;
 /// Below this size the ratio says nothing.
 const DECODED_FLOOR_BYTES: usize = 4096;
 
+/// A text that ends with so long a run of characters without white space may end in the middle of base64.
+const LONG_RUN_BYTES: usize = 64;
+
 /// How far around an escape the text is scanned again: the longest match of a custom detector.
 const REACH_BYTES: usize = 1024;
 
@@ -37,6 +40,21 @@ pub struct DeepScan {
     pub scan: Scan,
     /// Whether everything that looked encoded was decoded and scanned.
     pub complete: bool,
+    /// Whether a value may have begun that is not whole where the text ends, more than [`DeepScan::NEAR_END`]
+    /// characters before that or closer to it.
+    ///
+    /// If not, one that is may still begin within so many characters before the end, and then the text that follows
+    /// shows it within [`DeepScan::NEAR_START`] characters: scanned as one, the two have a finding or go on.
+    pub goes_on: bool,
+    /// Whether anything was decoded.
+    pub decoded: bool,
+}
+
+impl DeepScan {
+    /// See [`DeepScan::goes_on`].
+    pub const NEAR_END: usize = 80;
+    /// See [`DeepScan::goes_on`].
+    pub const NEAR_START: usize = 72;
 }
 
 /// What may still be decoded.
@@ -44,11 +62,23 @@ pub(crate) struct Allowance {
     bytes: usize,
     depth: usize,
     complete: bool,
+    goes_on: bool,
+    decoded: bool,
 }
 
 impl Allowance {
+    /// Notes how a view ends: with a match that has begun, or with what may be one in another notation.
+    pub(crate) fn note_end(&mut self, view: &[u8], goes_on: bool) {
+        let near = view.get(view.len().saturating_sub(LONG_RUN_BYTES)..).unwrap_or_default();
+        let word = near.rsplit(|byte| !byte.is_ascii_graphic()).next().unwrap_or_default();
+        // A password in an address is told by the '@' behind it.
+        let is_address = word.array_windows().any(|bytes| bytes == b"://");
+        self.goes_on |= goes_on || is_address || word.len() == LONG_RUN_BYTES;
+    }
+
     /// Takes `bytes`, or notes that they are too many.
     fn take(&mut self, bytes: usize) -> bool {
+        self.decoded = true;
         match self.bytes.checked_sub(bytes) {
             Some(left) => self.bytes = left,
             None => self.complete = false,
@@ -77,9 +107,10 @@ impl RuleSet {
     #[must_use]
     pub fn scan_deep(&self, text: &[u8]) -> DeepScan {
         let bytes = text.len().saturating_mul(DECODED_RATIO_MAX).max(DECODED_FLOOR_BYTES);
-        let mut allowance = Allowance { bytes, depth: DEPTH, complete: true };
+        let mut allowance = Allowance { bytes, depth: DEPTH, complete: true, goes_on: false, decoded: false };
         let scan = self.scan_with_decoded(text, &mut allowance);
-        DeepScan { scan, complete: allowance.complete }
+        let Allowance { complete, goes_on, decoded, .. } = allowance;
+        DeepScan { scan, complete, goes_on, decoded }
     }
 }
 
@@ -99,6 +130,7 @@ pub(crate) fn add_decoded(rules: &RuleSet, view: &[u8], allowance: &mut Allowanc
         });
     }
     runs::texts(view, |run, decoded| {
+        allowance.goes_on |= run.end == view.len();
         if scan.blocked.is_none() && allowance.take(decoded.len()) {
             let found = rules.scan_with_decoded(decoded, allowance);
             add(scan, over_run(found, (run.start as u64, run.end as u64)));

@@ -310,12 +310,11 @@ fn is_word_before(text: &[u8], start: usize) -> bool {
 }
 
 /// Whether a detector whose matches start at a word's start takes the text from `start` on, as far as its
-/// shortest match goes.
+/// shortest match goes. If the text ends before that, its match may go on behind it.
 fn takes(detector: &Detector, text: &[u8], start: usize) -> bool {
     let automaton = detector.automaton();
-    let Some(shortest) = text.get(start..).and_then(|text| text.get(..automaton.len_min())) else {
-        return false;
-    };
+    let text_behind = text.get(start..).unwrap_or_default();
+    let shortest = text_behind.get(..automaton.len_min()).unwrap_or(text_behind);
     let Some((&first, rest)) = shortest.split_first() else { return true };
     let Some(mut state) = automaton.enter(Before::at(text, start).seen(), first) else { return false };
     for &byte in rest {

@@ -184,13 +184,13 @@ impl RuleSet {
     /// ```
     #[must_use]
     pub fn scan(&self, text: &[u8]) -> Scan {
-        self.scan_view_of(text, Self::scan_where_gates_open)
+        self.scan_view_of(text, |rules, view, offsets| rules.scan_where_gates_open(view, offsets).0)
     }
 
     /// The plain scan, which looks at every byte.
     #[cfg(test)]
     pub(crate) fn scan_every_byte(&self, text: &[u8]) -> Scan {
-        self.scan_view_of(text, Self::scan_every_byte_of_view)
+        self.scan_view_of(text, |rules, view, offsets| rules.scan_every_byte_of_view(view, offsets).0)
     }
 
     /// Scans a text, and what it carries in other notations as far as `allowance` goes.
@@ -199,7 +199,8 @@ impl RuleSet {
             return Scan::default();
         }
         self.scan_view_of(text, |rules, view, offsets| {
-            let mut scan = rules.scan_where_gates_open(view, offsets);
+            let (mut scan, goes_on) = rules.scan_where_gates_open(view, offsets);
+            allowance.note_end(view, goes_on);
             encoded::add_decoded(rules, view, allowance, &mut scan);
             scan
         })
@@ -219,9 +220,13 @@ impl RuleSet {
         }
     }
 
-    fn scan_where_gates_open(&self, view: &[u8], offsets: &Offsets) -> Scan {
+    /// The result, and whether a match may have begun that goes on behind the text.
+    ///
+    /// May have: where nothing stands that the gates look for, it has not, unless it begins so close to the end that
+    /// what they look for is cut off; see [`crate::DeepScan::goes_on`].
+    fn scan_where_gates_open(&self, view: &[u8], offsets: &Offsets) -> (Scan, bool) {
         if view.len() < self.len_min {
-            return Scan::default();
+            return (Scan::default(), false);
         }
         let (own, built_in) = self.rules.split_at_checked(self.own).unwrap_or((&self.rules, &[]));
         let gates = [self.own_starts.gate(own), self.shared_starts.gate(built_in)];
@@ -229,26 +234,27 @@ impl RuleSet {
             return self.scan_every_byte_of_view(view, offsets);
         }
         let search = Search::new(gates, view);
-        if search.is_over() { Scan::default() } else { self.scan_stops(search, view, offsets) }
+        if search.is_over() { (Scan::default(), false) } else { self.scan_stops(search, view, offsets) }
     }
 
-    fn scan_every_byte_of_view(&self, view: &[u8], offsets: &Offsets) -> Scan {
+    fn scan_every_byte_of_view(&self, view: &[u8], offsets: &Offsets) -> (Scan, bool) {
         let mut engine = Engine::default();
         let window = Window { base: 0, text: view };
         for &byte in view {
             engine.step(self, window, byte);
         }
-        engine.finish(self, window);
         self.results(engine, window, offsets)
     }
 
-    fn results(&self, engine: Engine, window: Window<'_>, offsets: &Offsets) -> Scan {
+    fn results(&self, mut engine: Engine, window: Window<'_>, offsets: &Offsets) -> (Scan, bool) {
+        let goes_on = !engine.is_idle();
+        engine.finish(self, window);
         let released = engine.released(|at| offsets.floor(at, window));
-        engine.into_scan(self, released)
+        (engine.into_scan(self, released), goes_on)
     }
 
     /// Scans only where a match may start.
-    fn scan_stops(&self, mut search: Search<'_>, text: &[u8], offsets: &Offsets) -> Scan {
+    fn scan_stops(&self, mut search: Search<'_>, text: &[u8], offsets: &Offsets) -> (Scan, bool) {
         let mut engine = Engine::default();
         let window = Window { base: 0, text };
         let mut at = 0;
@@ -268,11 +274,9 @@ impl RuleSet {
             }
         }
         engine.skip_to(text.len(), Before::at(text, text.len()), text.last().copied());
-        engine.finish(self, window);
-        if engine.needs_every_byte() {
-            return self.scan_every_byte_of_view(text, offsets);
-        }
-        self.results(engine, window, offsets)
+        let results = self.results(engine, window, offsets);
+        // What blocks at the very end was found with heads left out.
+        if results.0.blocked.is_some() { self.scan_every_byte_of_view(text, offsets) } else { results }
     }
 
     #[inline]

@@ -150,7 +150,7 @@ pub(crate) fn judge_head(
     let mut findings = Findings::default();
     let mut refused = Vec::new();
     for text in rewrite::forwarded_texts(head) {
-        let DeepScan { scan, complete } = rules.scan_deep(&text);
+        let DeepScan { scan, complete, .. } = rules.scan_deep(&text);
         if !complete {
             return Err(Rejection::uninspectable());
         }

@@ -145,14 +145,18 @@ impl What {
 
 impl FixedText {
     fn starts_at(&self, text: &[u8], start: usize, reach: usize) -> bool {
-        let Some(found) = text.get(start..start + self.bytes.len()) else { return false };
-        let same =
-            if self.ignore_case { found.eq_ignore_ascii_case(&self.bytes) } else { *found == *self.bytes };
+        let behind = text.get(start..).unwrap_or_default();
+        // Where the text ends before the fixed one does, that may go on behind it.
+        let found = behind.get(..self.bytes.len()).unwrap_or(behind);
+        let expected = self.bytes.get(..found.len()).unwrap_or_default();
+        let same = if self.ignore_case { found.eq_ignore_ascii_case(expected) } else { found == expected };
+        let is_cut = found.len() < self.bytes.len();
         same && !(self.at_word_start && is_word_before(text, start))
-            && self.then.is_none_or(|byte| {
-                let end = text.len().min(start.saturating_add(reach));
-                text.get(start..end).is_some_and(|reach| memchr(byte, reach).is_some())
-            })
+            && (is_cut
+                || self.then.is_none_or(|byte| {
+                    let end = text.len().min(start.saturating_add(reach));
+                    text.get(start..end).is_some_and(|reach| memchr(byte, reach).is_some())
+                }))
     }
 }
 

@@ -1,7 +1,8 @@
 //! Values that are split over the parts of a conversation: a model reads them as one text, so they are one.
 //!
 //! 1. Texts that adjoin are scanned as one, with nothing between them and with a space, or a line break between
-//!    messages. Of a long text only what is near its ends takes part.
+//!    messages. Of a long text only what is near its ends takes part: a few dozen characters tell whether a value may
+//!    reach over an end at all, and most do not.
 //! 2. Only a value that reaches over an end counts, and only if none of the texts holds one of the kind that is
 //!    complete: `see` and `jane@example.com` are two texts, not one address.
 //! 3. What takes the value's place stands in the first text; the others lose their part.
@@ -12,7 +13,7 @@ use super::known::CleanTexts;
 use super::whole::{Form, HIDDEN, Inspected, raw_range, remembered_text, written};
 use bulkhead_dialect::json::{Document, Splice, unescape};
 use bulkhead_dialect::request::{TextPart, conversation};
-use bulkhead_dlp::{Action, Detector, Edit, Match, RuleSet};
+use bulkhead_dlp::{Action, DeepScan, Detector, Edit, Match, RuleSet};
 use bulkhead_policy::trace::Direction;
 use pieces::Allowance;
 use std::borrow::Cow;
@@ -21,6 +22,10 @@ use std::sync::Arc;
 
 /// How far from the end of a text a value may begin: the longest match of a custom detector.
 const REACH_BYTES: usize = 1024;
+
+/// The most bytes in which a body writes one character of a value: `\u0041`; or none of ASCII.
+const ESCAPED_BYTES: usize = 6;
+const UTF8_BYTES: usize = 4;
 
 /// Bytes of joined texts from which on the next ones are joined anew, with what is in reach before them.
 ///
@@ -41,6 +46,8 @@ type Chain<'a> = Vec<Segment<'a>>;
 
 #[derive(Clone)]
 struct Segment<'a> {
+    /// Which text of the conversation it is, or a part of.
+    part: usize,
     /// The whole text and the part of it that takes part, in the body.
     string: Range<usize>,
     at: Range<usize>,
@@ -69,38 +76,104 @@ pub(crate) fn inspect(
     if rules.is_empty() {
         return;
     }
+    let parts = parts(document);
+    let stretches = stretches(rules, raw, &parts, clean, &inspected.going_on);
+    join(rules, raw, &parts, stretches, clean, inspected);
+}
+
+fn parts(document: &Document<'_>) -> Vec<TextPart> {
+    let mut parts = conversation(document);
+    parts.retain(|part| !part.span.raw.is_empty());
+    parts
+}
+
+/// Looks at stretches of parts with all that can belong to a value.
+fn join(
+    rules: &RuleSet,
+    raw: &[u8],
+    parts: &[TextPart],
+    stretches: Vec<Range<usize>>,
+    clean: &CleanTexts,
+    inspected: &mut Inspected,
+) {
     // Another way to cut may show a part of the same value.
     let mut known_places = Vec::new();
     let mut pieces = Allowance::default();
-    for chain in &chains(raw, conversation(document)) {
-        for joined in ways_to_join(chain) {
-            joined.inspect(rules, Some(clean), &mut known_places, inspected);
+    for stretch in stretches {
+        for chain in &chains(raw, parts, stretch, |_| [REACH_BYTES; 2]) {
+            for joined in ways_to_join(chain) {
+                joined.inspect(rules, Some(clean), &mut known_places, inspected);
+            }
+            pieces::ways_to_join(chain, &mut pieces, |joined| {
+                joined.inspect(rules, None, &mut known_places, inspected);
+            });
         }
-        pieces::ways_to_join(chain, &mut pieces, |joined| {
-            joined.inspect(rules, None, &mut known_places, inspected);
-        });
     }
     inspected.incomplete |= pieces.is_used_up();
     inspected.splices.masks.sort_by_key(|splice| splice.range.start);
 }
 
-/// The chains of two texts and more; a long text ends one and begins the next.
-fn chains<'a>(raw: &'a [u8], parts: Vec<TextPart>) -> Vec<Chain<'a>> {
+/// The stretches of parts in which a value may reach over an end.
+fn stretches(
+    rules: &RuleSet,
+    raw: &[u8],
+    parts: &[TextPart],
+    clean: &CleanTexts,
+    going_on: &[usize],
+) -> Vec<Range<usize>> {
+    let goes_on = |segment: &Segment<'_>| going_on.binary_search(&segment.string.start).is_ok();
+    let mut stretches: Vec<Range<usize>> = Vec::new();
+    for chain in chains(raw, parts, 0..parts.len(), |part| near_its_ends(raw, part)) {
+        let (Some(first), Some(last)) = (chain.first(), chain.last()) else { continue };
+        let stretch = first.part..last.part + 1;
+        let may_reach_over = chain.iter().any(goes_on)
+            || pieces::runs(&chain).next().is_some()
+            || ways_to_join(&chain).any(|joined| joined.may_hold_value(rules, clean));
+        match stretches.last_mut() {
+            _ if !may_reach_over => {}
+            Some(before) if stretch.start < before.end => before.end = stretch.end,
+            _ => stretches.push(stretch),
+        }
+    }
+    stretches
+}
+
+/// How many bytes at a part's start and end tell whether a value reaches over them, unless it goes on there; see
+/// [`DeepScan::goes_on`].
+fn near_its_ends(raw: &[u8], part: &TextPart) -> [usize; 2] {
+    let text = raw.get(part.span.raw.clone()).unwrap_or_default();
+    let width = match text.is_ascii() {
+        _ if part.span.escaped => ESCAPED_BYTES,
+        true => 1,
+        false => UTF8_BYTES,
+    };
+    [DeepScan::NEAR_START * width, DeepScan::NEAR_END * width]
+}
+
+/// The chains of two texts and more; a long text ends one and begins the next. `reach` says how much of a long text's
+/// start and end takes part.
+fn chains<'a>(
+    raw: &'a [u8],
+    parts: &[TextPart],
+    range: Range<usize>,
+    reach: impl Fn(&TextPart) -> [usize; 2],
+) -> Vec<Chain<'a>> {
     let mut chains = vec![Chain::new()];
-    for part in parts.into_iter().filter(|part| !part.span.raw.is_empty()) {
+    for (index, part) in parts.iter().enumerate().take(range.end).skip(range.start) {
         let string = part.span.raw.clone();
-        let is_long = string.len() > 2 * REACH_BYTES;
-        let head = if is_long { string.start..string.start + REACH_BYTES } else { string.clone() };
+        let [start, end] = reach(part);
+        let is_long = string.len() > start + end;
+        let head = if is_long { string.start..string.start + start } else { string.clone() };
         if let Some(chain) = chains.last_mut() {
-            chain.push(Segment::new(raw, &part, head, part.begins_message));
+            chain.push(Segment::new(raw, index, part, head, part.begins_message));
             if bytes(chain) > CHAIN_BYTES {
                 let next = in_reach(chain);
                 chains.push(next);
             }
         }
         if is_long {
-            let tail = string.end - REACH_BYTES..string.end;
-            chains.push(vec![Segment::new(raw, &part, tail, false)]);
+            let tail = string.end - end..string.end;
+            chains.push(vec![Segment::new(raw, index, part, tail, false)]);
         }
     }
     chains.retain(|chain| chain.len() > 1);
@@ -142,14 +215,14 @@ fn in_reach<'a>(chain: &Chain<'a>) -> Chain<'a> {
 
 impl<'a> Segment<'a> {
     /// An end that cuts an escape is read wrongly there, which is too far away to matter.
-    fn new(body: &'a [u8], part: &TextPart, at: Range<usize>, begins_message: bool) -> Self {
+    fn new(body: &'a [u8], index: usize, part: &TextPart, at: Range<usize>, begins_message: bool) -> Self {
         let raw = body.get(at.clone()).unwrap_or_default();
         let (form, text) = if part.span.escaped {
             (Form::EscapedJson, unescape(raw))
         } else {
             (Form::Json, Cow::Borrowed(raw))
         };
-        Self { string: part.span.raw.clone(), at, raw, form, text, begins_message }
+        Self { part: index, string: part.span.raw.clone(), at, raw, form, text, begins_message }
     }
 }
 
@@ -174,6 +247,17 @@ impl<'c, 'a> Joined<'c, 'a> {
         Self { segments, text, places }
     }
 
+    /// Whether there is anything that a closer look may show to be a value. What `clean` knows is not scanned again.
+    fn may_hold_value(&self, rules: &RuleSet, clean: &CleanTexts) -> bool {
+        let fingerprint = clean.fingerprint(rules, &self.text, Form::Plain);
+        if fingerprint.is_some_and(|fingerprint| clean.contains(fingerprint)) {
+            return false;
+        }
+        let holds_nothing = is_clean(&rules.scan_deep(&self.text));
+        fingerprint.filter(|_| holds_nothing).into_iter().for_each(|fingerprint| clean.insert(fingerprint));
+        !holds_nothing
+    }
+
     /// Adds the values that reach over an end. What `clean` knows is not scanned again.
     fn inspect(
         &self,
@@ -188,7 +272,7 @@ impl<'c, 'a> Joined<'c, 'a> {
         }
         let found = rules.scan_deep(&self.text);
         inspected.incomplete |= !found.complete;
-        if found.complete && found.scan.clean() {
+        if is_clean(&found) {
             known.into_iter().for_each(|(clean, fingerprint)| clean.insert(fingerprint));
         }
         let split = found.scan.matches.iter().filter(|found| self.is_split(rules, found));
@@ -270,6 +354,11 @@ impl<'c, 'a> Joined<'c, 'a> {
             text = "";
         }
     }
+}
+
+/// Whether nothing was found, nothing goes on and nothing was decoded, so that more of the texts shows no more.
+fn is_clean(found: &DeepScan) -> bool {
+    found.scan.clean() && found.complete && !found.goes_on && !found.decoded
 }
 
 fn in_body(segment: &Segment<'_>, span: Range<usize>) -> Range<usize> {

@@ -27,6 +27,8 @@ pub(crate) struct Inspected {
     pub(crate) blocked: Vec<String>,
     /// A text carries more in other encodings than is decoded.
     pub(crate) incomplete: bool,
+    /// Where texts begin in which a value may have begun that goes on behind them, in ascending order.
+    pub(crate) going_on: Vec<usize>,
 }
 
 /// The edits of one body or event, each list sorted and disjoint from the other.
@@ -132,7 +134,7 @@ pub(crate) enum Form {
     Number,
 }
 
-/// Scans one text that stands at `at` and adds what it finds. False if it is known to hold nothing.
+/// Scans one text that stands at `at` and adds what it finds. False if it is known to hold nothing, whatever follows it.
 ///
 /// Of a request also what the text carries in other encodings: there is time, and agents write them.
 pub(crate) fn inspect_string(
@@ -152,8 +154,11 @@ pub(crate) fn inspect_string(
         Direction::Request => {
             let found = rules.rules().scan_deep(&decoded);
             inspected.incomplete |= !found.complete;
+            if found.goes_on && form != Form::Number {
+                inspected.going_on.push(at.start);
+            }
             if found.scan.clean() {
-                return !found.complete;
+                return !found.complete || found.goes_on;
             }
             found.scan
         }

@@ -46,18 +46,7 @@ pub(super) fn ways_to_join<'c, 'a>(
     allowance: &mut Allowance,
     mut each: impl FnMut(&Joined<'c, 'a>),
 ) {
-    let is_piece = |segment: &Segment<'_>| {
-        segment.text.len() <= PIECE_BYTES_MAX && !segment.text.iter().any(u8::is_ascii_whitespace)
-    };
-    let mut end = 0;
-    for run in chain.chunk_by(|left, right| is_piece(left) && is_piece(right)) {
-        let start = end;
-        end += run.len();
-        // The texts at both ends may be anything.
-        let texts = chain.get(start.saturating_sub(1)..chain.len().min(end + 1)).unwrap_or_default();
-        if run.len() + 2 <= FEW_TEXTS {
-            continue;
-        }
+    for texts in runs(chain) {
         let bytes = super::bytes(texts) + texts.len();
         for size in FEW_TEXTS + 1..=texts.len().min(PIECES_MAX) {
             for start in 0..size {
@@ -68,4 +57,18 @@ pub(super) fn ways_to_join<'c, 'a>(
             }
         }
     }
+}
+
+/// The runs of pieces that are more than a few, each with the texts in front of it and behind it, which may be anything.
+pub(super) fn runs<'c, 'a>(chain: &'c [Segment<'a>]) -> impl Iterator<Item = &'c [Segment<'a>]> {
+    let is_piece = |segment: &Segment<'_>| {
+        segment.text.len() <= PIECE_BYTES_MAX && !segment.text.iter().any(u8::is_ascii_whitespace)
+    };
+    let mut end = 0;
+    chain.chunk_by(move |left, right| is_piece(left) && is_piece(right)).filter_map(move |run| {
+        let start = end;
+        end += run.len();
+        let texts = chain.get(start.saturating_sub(1)..chain.len().min(end + 1))?;
+        (run.len() + 2 > FEW_TEXTS).then_some(texts)
+    })
 }

@@ -210,3 +210,41 @@ fn more_pieces_than_can_be_tried_are_reported() {
     assert!(!inspected(&body(400), Action::Mask).incomplete);
     assert!(inspected(&body(4000), Action::Mask).incomplete);
 }
+
+/// The few characters at the ends that are looked at first must not miss what a look at all of them finds.
+#[test]
+fn what_is_near_the_ends_tells_whether_a_value_reaches_over_them() {
+    let rules = TextRules::from(Arc::new(rules(Action::Mask)));
+    let prose = |words: usize| "and so on it went ".repeat(words);
+    let mut found_split = 0;
+    for (index, detector) in catalogue().iter().enumerate() {
+        let word = detector.context().first().map(|word| format!("{word} ")).unwrap_or_default();
+        let value = detector.example().unwrap();
+        let step = 1 + value.len() / 8;
+        for cut in (1..value.len()).step_by(step).filter(|cut| value.is_char_boundary(*cut)) {
+            let (head, tail) = value.split_at(cut);
+            let (before, behind) = (prose(20 + index % 3), prose(20 - index % 3));
+            let texts = [format!("{before}{word}{head}"), format!("{tail} {behind}")];
+            let contents =
+                texts.map(|text| format!(r#"{{"type":"text","text":{}}}"#, serde_json::json!(text)));
+            let body = format!(r#"{{"messages":[{{"role":"user","content":[{}]}}]}}"#, contents.join(","));
+            let document = Document::parse(body.as_bytes(), &Limits::REQUEST).unwrap();
+            let by = |near: bool| {
+                let clean = CleanTexts::new();
+                let mut inspected = whole::json(&rules, body.as_bytes(), &document, Direction::Request, None);
+                if near {
+                    inspect(rules.rules(), body.as_bytes(), &document, &clean, &mut inspected);
+                } else {
+                    let parts = parts(&document);
+                    let all = vec![0..parts.len()];
+                    join(rules.rules(), body.as_bytes(), &parts, all, &clean, &mut inspected);
+                }
+                inspected.splices
+            };
+            let (near, all) = (by(true), by(false));
+            assert_eq!(near, all, "{}: {head:?} | {tail:?}", detector.id());
+            found_split += usize::from(all.masks.len() > 1);
+        }
+    }
+    assert!(found_split > 1000, "{found_split}");
+}
