@@ -173,7 +173,8 @@ fn more_than_the_allowance_is_reported() {
     let text = "=3D=3D%3D%3D&#61;".repeat(10_000);
     let found = rules(Action::Mask).scan_deep(text.as_bytes());
     assert!(found.complete && found.scan.clean());
-    let mut allowance = super::Allowance { bytes: 100, depth: 2, complete: true, goes_on: false, decoded: false };
+    let mut allowance =
+        super::Allowance { bytes: 100, depth: 2, complete: true, goes_on: false, decoded: false };
     assert!(rules(Action::Mask).scan_with_decoded(text.as_bytes(), &mut allowance).clean());
     assert!(!allowance.complete);
 }

@@ -7,30 +7,20 @@
 //!    complete: `see` and `jane@example.com` are two texts, not one address.
 //! 3. What takes the value's place stands in the first text; the others lose their part.
 
+mod chains;
 mod pieces;
 
 use super::known::CleanTexts;
 use super::whole::{Form, HIDDEN, Inspected, raw_range, remembered_text, written};
-use bulkhead_dialect::json::{Document, Splice, unescape};
+use bulkhead_dialect::json::{Document, Splice};
 use bulkhead_dialect::request::{TextPart, conversation};
 use bulkhead_dlp::{Action, DeepScan, Detector, Edit, Match, RuleSet};
 use bulkhead_policy::trace::Direction;
+use chains::{Chain, Ends, Segment, bytes, chains};
 use pieces::Allowance;
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
-
-/// How far from the end of a text a value may begin: the longest match of a custom detector.
-const REACH_BYTES: usize = 1024;
-
-/// The most bytes in which a body writes one character of a value: `\u0041`; or none of ASCII.
-const ESCAPED_BYTES: usize = 6;
-const UTF8_BYTES: usize = 4;
-
-/// Bytes of joined texts from which on the next ones are joined anew, with what is in reach before them.
-///
-/// A conversation grows at its end: what was joined in an earlier turn is the same in this one, and known.
-const CHAIN_BYTES: usize = 4 * REACH_BYTES;
 
 /// How many texts are tried without their neighbours.
 const FEW_TEXTS: usize = 6;
@@ -40,22 +30,6 @@ const COVERED_BYTES_MAX: usize = 64;
 
 /// What may stand between the parts of a message, and between messages.
 const JOINTS: [[&str; 2]; 2] = [["", ""], [" ", "\n"]];
-
-/// Texts that adjoin, or what of them is near an end.
-type Chain<'a> = Vec<Segment<'a>>;
-
-#[derive(Clone)]
-struct Segment<'a> {
-    /// Which text of the conversation it is, or a part of.
-    part: usize,
-    /// The whole text and the part of it that takes part, in the body.
-    string: Range<usize>,
-    at: Range<usize>,
-    raw: &'a [u8],
-    form: Form,
-    text: Cow<'a, [u8]>,
-    begins_message: bool,
-}
 
 /// One way of joining a chain.
 struct Joined<'c, 'a> {
@@ -92,7 +66,7 @@ fn join(
     rules: &RuleSet,
     raw: &[u8],
     parts: &[TextPart],
-    stretches: Vec<Range<usize>>,
+    stretches: impl IntoIterator<Item = Range<usize>>,
     clean: &CleanTexts,
     inspected: &mut Inspected,
 ) {
@@ -100,7 +74,7 @@ fn join(
     let mut known_places = Vec::new();
     let mut pieces = Allowance::default();
     for stretch in stretches {
-        for chain in &chains(raw, parts, stretch, |_| [REACH_BYTES; 2]) {
+        for chain in &chains(parts, stretch, |index, part| Ends::in_reach(raw, index, part)) {
             for joined in ways_to_join(chain) {
                 joined.inspect(rules, Some(clean), &mut known_places, inspected);
             }
@@ -123,7 +97,7 @@ fn stretches(
 ) -> Vec<Range<usize>> {
     let goes_on = |segment: &Segment<'_>| going_on.binary_search(&segment.string.start).is_ok();
     let mut stretches: Vec<Range<usize>> = Vec::new();
-    for chain in chains(raw, parts, 0..parts.len(), |part| near_its_ends(raw, part)) {
+    for chain in chains(parts, 0..parts.len(), |index, part| Ends::near(raw, index, part)) {
         let (Some(first), Some(last)) = (chain.first(), chain.last()) else { continue };
         let stretch = first.part..last.part + 1;
         let may_reach_over = chain.iter().any(goes_on)
@@ -136,48 +110,6 @@ fn stretches(
         }
     }
     stretches
-}
-
-/// How many bytes at a part's start and end tell whether a value reaches over them, unless it goes on there; see
-/// [`DeepScan::goes_on`].
-fn near_its_ends(raw: &[u8], part: &TextPart) -> [usize; 2] {
-    let text = raw.get(part.span.raw.clone()).unwrap_or_default();
-    let width = match text.is_ascii() {
-        _ if part.span.escaped => ESCAPED_BYTES,
-        true => 1,
-        false => UTF8_BYTES,
-    };
-    [DeepScan::NEAR_START * width, DeepScan::NEAR_END * width]
-}
-
-/// The chains of two texts and more; a long text ends one and begins the next. `reach` says how much of a long text's
-/// start and end takes part.
-fn chains<'a>(
-    raw: &'a [u8],
-    parts: &[TextPart],
-    range: Range<usize>,
-    reach: impl Fn(&TextPart) -> [usize; 2],
-) -> Vec<Chain<'a>> {
-    let mut chains = vec![Chain::new()];
-    for (index, part) in parts.iter().enumerate().take(range.end).skip(range.start) {
-        let string = part.span.raw.clone();
-        let [start, end] = reach(part);
-        let is_long = string.len() > start + end;
-        let head = if is_long { string.start..string.start + start } else { string.clone() };
-        if let Some(chain) = chains.last_mut() {
-            chain.push(Segment::new(raw, index, part, head, part.begins_message));
-            if bytes(chain) > CHAIN_BYTES {
-                let next = in_reach(chain);
-                chains.push(next);
-            }
-        }
-        if is_long {
-            let tail = string.end - end..string.end;
-            chains.push(vec![Segment::new(raw, index, part, tail, false)]);
-        }
-    }
-    chains.retain(|chain| chain.len() > 1);
-    chains
 }
 
 /// A chain as a whole, and every few texts of it alone with nothing between them: what stands before and behind them may
@@ -193,37 +125,14 @@ fn ways_to_join<'c, 'a>(chain: &'c Chain<'a>) -> impl Iterator<Item = Joined<'c,
     });
     let [glued, _] = JOINTS;
     let few = few.filter(|few| few.len() < chain.len()).map(move |few| Joined::new(few, glued));
-    JOINTS.into_iter().map(|joints| Joined::new(chain, joints)).chain(few)
+    // Where there is white space at each joint, more of it shows nothing new.
+    let joints = if chain.array_windows().all(are_apart) { 1 } else { JOINTS.len() };
+    JOINTS.into_iter().take(joints).map(|joints| Joined::new(chain, joints)).chain(few)
 }
 
-fn bytes(chain: &[Segment<'_>]) -> usize {
-    chain.iter().map(|segment| segment.text.len()).sum()
-}
-
-/// The last texts of a chain in which a value may begin that goes on behind it.
-fn in_reach<'a>(chain: &Chain<'a>) -> Chain<'a> {
-    let mut left = REACH_BYTES;
-    let near = chain.iter().rev().take_while(|segment| {
-        let is_near = left > 0;
-        left = left.saturating_sub(segment.text.len());
-        is_near
-    });
-    let mut near: Chain<'a> = near.cloned().collect();
-    near.reverse();
-    near
-}
-
-impl<'a> Segment<'a> {
-    /// An end that cuts an escape is read wrongly there, which is too far away to matter.
-    fn new(body: &'a [u8], index: usize, part: &TextPart, at: Range<usize>, begins_message: bool) -> Self {
-        let raw = body.get(at.clone()).unwrap_or_default();
-        let (form, text) = if part.span.escaped {
-            (Form::EscapedJson, unescape(raw))
-        } else {
-            (Form::Json, Cow::Borrowed(raw))
-        };
-        Self { part: index, string: part.span.raw.clone(), at, raw, form, text, begins_message }
-    }
+fn are_apart([left, right]: &[Segment<'_>; 2]) -> bool {
+    let [last, first] = [left.text.last(), right.text.first()];
+    [last, first].into_iter().flatten().any(u8::is_ascii_whitespace)
 }
 
 impl<'c, 'a> Joined<'c, 'a> {

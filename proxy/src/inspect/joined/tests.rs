@@ -236,7 +236,7 @@ fn what_is_near_the_ends_tells_whether_a_value_reaches_over_them() {
                     inspect(rules.rules(), body.as_bytes(), &document, &clean, &mut inspected);
                 } else {
                     let parts = parts(&document);
-                    let all = vec![0..parts.len()];
+                    let all = std::iter::once(0..parts.len());
                     join(rules.rules(), body.as_bytes(), &parts, all, &clean, &mut inspected);
                 }
                 inspected.splices
