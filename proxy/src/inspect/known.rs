@@ -15,7 +15,7 @@ use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Shorter texts are scanned as quickly as they are looked up.
-const TEXT_BYTES_MIN: usize = 64;
+const TEXT_BYTES_MIN: usize = 24;
 /// Buckets of the table; with four fingerprints of 8 bytes each it takes 4 MiB.
 const BUCKETS: usize = 1 << 17;
 const BUCKET: usize = 4;
@@ -75,6 +75,37 @@ impl CleanTexts {
     fn bucket(&self, text: Fingerprint) -> &[AtomicU64] {
         self.buckets.get(text.bucket).map_or(&[], |bucket| bucket.as_slice())
     }
+}
+
+/// Short texts of one body that were clean, to be compared with: members' names and their usual values come again and
+/// again.
+#[derive(Debug)]
+pub(crate) struct SeenTexts<'a>([&'a [u8]; SEEN]);
+
+/// How many are remembered; one takes another's place.
+const SEEN: usize = 128;
+
+impl<'a> SeenTexts<'a> {
+    pub(crate) fn new() -> Self {
+        Self([&[]; SEEN])
+    }
+
+    /// Whether the same text was seen before.
+    pub(crate) fn contains(&self, text: &[u8]) -> bool {
+        self.0.get(place(text)).is_some_and(|seen| *seen == text)
+    }
+
+    pub(crate) fn insert(&mut self, text: &'a [u8]) {
+        if let Some(seen) = self.0.get_mut(place(text)) {
+            *seen = text;
+        }
+    }
+}
+
+/// A caller that chose its texts to share places would only have them scanned.
+fn place(text: &[u8]) -> usize {
+    let mix = |hash: usize, byte: &u8| hash.wrapping_mul(31).wrapping_add(usize::from(*byte));
+    text.iter().take(TEXT_BYTES_MIN).fold(text.len(), mix) % SEEN
 }
 
 impl fmt::Debug for CleanTexts {

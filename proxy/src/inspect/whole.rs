@@ -1,7 +1,7 @@
 //! Inspects a complete body: every string of a JSON document, or the text as it stands.
 
 use super::Findings;
-use super::known::CleanTexts;
+use super::known::{CleanTexts, SeenTexts};
 use bulkhead_dialect::json::{Document, RawOffsets, Splice, escape, plain_integer, splice, unescape};
 use bulkhead_dlp::{Action, Edit, Match, Replacement, TextRules, TokenMap};
 use bulkhead_policy::trace::Direction;
@@ -90,17 +90,24 @@ pub(crate) fn json(
     if rules.is_empty() {
         return inspected;
     }
+    let mut seen = SeenTexts::new();
     // Decoding and folding only make a text shorter.
     for span in document.strings().filter(|span| span.raw.len() >= rules.match_bytes_min()) {
         let text = raw.get(span.raw.clone()).unwrap_or_default();
         let form = if span.escaped { Form::EscapedJson } else { Form::Json };
+        if seen.contains(text) {
+            continue;
+        }
         let known = clean.and_then(|clean| Some((clean, clean.fingerprint(rules.rules(), text, form)?)));
         if known.is_some_and(|(clean, fingerprint)| clean.contains(fingerprint)) {
             continue;
         }
         let found = inspect_string(rules, text, span.raw, form, direction, &mut inspected);
-        if let Some((clean, fingerprint)) = known.filter(|_| !found) {
-            clean.insert(fingerprint);
+        match known {
+            _ if found => {}
+            Some((clean, fingerprint)) => clean.insert(fingerprint),
+            // The same bytes are the same text, however they are written: only those with an escape have a backslash.
+            None => seen.insert(text),
         }
     }
     for at in document.long_integers() {

@@ -78,24 +78,33 @@ impl<'a> Ends<'a> {
 
     /// As much as tells whether a value may reach over an end; see [`DeepScan::goes_on`].
     pub(super) fn near(body: &'a [u8], index: usize, part: &TextPart) -> Self {
+        // Most texts have few escapes and are ASCII, so twice the bytes are enough; never more than these are needed.
+        let most = if part.span.escaped { ESCAPED_BYTES } else { UTF8_BYTES };
+        Self::near_within(body, index, part, 2).unwrap_or_else(|| {
+            Self::near_within(body, index, part, most).unwrap_or_else(|| Self::in_reach(body, index, part))
+        })
+    }
+
+    /// The same from so many bytes of the body for a character; `None` if those are not enough.
+    fn near_within(body: &'a [u8], index: usize, part: &TextPart, width: usize) -> Option<Self> {
         let string = part.span.raw.clone();
-        let escape = if part.span.escaped { ESCAPED_BYTES } else { UTF8_BYTES };
-        if string.len() <= escape * (DeepScan::NEAR_START + DeepScan::NEAR_END) {
+        if string.len() <= width * (DeepScan::NEAR_START + DeepScan::NEAR_END) {
             let whole = Segment::new(body, index, part, string);
             let [start, end] = whole.near_ends();
             if whole.text.len() <= start.min(end) {
-                return Self { head: whole, tail: None };
+                return Some(Self { head: whole, tail: None });
             }
-            let tail = Some(whole.clone().without_beginning().cut(|text| text.len() - end..text.len()));
-            return Self { head: whole.cut(|_| 0..start), tail };
+            let from = whole.text.len().saturating_sub(end);
+            let tail = whole.clone().without_beginning().cut(|text| from..text.len());
+            return Some(Self { head: whole.cut(|text| 0..start.min(text.len())), tail: Some(tail) });
         }
-        let head = string.start..string.start + escape * DeepScan::NEAR_START;
-        let tail = string.end - escape * DeepScan::NEAR_END..string.end;
+        let head = string.start..string.start + width * DeepScan::NEAR_START;
+        let tail = string.end - width * DeepScan::NEAR_END..string.end;
         let [head, tail] = [head, tail].map(|at| Segment::new(body, index, part, at));
         let ([start, _], [_, end]) = (head.near_ends(), tail.near_ends());
-        let head = head.cut(|text| 0..start.min(text.len()));
-        let tail = tail.without_beginning().cut(|text| text.len().saturating_sub(end)..text.len());
-        Self { head, tail: Some(tail) }
+        let from = tail.text.len().checked_sub(end)?;
+        let head = (head.text.len() >= start).then(|| head.cut(|_| 0..start))?;
+        Some(Self { head, tail: Some(tail.without_beginning().cut(|text| from..text.len())) })
     }
 }
 
