@@ -14,6 +14,7 @@
 
 #![warn(missing_docs)]
 
+pub mod encoding;
 mod endpoint;
 pub mod error;
 pub mod json;

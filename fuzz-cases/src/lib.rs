@@ -4,9 +4,13 @@
 
 mod stream_law;
 
+use bulkhead_dialect::encoding::{ContentEncoding, DecodeError};
 use bulkhead_dialect::json::{Document, Limits, Splice, escape, raw_offset, splice, unescape};
 use bulkhead_dialect::sse::{Decoder, Frame};
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use std::io::Write;
 
 pub use stream_law::stream_law;
 
@@ -31,6 +35,33 @@ pub fn json(input: &[u8]) {
     let document = Document::parse(&edited, &Limits::REQUEST).expect("edited JSON is JSON");
     assert_eq!(document.strings().count(), strings.len());
     assert!(document.strings().all(|span| &edited[span.raw.clone()] == b"[X]"));
+}
+
+/// However an encoded body is damaged, decoding gives a result within its limits.
+pub fn decompression(input: &[u8]) {
+    const BYTES_MAX: usize = 1 << 16;
+    let Some((&choice, encoded)) = input.split_first() else { return };
+    let all = ContentEncoding::ALL;
+    let encoding = all[usize::from(choice) % all.len()];
+    match encoding.decode(encoded, BYTES_MAX) {
+        Ok(decoded) => assert!(decoded.len() <= BYTES_MAX),
+        Err(DecodeError::TooLarge { max }) => assert_eq!(max, BYTES_MAX),
+        Err(DecodeError::Damaged) => {}
+    }
+    // The same bytes as the text: what the encoding's own writer makes of them comes back.
+    if encoding == ContentEncoding::Gzip {
+        let whole = gzip(encoded);
+        assert_eq!(encoding.decode(&whole, BYTES_MAX).as_deref(), Ok(encoded));
+        for cut in [whole.len() / 2, whole.len() - 1] {
+            assert_eq!(encoding.decode(&whole[..cut], BYTES_MAX), Err(DecodeError::Damaged));
+        }
+    }
+}
+
+fn gzip(plain: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(plain).expect("a vector takes everything");
+    encoder.finish().expect("a vector takes everything")
 }
 
 /// However an event stream is cut, its events' data are the same, and the frames' bytes are the stream.

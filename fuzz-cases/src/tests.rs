@@ -40,3 +40,8 @@ fn json_stays_json() {
 fn an_event_stream_is_the_same_however_it_is_cut() {
     try_cases(10_000, 80, b"data: event:id\n\n\r\n:\xef\xbb\xbf", sse);
 }
+
+#[test]
+fn damaged_bodies_decode_within_their_limits() {
+    try_cases(10_000, 60, b"\x1f\x8b\x08\x00\x78\x9c\x28\xb5\x2f\xfd\xff{}", decompression);
+}

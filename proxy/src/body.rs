@@ -4,17 +4,12 @@
 //! because nothing leaves before it was judged.
 
 use crate::rejection::Rejection;
+use bulkhead_dialect::encoding::{ContentEncoding, DecodeError};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
 use pingora::protocols::http::ServerSession;
-use std::io::Read;
 use std::time::Duration;
 
-/// Decoded bytes per encoded byte beyond which a body counts as a decompression bomb. Text that people
-/// send compresses 3-20 times; deflate's ceiling is about 1,030.
-const RATIO_MAX: usize = 100;
-/// Below this size the ratio says nothing: ten kilobytes of one letter are no attack.
-const RATIO_FLOOR_BYTES: usize = 1 << 20;
 /// Bodies above this size are decoded off the event loop; they may unpack to a hundred times as much.
 const INLINE_DECODE_BYTES: usize = 4 << 10;
 
@@ -100,57 +95,26 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Rejection> {
     if is_multipart || !is_utf8 || types.next().is_some() { Err(Rejection::not_json()) } else { Ok(()) }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Encoding {
-    Gzip,
-    Deflate,
-    Brotli,
-    Zstd,
-}
-
 /// `None` for the identity encoding.
-fn content_encoding(session: &ServerSession) -> Result<Option<Encoding>, Rejection> {
+fn content_encoding(session: &ServerSession) -> Result<Option<ContentEncoding>, Rejection> {
     let mut values = session.req_header().headers.get_all(header::CONTENT_ENCODING).iter();
     let Some(value) = values.next() else { return Ok(None) };
     // Stacked encodings are legal and nobody uses them: refuse rather than guess at their depth.
     if values.next().is_some() {
         return Err(Rejection::unknown_encoding());
     }
-    let name = value.as_bytes().trim_ascii().to_ascii_lowercase();
-    match name.as_slice() {
-        b"identity" | b"" => Ok(None),
-        b"gzip" | b"x-gzip" => Ok(Some(Encoding::Gzip)),
-        b"deflate" => Ok(Some(Encoding::Deflate)),
-        b"br" => Ok(Some(Encoding::Brotli)),
-        b"zstd" => Ok(Some(Encoding::Zstd)),
-        _ => Err(Rejection::unknown_encoding()),
+    match value.as_bytes().trim_ascii() {
+        b"" => Ok(None),
+        name if name.eq_ignore_ascii_case(b"identity") => Ok(None),
+        name => ContentEncoding::named(name).map(Some).ok_or_else(Rejection::unknown_encoding),
     }
 }
 
-fn decode(encoding: Encoding, encoded: &[u8], max: usize) -> Result<Bytes, Rejection> {
-    let ratio_max = encoded.len().saturating_mul(RATIO_MAX).max(RATIO_FLOOR_BYTES);
-    let cap = max.min(ratio_max);
-    let decoded = match encoding {
-        Encoding::Gzip => read_capped(flate2::read::MultiGzDecoder::new(encoded), cap),
-        // "deflate" means the zlib format (RFC 9110 section 8.4.1.2).
-        Encoding::Deflate => read_capped(flate2::read::ZlibDecoder::new(encoded), cap),
-        Encoding::Brotli => read_capped(brotli::Decompressor::new(encoded, 4096), cap),
-        Encoding::Zstd => {
-            zstd::stream::read::Decoder::new(encoded).and_then(|decoder| read_capped(decoder, cap))
-        }
-    };
-    match decoded {
-        Ok(bytes) if bytes.len() > cap => Err(Rejection::body_too_large(cap)),
-        Ok(bytes) => Ok(bytes.into()),
-        Err(_) => Err(Rejection::undecodable()),
-    }
-}
-
-/// Reads at most one byte more than `cap`, so that the caller can tell "full" from "too much".
-fn read_capped(source: impl Read, cap: usize) -> std::io::Result<Vec<u8>> {
-    let mut decoded = Vec::new();
-    source.take(cap as u64 + 1).read_to_end(&mut decoded)?;
-    Ok(decoded)
+fn decode(encoding: ContentEncoding, encoded: &[u8], max: usize) -> Result<Bytes, Rejection> {
+    encoding.decode(encoded, max).map(Bytes::from).map_err(|error| match error {
+        DecodeError::TooLarge { max } => Rejection::body_too_large(max),
+        DecodeError::Damaged => Rejection::undecodable(),
+    })
 }
 
 #[cfg(test)]

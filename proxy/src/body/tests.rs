@@ -3,32 +3,30 @@ use std::io::Write;
 
 const TEXT: &[u8] = b"{\"model\":\"gpt-5.2\",\"messages\":[]}";
 
-fn encode(encoding: Encoding, plain: &[u8]) -> Vec<u8> {
+fn encode(encoding: ContentEncoding, plain: &[u8]) -> Vec<u8> {
     match encoding {
-        Encoding::Gzip => {
+        ContentEncoding::Gzip => {
             let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
             encoder.write_all(plain).unwrap();
             encoder.finish().unwrap()
         }
-        Encoding::Deflate => {
+        ContentEncoding::Deflate => {
             let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
             encoder.write_all(plain).unwrap();
             encoder.finish().unwrap()
         }
-        Encoding::Brotli => {
+        ContentEncoding::Brotli => {
             let mut encoded = Vec::new();
             brotli::CompressorWriter::new(&mut encoded, 4096, 5, 20).write_all(plain).unwrap();
             encoded
         }
-        Encoding::Zstd => zstd::encode_all(plain, 3).unwrap(),
+        ContentEncoding::Zstd => zstd::encode_all(plain, 3).unwrap(),
     }
 }
 
-const ALL: [Encoding; 4] = [Encoding::Gzip, Encoding::Deflate, Encoding::Brotli, Encoding::Zstd];
-
 #[test]
 fn every_encoding_is_undone() {
-    for encoding in ALL {
+    for encoding in ContentEncoding::ALL {
         let decoded = decode(encoding, &encode(encoding, TEXT), 1024).unwrap();
         assert_eq!(decoded, TEXT, "{encoding:?}");
     }
@@ -37,7 +35,7 @@ fn every_encoding_is_undone() {
 #[test]
 fn a_bomb_is_refused_by_size_and_by_ratio() {
     let zeroes = vec![b'0'; 8 << 20];
-    for encoding in ALL {
+    for encoding in ContentEncoding::ALL {
         let bomb = encode(encoding, &zeroes);
         let by_size = decode(encoding, &bomb, 4096).unwrap_err();
         assert_eq!(by_size.status(), 413, "{encoding:?}");
@@ -48,7 +46,7 @@ fn a_bomb_is_refused_by_size_and_by_ratio() {
 
 #[test]
 fn damaged_bodies_are_refused() {
-    for encoding in ALL {
+    for encoding in ContentEncoding::ALL {
         let encoded = encode(encoding, TEXT);
         let truncated = &encoded[..encoded.len() / 2];
         assert_eq!(decode(encoding, truncated, 1024).unwrap_err().status(), 400, "{encoding:?}");
@@ -59,7 +57,7 @@ fn damaged_bodies_are_refused() {
 #[test]
 fn several_members_are_one_body() {
     // RFC 1952 section 2.2 and RFC 8878 section 3: readers join them, so all of them are read.
-    for encoding in [Encoding::Gzip, Encoding::Zstd] {
+    for encoding in [ContentEncoding::Gzip, ContentEncoding::Zstd] {
         let (head, tail) = TEXT.split_at(10);
         let encoded = [encode(encoding, head), encode(encoding, tail)].concat();
         assert_eq!(decode(encoding, &encoded, 1024).unwrap(), TEXT, "{encoding:?}");
@@ -68,7 +66,7 @@ fn several_members_are_one_body() {
 
 #[test]
 fn bytes_behind_the_end_reach_nobody() {
-    for encoding in ALL {
+    for encoding in ContentEncoding::ALL {
         let encoded = [encode(encoding, TEXT), b"and what is not encoded".to_vec()].concat();
         // What goes upstream is the decoded body, so leaving them out is as good as refusing them.
         match decode(encoding, &encoded, 1024) {
