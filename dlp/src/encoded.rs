@@ -40,11 +40,11 @@ pub struct DeepScan {
     pub scan: Scan,
     /// Whether everything that looked encoded was decoded and scanned.
     pub complete: bool,
-    /// Whether a value may have begun that is not whole where the text ends, more than [`DeepScan::NEAR_END`]
-    /// characters before that or closer to it.
+    /// Whether a value may have begun that is not whole where the text ends, so far before the end that the last
+    /// [`DeepScan::NEAR_END`] characters would not show it.
     ///
-    /// If not, one that is may still begin within so many characters before the end, and then the text that follows
-    /// shows it within [`DeepScan::NEAR_START`] characters: scanned as one, the two have a finding or go on.
+    /// If not, one may still begin within so many characters before the end, and then they and the next
+    /// [`DeepScan::NEAR_START`] characters of what follows, scanned as one, have a finding or go on.
     pub goes_on: bool,
     /// Whether anything was decoded.
     pub decoded: bool,

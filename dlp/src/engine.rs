@@ -240,6 +240,15 @@ impl Engine {
         self.heads.is_empty() && self.openings.is_empty() && !self.context.is_open(self.position)
     }
 
+    /// Whether a candidate is open that began more than `near` bytes ago, or because of what stands before it: the last
+    /// `near` bytes do not show it.
+    pub(crate) fn has_far_candidate(&self, rules: &RuleSet, near: u64) -> bool {
+        let needs_context =
+            |rule| rules.rule(rule).is_some_and(|rule: &Rule| !rule.detector.context().is_empty());
+        self.heads.iter().any(|head| head.start + near < self.position || needs_context(head.rule))
+            || self.first_opening().is_some_and(|start| start + near < self.position)
+    }
+
     /// Whether the result could differ from that of a scan of every byte.
     pub(crate) fn needs_every_byte(&self) -> bool {
         // After a block, what had been decided before it depends on the heads that were left out.

@@ -14,7 +14,7 @@ use crate::automaton::Before;
 use crate::catalogue::is_example;
 use crate::context::ContextWords;
 use crate::detector::Detector;
-use crate::encoded::{self, Allowance};
+use crate::encoded::{self, Allowance, DeepScan};
 use crate::engine::{Engine, Window};
 use crate::finding::Scan;
 use crate::gate::Search;
@@ -220,10 +220,7 @@ impl RuleSet {
         }
     }
 
-    /// The result, and whether a match may have begun that goes on behind the text.
-    ///
-    /// May have: where nothing stands that the gates look for, it has not, unless it begins so close to the end that
-    /// what they look for is cut off; see [`crate::DeepScan::goes_on`].
+    /// The result, and whether a match may have begun that goes on behind the text; see [`DeepScan::goes_on`].
     fn scan_where_gates_open(&self, view: &[u8], offsets: &Offsets) -> (Scan, bool) {
         if view.len() < self.len_min {
             return (Scan::default(), false);
@@ -247,7 +244,7 @@ impl RuleSet {
     }
 
     fn results(&self, mut engine: Engine, window: Window<'_>, offsets: &Offsets) -> (Scan, bool) {
-        let goes_on = !engine.is_idle();
+        let goes_on = engine.has_far_candidate(self, DeepScan::NEAR_START as u64);
         engine.finish(self, window);
         let released = engine.released(|at| offsets.floor(at, window));
         (engine.into_scan(self, released), goes_on)

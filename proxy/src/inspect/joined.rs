@@ -55,6 +55,20 @@ pub(crate) fn inspect(
     join(rules, raw, &parts, stretches, clean, inspected);
 }
 
+/// Whether a chain joined has anything that a closer look may show to be a value. What `clean` knows is not scanned again.
+fn may_hold_value(rules: &RuleSet, chain: &Chain<'_>, clean: &CleanTexts) -> bool {
+    let texts = chain.iter().map(|segment| (&*segment.text, segment.begins_message));
+    let fingerprint = clean.fingerprint_of_parts(rules, texts);
+    if clean.contains(fingerprint) {
+        return false;
+    }
+    let holds_nothing = ways_to_join(chain).all(|joined| is_clean(&rules.scan_deep(&joined.text)));
+    if holds_nothing {
+        clean.insert(fingerprint);
+    }
+    !holds_nothing
+}
+
 fn parts(document: &Document<'_>) -> Vec<TextPart> {
     let mut parts = conversation(document);
     parts.retain(|part| !part.span.raw.is_empty());
@@ -102,7 +116,7 @@ fn stretches(
         let stretch = first.part..last.part + 1;
         let may_reach_over = chain.iter().any(goes_on)
             || pieces::runs(&chain).next().is_some()
-            || ways_to_join(&chain).any(|joined| joined.may_hold_value(rules, clean));
+            || may_hold_value(rules, &chain, clean);
         match stretches.last_mut() {
             _ if !may_reach_over => {}
             Some(before) if stretch.start < before.end => before.end = stretch.end,
@@ -154,17 +168,6 @@ impl<'c, 'a> Joined<'c, 'a> {
             text.extend_from_slice(&segment.text);
         }
         Self { segments, text, places }
-    }
-
-    /// Whether there is anything that a closer look may show to be a value. What `clean` knows is not scanned again.
-    fn may_hold_value(&self, rules: &RuleSet, clean: &CleanTexts) -> bool {
-        let fingerprint = clean.fingerprint(rules, &self.text, Form::Plain);
-        if fingerprint.is_some_and(|fingerprint| clean.contains(fingerprint)) {
-            return false;
-        }
-        let holds_nothing = is_clean(&rules.scan_deep(&self.text));
-        fingerprint.filter(|_| holds_nothing).into_iter().for_each(|fingerprint| clean.insert(fingerprint));
-        !holds_nothing
     }
 
     /// Adds the values that reach over an end. What `clean` knows is not scanned again.

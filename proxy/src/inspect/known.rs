@@ -19,6 +19,8 @@ const TEXT_BYTES_MIN: usize = 24;
 /// Buckets of the table; with four fingerprints of 8 bytes each it takes 4 MiB.
 const BUCKETS: usize = 1 << 17;
 const BUCKET: usize = 4;
+/// What is no [`Form`] of one text.
+const PARTS: u64 = 1 << 32;
 
 /// The fingerprints of clean texts; shared by all requests of a process.
 pub(crate) struct CleanTexts {
@@ -47,15 +49,33 @@ impl CleanTexts {
 
     /// The fingerprint of a text under the rules; none for texts that are too short to gain by it.
     pub(crate) fn fingerprint(&self, rules: &RuleSet, raw: &[u8], form: Form) -> Option<Fingerprint> {
-        if raw.len() < TEXT_BYTES_MIN {
-            return None;
+        (raw.len() >= TEXT_BYTES_MIN).then(|| self.finish(self.hasher(rules, form as u64).hash128(raw)))
+    }
+
+    /// The fingerprint of texts that adjoin, each with whether it begins a message: that of no other texts, and of no
+    /// text that looks like all of them.
+    pub(crate) fn fingerprint_of_parts<'t>(
+        &self,
+        rules: &RuleSet,
+        parts: impl IntoIterator<Item = (&'t [u8], bool)>,
+    ) -> Fingerprint {
+        let mut hasher = self.hasher(rules, PARTS);
+        for (text, begins_message) in parts {
+            hasher.append(&(text.len() as u64 * 2 + u64::from(begins_message)).to_le_bytes());
+            hasher.append(text);
         }
-        let [first, rules_part, form_part, last] = self.key;
-        let key = Key([first, rules_part ^ rules.id(), form_part ^ form as u64, last]);
-        let [low, high] = HighwayHasher::new(key).hash128(raw);
-        let bucket = usize::try_from(low).unwrap_or_default() % BUCKETS;
+        self.finish(hasher.finalize128())
+    }
+
+    fn hasher(&self, rules: &RuleSet, what: u64) -> HighwayHasher {
+        let [first, rules_part, what_part, last] = self.key;
+        HighwayHasher::new(Key([first, rules_part ^ rules.id(), what_part ^ what, last]))
+    }
+
+    fn finish(&self, [low, high]: [u64; 2]) -> Fingerprint {
+        let bucket = usize::try_from(low).unwrap_or_default() % self.buckets.len();
         // Zero stands for an empty place.
-        Some(Fingerprint { bucket, place: (low >> 32) as usize % BUCKET, tag: high | 1 })
+        Fingerprint { bucket, place: (low >> 32) as usize % BUCKET, tag: high | 1 }
     }
 
     /// Whether a text with this fingerprint was clean.
@@ -104,8 +124,8 @@ impl<'a> SeenTexts<'a> {
 
 /// A caller that chose its texts to share places would only have them scanned.
 fn place(text: &[u8]) -> usize {
-    let mix = |hash: usize, byte: &u8| hash.wrapping_mul(31).wrapping_add(usize::from(*byte));
-    text.iter().take(TEXT_BYTES_MIN).fold(text.len(), mix) % SEEN
+    let byte = |at: usize| text.get(at).copied().map_or(0, usize::from);
+    (text.len() * 7 + byte(0) * 11 + byte(text.len() / 2) * 13 + byte(text.len().wrapping_sub(1))) % SEEN
 }
 
 impl fmt::Debug for CleanTexts {
