@@ -8,7 +8,7 @@ use bulkhead_tests::shapes::{
     GENERATE, STREAM, anthropic_stream, chat, chat_answer, code_of, error_of, gemini_stream, generate,
     messages, model, openai_stream, responses, responses_stream, stream_error, streamed,
 };
-use bulkhead_tests::{Answer, FakeProvider, Fixture, Reply, Shared, run};
+use bulkhead_tests::{Answer, FakeProvider, Fixture, Gate, Reply, Shared, run};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -175,7 +175,10 @@ async fn assert_cut(
         tenant(fixture, name, "scope: tenant, unit: tokens, limit: 400, window: day, at_limit: cut").await;
     let model = model(path, name);
     let words: Vec<&str> = ["lorem ", "ipsum ", "dolor ", "sit "].into_iter().cycle().take(20_000).collect();
-    fixture.provider.on(&model, Answer::events(events(&words)));
+    let events = events(&words);
+    // It never comes to its end by itself, however much of it fits into sockets' buffers.
+    let (last, gate) = (events.len() - 1, Gate::new());
+    fixture.provider.on(&model, Answer::events(events).gate(last, &gate));
     let reply = tenant.client.post(path, &streamed(request(&model, "go on and on"))).await.expect(200);
     assert_eq!(reply.ended, Ended::Complete, "the error event must be framed as it should");
     let received = reply.events();

@@ -1,7 +1,7 @@
 //! A tokenized value never reaches the provider and always comes back to the agent, wherever the model puts it.
 
 use bulkhead_tests::client::Ended;
-use bulkhead_tests::fixture::upstreams;
+use bulkhead_tests::fixture::{Fixture, upstreams};
 use bulkhead_tests::provider::Seen;
 use bulkhead_tests::samples::{CARD, EMAIL, github_token};
 use bulkhead_tests::shapes::{
@@ -207,5 +207,43 @@ fn a_mask_keeps_the_last_digits_and_confidence_chooses_detectors() {
         assert_eq!(CHANNELS[0].text(&reply.events()), masked);
         let sent = fixture.provider.only("gpt-keep").json();
         assert_eq!(sent["messages"][0]["content"], masked);
+    });
+}
+
+#[test]
+fn a_value_has_the_same_token_after_a_restart() {
+    run(async {
+        let policy = "dlp: { rules: [{ detect: [EMAIL_ADDRESS], on: request, action: tokenize }] }\n";
+        let mut fixture = Fixture::start(policy).await;
+        let model = "gpt-restarted";
+        fixture.provider.on(model, Answer::json(200, &chat_answer("sent")));
+        let request = chat(model, &format!("write to {EMAIL}"));
+        fixture.client().post("/v1/chat/completions", &request).await.expect(200);
+        fixture.bulkhead.kill_9();
+        fixture.bulkhead.restart().await;
+        fixture.client().post("/v1/chat/completions", &request).await.expect(200);
+        let seen = fixture.provider.seen(model);
+        let [before, after] = [0, 1].map(|call| tokens(&seen[call]));
+        assert_eq!((before.len(), &before), (1, &after));
+    });
+}
+
+#[test]
+fn an_address_masked_from_its_at_sign_holds_no_word_back() {
+    run(async {
+        let policy =
+            "dlp: { email: mask-domain, rules: [{ detect: [EMAIL_ADDRESS], on: response, action: mask }] }\n";
+        let fixture = Fixture::start(policy).await;
+        for (number, channel) in CHANNELS.iter().enumerate() {
+            let model = model(channel.path, &format!("domain-{number}"));
+            let pieces = characters("write to jane.doe@norrbacken.se, not to @jane");
+            let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
+            fixture.provider.on(&model, Answer::events(channel.events(&pieces)));
+            let request = streamed((channel.request)(&model, "hello"));
+            let reply = fixture.client().post(channel.path, &request).await.expect(200);
+            assert_eq!(reply.ended, Ended::Complete, "{}", channel.name);
+            let text = channel.text(&reply.events());
+            assert_eq!(text, "write to jane.doe[EMAIL_ADDRESS], not to @jane", "{}", channel.name);
+        }
     });
 }
