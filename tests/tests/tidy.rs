@@ -10,9 +10,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("bulkhead-dlp", &[]),
     ("bulkhead-dialect", &[]),
     ("bulkhead-policy", &["bulkhead-dlp"]),
+    ("bulkhead-spool", &[]),
     ("bulkhead-store", &["bulkhead-policy", "bulkhead-dlp"]),
     ("bulkhead-policy-sync", &["bulkhead-policy", "bulkhead-store"]),
-    ("bulkhead-proxy", &["bulkhead-dlp", "bulkhead-dialect", "bulkhead-policy", "bulkhead-store"]),
+    (
+        "bulkhead-proxy",
+        &["bulkhead-dlp", "bulkhead-dialect", "bulkhead-policy", "bulkhead-spool", "bulkhead-store"],
+    ),
 ];
 
 /// Crates that only one of ours may name.

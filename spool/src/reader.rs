@@ -1,0 +1,223 @@
+//! The taking end: batches, acknowledged one by one.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+
+use crate::cursor::CURSOR;
+use crate::dead;
+use crate::files::Files;
+use crate::frame::{Piece, Record, piece};
+use crate::state::{FullOwners, Segment, Shared, Usage, quarantine_name, segment_name};
+
+/// A segment that cannot be read so many times in a row is kept aside.
+const READ_FAILURES_MAX: u32 = 3;
+
+/// Which segment a batch comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// The oldest one with waiting records: what waits longest.
+    Oldest,
+    /// The newest one: what has just come.
+    Newest,
+}
+
+/// How much one batch may hold; at least one record, however long it is.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchLimits {
+    /// Records.
+    pub records: usize,
+    /// Bytes as stored.
+    pub bytes: usize,
+}
+
+impl Default for BatchLimits {
+    fn default() -> Self {
+        Self { records: 1_000, bytes: 4 << 20 }
+    }
+}
+
+/// Records that lie one after the other in one segment, in the order they were appended in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// The records; none where nothing but damage was found.
+    pub records: Vec<Record>,
+    segment: u64,
+    end: u64,
+    is_damaged: bool,
+}
+
+/// The end that takes. One owner: its calls wait for the disk.
+#[derive(Debug)]
+pub struct Reader<F> {
+    shared: Arc<Shared<F>>,
+    failures: HashMap<u64, u32>,
+}
+
+impl<F: Files> Reader<F> {
+    pub(crate) fn new(shared: Arc<Shared<F>>) -> Self {
+        Self { shared, failures: HashMap::new() }
+    }
+
+    /// Returns the next batch of a lane; the same again until it is acknowledged.
+    ///
+    /// # Errors
+    /// The segment cannot be read now. After a few times it is kept aside, so that the others go on.
+    pub fn take(&mut self, lane: Lane, limits: BatchLimits) -> io::Result<Option<Batch>> {
+        let Some((number, position, end)) = self.next_segment(lane) else { return Ok(None) };
+        match self.read(number, position, end, limits) {
+            Ok(batch) => {
+                self.failures.remove(&number);
+                Ok(Some(batch))
+            }
+            Err(error) => {
+                let failures = self.failures.entry(number).or_default();
+                *failures += 1;
+                if *failures >= READ_FAILURES_MAX && self.is_sealed(number) {
+                    self.failures.remove(&number);
+                    self.set_aside(number);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn next_segment(&self, lane: Lane) -> Option<(u64, u64, u64)> {
+        let state = self.shared.state();
+        let mut unread = state
+            .segments
+            .iter()
+            .filter(|(_, segment)| segment.position < segment.bytes)
+            .map(|(number, segment)| (*number, segment.position, segment.bytes));
+        match lane {
+            Lane::Oldest => unread.next(),
+            Lane::Newest => unread.next_back(),
+        }
+    }
+
+    fn is_sealed(&self, number: u64) -> bool {
+        self.shared.state().segments.get(&number).is_some_and(|segment| segment.is_sealed)
+    }
+
+    fn read(&self, number: u64, position: u64, end: u64, limits: BatchLimits) -> io::Result<Batch> {
+        let name = segment_name(number);
+        let left = usize::try_from(end - position).unwrap_or(usize::MAX);
+        let mut window = limits.bytes.max(4096).min(left);
+        loop {
+            let bytes = self.shared.files.read(&name, position, window)?;
+            // Shorter than it was: bytes that were there are gone.
+            let is_short = bytes.len() < window;
+            let is_whole = is_short || window >= left;
+            let mut batch =
+                Batch { records: Vec::new(), segment: number, end: position, is_damaged: is_short };
+            let mut at = 0;
+            while batch.records.len() < limits.records.max(1)
+                && let Some(piece) = piece(&bytes, at, is_whole)
+            {
+                let range = match piece {
+                    Piece::Record(record, range) => {
+                        batch.records.push(record);
+                        range
+                    }
+                    Piece::Damage(range) => {
+                        batch.is_damaged = true;
+                        range
+                    }
+                };
+                at = range.end;
+            }
+            batch.end = if is_short && at >= bytes.len() { end } else { position + at as u64 };
+            if at > 0 || is_whole {
+                return Ok(batch);
+            }
+            window = window.saturating_mul(2).min(left);
+        }
+    }
+
+    /// Says that a batch need not come again, and removes the segments that were read to their end.
+    ///
+    /// # Errors
+    /// The position could not be saved: after a crash the batch comes again.
+    pub fn acknowledge(&mut self, batch: &Batch) -> io::Result<()> {
+        let (cursor, done) = {
+            let mut state = self.shared.state();
+            if batch.is_damaged
+                && let Some(segment) = state.segments.get_mut(&batch.segment)
+                && !segment.is_damaged
+            {
+                segment.is_damaged = true;
+                state.quarantined += 1;
+            }
+            state.acknowledged(batch.segment, batch.end, &batch.records);
+            let done = state.segments.iter().filter(|(_, segment)| segment.is_done());
+            let done: Vec<(u64, bool)> =
+                done.map(|(number, segment)| (*number, segment.is_damaged)).collect();
+            (state.cursor().to_bytes(), done)
+        };
+        // A position that is lost only brings records back, so it is synced only where a segment goes: the numbers of
+        // segments that are gone must not be used again.
+        let saved = self.shared.files.replace(CURSOR, &cursor, !done.is_empty());
+        // Whatever became of that: a full disk must be able to get empty, and what was read need not be kept.
+        for (number, is_damaged) in done {
+            if is_damaged {
+                self.set_aside(number);
+            } else if self.shared.files.remove(&segment_name(number)).is_ok() {
+                self.shared.state().segments.remove(&number);
+            }
+        }
+        saved
+    }
+
+    /// Removes what was read to its end; for a stop, when the last segment has been ended.
+    ///
+    /// # Errors
+    /// The position could not be saved.
+    pub fn tidy(&mut self) -> io::Result<()> {
+        self.acknowledge(&Batch { records: Vec::new(), segment: u64::MAX, end: 0, is_damaged: false })
+    }
+
+    fn set_aside(&self, number: u64) {
+        let renamed = self.shared.files.rename(&segment_name(number), &quarantine_name(number));
+        let mut state = self.shared.state();
+        if renamed.is_err() && state.segments.get(&number).is_some_and(Segment::is_done) {
+            // Its position says that it was read, and that must not be forgotten while it is there.
+            return;
+        }
+        if let Some(segment) = state.segments.remove(&number)
+            && !segment.is_damaged
+        {
+            state.quarantined += 1;
+        }
+    }
+
+    /// Sets a record aside that its taker can never use, with the reason. Only then may its batch be acknowledged.
+    ///
+    /// # Errors
+    /// It could not be written.
+    pub fn set_aside_record(&mut self, record: &Record, reason: &str) -> io::Result<()> {
+        dead::append(&self.shared.files, record, reason)?;
+        self.shared.state().dead_letters += 1;
+        Ok(())
+    }
+
+    /// Tries whether the disk takes `bytes` bytes; leaves nothing behind.
+    #[must_use]
+    pub fn disk_has_room(&self, bytes: usize) -> bool {
+        const PROBE: &str = "probe";
+        let fits = self.shared.files.replace(PROBE, &vec![0; bytes], false).is_ok();
+        let _nothing_to_remove = self.shared.files.remove(PROBE);
+        fits
+    }
+
+    /// Who finds no room at the moment.
+    #[must_use]
+    pub fn full_owners(&self) -> FullOwners {
+        self.shared.state().full_owners(&self.shared.settings)
+    }
+
+    /// What is in the spool.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        self.shared.state().usage()
+    }
+}

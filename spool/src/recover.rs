@@ -1,0 +1,112 @@
+//! Opening a folder: whatever an earlier process left there is taken up again.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use crate::cursor::{CURSOR, Cursor};
+use crate::files::{Append as _, Files};
+use crate::frame::{Piece, piece};
+use crate::reader::Reader;
+use crate::state::{Segment, Settings, Shared, State, number_of, quarantine_name, segment_name};
+use crate::writer::Writer;
+
+/// Kept aside at most; the oldest goes.
+const QUARANTINED_MAX: usize = 16;
+
+/// Opens a spool and returns its two ends.
+///
+/// Cost: reads every segment once.
+///
+/// # Errors
+/// The folder cannot be listed. What the files contain is never an error.
+pub fn open<F: Files>(files: F, settings: Settings) -> io::Result<(Writer<F>, Reader<F>)> {
+    let mut state = State { next_segment: 1, ..State::default() };
+    let names = files.names()?;
+    let cursor = files.read(CURSOR, 0, usize::MAX).ok();
+    let cursor = cursor.and_then(|bytes| Cursor::parse(&bytes)).unwrap_or_default();
+
+    let mut numbers: Vec<u64> =
+        names.iter().filter(|name| name.ends_with(".segment")).filter_map(|name| number_of(name)).collect();
+    numbers.sort_unstable();
+    let used = names.iter().filter_map(|name| number_of(name)).chain(cursor.positions.keys().copied());
+    // Numbers are never used twice: an old position would skip what is new.
+    state.next_segment = used.max().unwrap_or(0).saturating_add(1).max(cursor.next_segment).max(1);
+    state.quarantined = forget_old_quarantined(&files, &names);
+    let last = numbers.last().copied();
+    for number in numbers {
+        let position = cursor.positions.get(&number).copied().unwrap_or(0);
+        recover(&files, &mut state, number, position, last == Some(number));
+    }
+    let shared = Arc::new(Shared { files, settings, state: Mutex::new(state) });
+    Ok((Writer::new(Arc::clone(&shared)), Reader::new(shared)))
+}
+
+/// Removes what was kept aside longest, and says how many are left.
+fn forget_old_quarantined<F: Files>(files: &F, names: &[String]) -> u64 {
+    let mut kept: Vec<&String> = names.iter().filter(|name| name.ends_with(".quarantined")).collect();
+    kept.sort_unstable();
+    let surplus = kept.len().saturating_sub(QUARANTINED_MAX);
+    for name in kept.drain(..surplus) {
+        let _stays_then = files.remove(name);
+    }
+    kept.len() as u64
+}
+
+/// Takes up one segment.
+fn recover<F: Files>(files: &F, state: &mut State, number: u64, position: u64, is_last: bool) {
+    let name = segment_name(number);
+    let Ok(bytes) = files.read(&name, 0, usize::MAX) else {
+        // Unreadable now, perhaps not for ever; a start must not fail for it.
+        let _stays_where_it_is = files.rename(&name, &quarantine_name(number));
+        state.quarantined += 1;
+        return;
+    };
+    let mut segment = Segment { is_sealed: true, ..Segment::default() };
+    let mut members = Vec::new();
+    let mut at = 0;
+    let mut torn_at = None;
+    let mut is_boundary = position == 0;
+    while let Some(piece) = piece(&bytes, at, true) {
+        let range = match piece {
+            Piece::Record(record, range) => {
+                members.push((range.start as u64, (record.owner, record.stored_bytes(), record.at_millis)));
+                range
+            }
+            // Only the newest segment was being written when its process died.
+            Piece::Damage(range) if range.end == bytes.len() && is_last => {
+                torn_at = Some(range.start);
+                break;
+            }
+            Piece::Damage(range) => {
+                segment.is_damaged = true;
+                range
+            }
+        };
+        at = range.end;
+        is_boundary |= at as u64 == position;
+    }
+    if let Some(torn_at) = torn_at {
+        // Where it cannot be cut, it is not read either.
+        let _not_cut = files.append(&name).and_then(|(mut file, _)| file.truncate(torn_at as u64));
+    }
+    segment.bytes = torn_at.unwrap_or(bytes.len()) as u64;
+    // A position that is no boundary is not this segment's.
+    segment.position = if is_boundary { position } else { 0 };
+    if position > segment.bytes {
+        // All of it was taken; the loss of power took its end.
+        segment.position = segment.bytes;
+    }
+    state.quarantined += u64::from(segment.is_damaged);
+    if segment.is_done() && !segment.is_damaged {
+        let _removed_later = files.remove(&name);
+        return;
+    }
+    let waiting: Vec<_> = members
+        .into_iter()
+        .filter(|(start, _)| *start >= segment.position)
+        .map(|(_, member)| member)
+        .collect();
+    let bytes = segment.bytes;
+    state.segments.insert(number, Segment { bytes: 0, ..segment });
+    state.wrote(number, &waiting, bytes);
+}

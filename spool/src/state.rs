@@ -1,0 +1,226 @@
+//! What writer and reader know together: the segments, and who takes how much of the quota.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::cursor::Cursor;
+use crate::frame::{Owner, Record};
+
+/// Sizes of a spool.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Bytes that all files of the spool may take, dead letters and what is kept aside not counted.
+    pub quota_bytes: u64,
+    /// Bytes that the waiting records of one owner may take.
+    pub owner_bytes: u64,
+    /// A segment is ended when it is as long as this.
+    pub segment_bytes: u64,
+}
+
+impl Settings {
+    const SEGMENT_BYTES: u64 = 16 << 20;
+
+    /// Sizes that follow from a quota and the part of it that one owner may take.
+    #[must_use]
+    pub fn from_quota(quota_bytes: u64, owner_percent: u8) -> Self {
+        let segment_bytes = Self::SEGMENT_BYTES.min(quota_bytes / 16).max(4096);
+        Self {
+            quota_bytes,
+            owner_bytes: quota_bytes / 100 * u64::from(owner_percent.min(100)),
+            segment_bytes,
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self::from_quota(1 << 30, 25)
+    }
+}
+
+/// How much room a record finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Room {
+    /// Enough.
+    Free,
+    /// More than 85 percent of the quota or of the owner's part is taken: what can be left out should be.
+    Scarce,
+    /// None.
+    Full,
+}
+
+/// What is in the spool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Records that wait.
+    pub records: u64,
+    /// Bytes of all segments.
+    pub bytes: u64,
+    /// When the oldest waiting record came about, in milliseconds of the Unix epoch; near enough to tell its age.
+    pub oldest_at_millis: Option<u64>,
+    /// Segments that are damaged or were kept aside.
+    pub quarantined: u64,
+    /// Records set aside as dead letters since the spool was opened.
+    pub dead_letters: u64,
+}
+
+/// Who finds no room.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FullOwners {
+    /// Nobody does.
+    pub everyone: bool,
+    /// These have used up their part.
+    pub owners: Vec<Owner>,
+}
+
+/// One segment file.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Segment {
+    /// Up to here records are whole and readable.
+    pub(crate) bytes: u64,
+    /// Up to here records were acknowledged.
+    pub(crate) position: u64,
+    /// Records between the two.
+    pub(crate) waiting: u64,
+    pub(crate) oldest_at_millis: Option<u64>,
+    /// Nothing is appended any more.
+    pub(crate) is_sealed: bool,
+    pub(crate) is_damaged: bool,
+}
+
+impl Segment {
+    pub(crate) fn is_done(&self) -> bool {
+        self.is_sealed && self.position >= self.bytes
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) segments: BTreeMap<u64, Segment>,
+    pub(crate) next_segment: u64,
+    pub(crate) owners: HashMap<Owner, u64>,
+    pub(crate) quarantined: u64,
+    pub(crate) dead_letters: u64,
+}
+
+impl State {
+    pub(crate) fn wrote(&mut self, segment: u64, records: &[(Owner, u64, u64)], bytes: u64) {
+        let entry = self.segments.entry(segment).or_default();
+        entry.bytes += bytes;
+        entry.waiting += records.len() as u64;
+        if entry.oldest_at_millis.is_none() {
+            entry.oldest_at_millis = records.first().map(|(_, _, at_millis)| *at_millis);
+        }
+        for (owner, bytes, _) in records {
+            *self.owners.entry(*owner).or_default() += bytes;
+        }
+    }
+
+    pub(crate) fn acknowledged(&mut self, segment: u64, position: u64, records: &[Record]) {
+        let Some(entry) = self.segments.get_mut(&segment) else { return };
+        entry.position = entry.position.max(position);
+        entry.waiting = entry.waiting.saturating_sub(records.len() as u64);
+        entry.oldest_at_millis = records
+            .last()
+            .map(|record| record.at_millis)
+            .or(entry.oldest_at_millis)
+            .filter(|_| entry.waiting > 0);
+        for record in records {
+            self.gone(record.owner, record.stored_bytes());
+        }
+    }
+
+    fn gone(&mut self, owner: Owner, bytes: u64) {
+        if let Some(held) = self.owners.get_mut(&owner) {
+            *held = held.saturating_sub(bytes);
+            if *held == 0 {
+                self.owners.remove(&owner);
+            }
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.segments.values().map(|segment| segment.bytes).sum()
+    }
+
+    pub(crate) fn cursor(&self) -> Cursor {
+        // Also those that were read to their end: until they are gone a crash must not bring them back.
+        let started = self.segments.iter().filter(|(_, segment)| segment.position > 0);
+        Cursor {
+            next_segment: self.next_segment,
+            positions: started.map(|(number, segment)| (*number, segment.position)).collect(),
+        }
+    }
+
+    pub(crate) fn room(&self, settings: &Settings, owner: Owner, more: u64) -> Room {
+        let owners = self.owners.get(&owner).copied().unwrap_or(0) + more;
+        let all = self.bytes() + more;
+        if all > settings.quota_bytes || owners > settings.owner_bytes {
+            Room::Full
+        } else if is_scarce(all, settings.quota_bytes) || is_scarce(owners, settings.owner_bytes) {
+            Room::Scarce
+        } else {
+            Room::Free
+        }
+    }
+
+    pub(crate) fn full_owners(&self, settings: &Settings) -> FullOwners {
+        let all = self.bytes();
+        if all < settings.owner_bytes.min(settings.quota_bytes) / 100 * 99 {
+            return FullOwners::default();
+        }
+        // A little less than all of it: there is none when the next record does not fit any more.
+        let is_full = |bytes: u64, of: u64| bytes >= of / 100 * 99;
+        let owners = self.owners.iter().filter(|(_, bytes)| is_full(**bytes, settings.owner_bytes));
+        FullOwners {
+            everyone: is_full(all, settings.quota_bytes),
+            owners: owners.map(|(owner, _)| *owner).collect(),
+        }
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        let waiting = || self.segments.values().filter(|segment| segment.waiting > 0);
+        Usage {
+            records: waiting().map(|segment| segment.waiting).sum(),
+            bytes: self.bytes(),
+            oldest_at_millis: waiting().filter_map(|segment| segment.oldest_at_millis).min(),
+            quarantined: self.quarantined,
+            dead_letters: self.dead_letters,
+        }
+    }
+}
+
+fn is_scarce(bytes: u64, of: u64) -> bool {
+    bytes > of / 100 * 85
+}
+
+/// What the two ends of a spool share. The lock is held for arithmetic only, never over a call of the file system.
+#[derive(Debug)]
+pub(crate) struct Shared<F> {
+    pub(crate) files: F,
+    pub(crate) settings: Settings,
+    pub(crate) state: Mutex<State>,
+}
+
+impl<F> Shared<F> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing under the lock leaves it half changed, so a panic elsewhere is no reason to lose records.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(crate) fn segment_name(number: u64) -> String {
+    format!("{number:016x}.segment")
+}
+
+pub(crate) fn quarantine_name(number: u64) -> String {
+    format!("{number:016x}.quarantined")
+}
+
+/// The number in a segment's name, whether it is kept aside or not.
+pub(crate) fn number_of(name: &str) -> Option<u64> {
+    let (number, kind) = name.split_once('.')?;
+    (number.len() == 16 && matches!(kind, "segment" | "quarantined"))
+        .then(|| u64::from_str_radix(number, 16).ok())
+        .flatten()
+}
