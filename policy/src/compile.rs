@@ -9,12 +9,13 @@
 //! - Upstreams are the tenant's. Routes are the agent's where its document has some, else the tenant's.
 //! - Prices: the platform's, then the tenant's, then the built-in table. `unknown_price: refuse` of any layer
 //!   wins.
-//! - `capture`: the least that a layer states.
+//! - `capture`: the least that a layer states. `traces`: the surest.
 
 mod dlp;
 mod pattern;
 mod rules;
 mod spend;
+mod traces;
 mod upstreams;
 
 use std::collections::HashMap;
@@ -27,6 +28,7 @@ use secrecy::SecretString;
 
 pub use dlp::DetectorCache;
 pub use pattern::{InvalidPattern, ModelPattern};
+pub use traces::TraceSettings;
 pub use upstreams::{Upstream, UpstreamIndex};
 
 use crate::document::{
@@ -224,6 +226,7 @@ pub struct TenantPolicy {
     agent_limits: Limits,
     body_bytes_max: u64,
     capture: Capture,
+    traces: TraceSettings,
 }
 
 /// Lays documents over each other and resolves every name in them.
@@ -256,6 +259,7 @@ pub fn compile(input: &CompileInput<'_>) -> Result<TenantPolicy, CompileError> {
             .min()
             .unwrap_or(BODY_BYTES_DEFAULT),
         capture: layers.each(|document| document.capture).min().unwrap_or(Capture::None),
+        traces: TraceSettings::of(&layers),
     })
 }
 
@@ -399,6 +403,12 @@ impl TenantPolicy {
     #[must_use]
     pub fn capture(&self) -> Capture {
         self.capture
+    }
+
+    /// Returns how surely traces are kept.
+    #[must_use]
+    pub fn traces(&self) -> TraceSettings {
+        self.traces
     }
 }
 

@@ -84,6 +84,12 @@ impl MasterKey {
         ValueKeys(hmac::Key::new(hmac::HMAC_SHA256, &*self.derive("dlp values")))
     }
 
+    /// Returns what the keys for bodies that wait on disk come from.
+    #[must_use]
+    pub fn spool_keys(&self) -> SpoolKeys {
+        SpoolKeys(hmac::Key::new(hmac::HMAC_SHA256, &*self.derive("spool sealing")))
+    }
+
     /// Returns what authenticates the snapshot file.
     #[must_use]
     pub fn snapshot_authenticator(&self) -> Authenticator {
@@ -148,6 +154,39 @@ impl ValueKeys {
 impl fmt::Debug for ValueKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ValueKeys(..)")
+    }
+}
+
+/// Derives the keys that seal bodies which wait on a node's disk: one for each process, because the nonces of a key are
+/// random and must stay few enough never to meet.
+///
+/// ```
+/// use bulkhead_policy::crypto::MasterKey;
+/// use secrecy::ExposeSecret;
+/// let keys = MasterKey::parse(&"5a".repeat(32))?.spool_keys();
+/// let sealed = keys.sealer([7; 16])?.seal(b"place", b"body", &ring::rand::SystemRandom::new())?;
+/// assert_eq!(keys.sealer([7; 16])?.open(b"place", &sealed)?.expose_secret(), "body");
+/// assert!(keys.sealer([8; 16])?.open(b"place", &sealed).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct SpoolKeys(hmac::Key);
+
+impl SpoolKeys {
+    /// Returns what seals for, and opens what was sealed by, the process with this salt.
+    ///
+    /// # Errors
+    /// [`CryptoError`] if the cipher refuses its key, which does not happen.
+    pub fn sealer(&self, salt: [u8; 16]) -> Result<Sealer, CryptoError> {
+        let key = hmac::sign(&self.0, &salt);
+        let key = UnboundKey::new(&AES_256_GCM, key.as_ref()).map_err(|_| CryptoError)?;
+        Ok(Sealer(LessSafeKey::new(key)))
+    }
+}
+
+impl fmt::Debug for SpoolKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SpoolKeys(..)")
     }
 }
 

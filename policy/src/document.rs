@@ -6,6 +6,7 @@
 
 mod check;
 mod parse;
+mod traces;
 mod value;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use check::budget_limit;
 pub use parse::{DOCUMENT_BYTES_MAX, DocumentError};
+pub use traces::{Durability, TracesDocument, WhenFull};
 pub use value::{Decimal, Limit};
 
 use crate::ledger::{AtLimit, BudgetScope, BudgetUnit, Window};
@@ -79,6 +81,9 @@ pub struct PolicyDocument {
     /// Which bodies traces keep.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capture: Option<Capture>,
+    /// How surely traces are kept.
+    #[serde(skip_serializing_if = "TracesDocument::is_empty")]
+    pub traces: TracesDocument,
     /// Prices that replace the built-in table's, by model.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "value::unique_map")]
     pub prices: BTreeMap<String, PriceDocument>,

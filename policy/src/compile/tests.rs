@@ -1,7 +1,7 @@
 use secrecy::ExposeSecret;
 
 use super::*;
-use crate::document::CheckOptions;
+use crate::document::{CheckOptions, Durability, WhenFull};
 use crate::ledger::BudgetScope;
 
 mod rules;
@@ -299,6 +299,23 @@ fn one_block_of_the_uninspectable_is_enough() {
         let policy =
             compile_layers(&[(Layer::Platform, &state(platform)), (Layer::Tenant, &state(own))]).unwrap();
         assert_eq!(policy.uninspectable(), expected, "{platform:?} {own:?}");
+    }
+}
+
+#[test]
+fn traces_are_kept_as_surely_as_the_strictest_layer_says() {
+    let settings = |durability, when_full| TraceSettings { durability, when_full };
+    for (platform, tenant, expected) in [
+        ("{}", "{}", settings(Durability::Written, WhenFull::Drop)),
+        ("{}", "traces: { when_full: refuse }", settings(Durability::Written, WhenFull::Refuse)),
+        (
+            "traces: { durability: synced, when_full: refuse }",
+            "traces: { durability: written, when_full: drop }",
+            settings(Durability::Synced, WhenFull::Refuse),
+        ),
+    ] {
+        let policy = compile_layers(&[(Layer::Platform, platform), (Layer::Tenant, tenant)]).unwrap();
+        assert_eq!(policy.traces(), expected, "{platform} {tenant}");
     }
 }
 
