@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 use crate::failure::Failure;
 use raw::{Config as RawConfig, number, span};
 
+/// Where the spool is unless the configuration says otherwise.
+const SPOOL_FOLDER_DEFAULT: &str = "spool";
+
 /// A configuration that was checked.
 #[derive(Debug)]
 pub(crate) struct Config {
@@ -21,6 +24,8 @@ pub(crate) struct Config {
     pub(crate) master_key_file: Option<PathBuf>,
     /// Where the last good snapshot is kept for a start without a database.
     pub(crate) snapshot_file: Option<PathBuf>,
+    /// Where traces wait for the database; this process's alone.
+    pub(crate) spool_folder: PathBuf,
     /// What this node calls itself when it acknowledges policies.
     pub(crate) node: String,
 }
@@ -74,6 +79,7 @@ fn parse(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Config
         database,
         master_key_file: raw.master_key.file,
         snapshot_file: raw.snapshot.file,
+        spool_folder: raw.spool.folder.unwrap_or_else(|| PathBuf::from(SPOOL_FOLDER_DEFAULT)),
         node,
     })
 }
@@ -83,6 +89,7 @@ impl Config {
     fn beside(mut self, folder: &Path) -> Self {
         self.master_key_file = self.master_key_file.map(|path| folder.join(path));
         self.snapshot_file = self.snapshot_file.map(|path| folder.join(path));
+        self.spool_folder = folder.join(self.spool_folder);
         self
     }
 }
@@ -105,6 +112,7 @@ fn proxy(raw: &RawConfig) -> Result<bulkhead_proxy::Config, String> {
         threads: number("proxy.threads", raw.proxy.threads, 1..=1024, default.threads)?,
         limits: limits(&raw.limits, &default.limits)?,
         timeouts: timeouts(&raw.timeouts, &default.timeouts)?,
+        spool: spool(&raw.spool, default.spool)?,
         ..default
     })
 }
@@ -136,6 +144,20 @@ fn limits(raw: &raw::Limits, default: &bulkhead_proxy::Limits) -> Result<bulkhea
             1..=100_000,
             default.idle_upstream_connections,
         )?,
+    })
+}
+
+fn spool(
+    raw: &raw::Spool,
+    default: bulkhead_proxy::SpoolLimits,
+) -> Result<bulkhead_proxy::SpoolLimits, String> {
+    const MIB: usize = 1024 * 1024;
+    let quota = usize::try_from(default.quota_bytes).unwrap_or(usize::MAX);
+    let quota = number("spool.quota_bytes", raw.quota_bytes, MIB..=1024 * 1024 * MIB, quota)?;
+    let percent = number("spool.tenant_percent", raw.tenant_percent, 1..=100, default.tenant_percent.into())?;
+    Ok(bulkhead_proxy::SpoolLimits {
+        quota_bytes: quota as u64,
+        tenant_percent: u8::try_from(percent).unwrap_or(100),
     })
 }
 

@@ -12,6 +12,8 @@ use crate::failure::Failure;
 
 /// Where `dev` lives unless told otherwise.
 pub(crate) const DATA_DIR_DEFAULT: &str = ".bulkhead";
+/// The folder in the data dir where traces wait for the database.
+pub(crate) const SPOOL: &str = "spool";
 
 /// `dev.json`: where the last run was, and the key which is stored nowhere else. The first six are what `--json` prints.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

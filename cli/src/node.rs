@@ -35,6 +35,8 @@ pub(crate) struct NodeSettings {
     pub(crate) writer_url: String,
     pub(crate) master_key: MasterKey,
     pub(crate) snapshot_file: Option<PathBuf>,
+    /// Where traces wait for the database.
+    pub(crate) spool_folder: PathBuf,
     pub(crate) name: String,
 }
 
@@ -60,7 +62,12 @@ impl Node {
         let metrics = Arc::new(Metrics::new()?);
         let ledgers = Arc::new(LedgerBook::default());
         let snapshot = SnapshotHandle::default();
-        let (traces, queue) = bulkhead_proxy::queue(Arc::clone(&metrics));
+        let (traces, spool) = bulkhead_proxy::open_spool(
+            &settings.spool_folder,
+            settings.proxy.spool,
+            settings.master_key.spool_keys(),
+            Arc::clone(&metrics),
+        )?;
         let writer = {
             let _entered = runtime.enter();
             Store::lazy(&settings.writer_url, Role::Writer, WRITER_CONNECTIONS_MAX)?
@@ -69,7 +76,7 @@ impl Node {
         let allow_private = settings.proxy.allow_private_upstreams;
         let service = Service::bind(settings.proxy, parts)?;
 
-        let mut shipper = Shipper::new(writer.clone(), queue, Arc::clone(&ledgers));
+        let mut shipper = Shipper::new(writer.clone(), spool, Arc::clone(&ledgers));
         if let Err(error) = runtime.block_on(shipper.load_usage()) {
             // Tried again while it runs. Waiting here would keep a node down with the database.
             tracing::warn!(%error, "budgets count from zero until the database is back");
@@ -117,7 +124,7 @@ impl Node {
     pub(crate) fn serve(self, stop: &StopSignal) -> Result<(), Failure> {
         let served = self.service.run(stop.receiver());
         self.partitions.abort();
-        // The data plane is gone and with it every sender of traces: the shipper ends when its queue is empty.
+        // The data plane is gone and with it every sender of traces: the shipper ends when the spool is empty.
         let shipped = self.runtime.block_on(self.shipper);
         self.stop_feed.send_replace(true);
         let fed = self.runtime.block_on(self.feed);

@@ -18,6 +18,8 @@ pub struct Config {
     pub limits: Limits,
     /// Waiting times.
     pub timeouts: Timeouts,
+    /// Room for what waits for the database.
+    pub spool: SpoolLimits,
 }
 
 /// Upper bounds of everything that grows with what strangers send.
@@ -39,6 +41,21 @@ pub struct Limits {
     pub captured_body_bytes: usize,
     /// Idle upstream connections kept for reuse.
     pub idle_upstream_connections: usize,
+}
+
+/// How much the spool may hold.
+#[derive(Debug, Clone, Copy)]
+pub struct SpoolLimits {
+    /// Bytes on disk.
+    pub quota_bytes: u64,
+    /// The part of it that the waiting records of one tenant may take, in percent.
+    pub tenant_percent: u8,
+}
+
+impl Default for SpoolLimits {
+    fn default() -> Self {
+        Self { quota_bytes: 1 << 30, tenant_percent: 25 }
+    }
 }
 
 /// How long the proxy waits for others.
@@ -73,6 +90,7 @@ impl Default for Config {
             allow_private_upstreams: false,
             limits: Limits::default(),
             timeouts: Timeouts::default(),
+            spool: SpoolLimits::default(),
         }
     }
 }

@@ -12,11 +12,11 @@ use crate::metrics::Metrics;
 use crate::record::{Arrival, Recorder, count_failure};
 use crate::rejection::Rejection;
 use crate::reply::Relay;
-use crate::respond::{self, in_time};
+use crate::respond::{self, in_time, write_whole};
 use crate::server::Parts;
 use async_trait::async_trait;
 use bulkhead_dialect::{Dialect, Endpoint, Unknown};
-use bulkhead_policy::document::Capture;
+use bulkhead_policy::document::{Capture, WhenFull};
 use bulkhead_policy::ids::Revision;
 use http::Method;
 use pingora::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream};
@@ -112,13 +112,10 @@ impl Gateway {
         // 4 classify to 11 settle
         let result = self.exchange(session, &arrival, &resolved, endpoint, &mut recorder).await;
         match result {
-            Ok(()) => {
-                recorder.completed();
-                true
-            }
+            Ok(()) => true,
             Err(rejection) => self.refuse(session, dialect, &arrival, &mut recorder, &rejection).await,
         }
-        // 12 record: when the recorder is dropped
+        // 12 record: before the last byte left, or when the recorder is dropped
     }
 
     async fn exchange(
@@ -131,6 +128,11 @@ impl Gateway {
     ) -> Result<(), Rejection> {
         let started = Instant::now();
         // 4 classify, 5 admit
+        let keep = resolved.key.policy().traces();
+        recorder.keep(keep);
+        if keep.when_full == WhenFull::Refuse && !self.parts.traces.has_room(resolved.key.tenant()) {
+            return Err(Rejection::traces_full());
+        }
         let exchange = admit::admit(resolved, endpoint, arrival)?;
         let policy = Arc::clone(exchange.key.policy());
         if policy.capture() == Capture::Masked {
@@ -238,18 +240,19 @@ impl Gateway {
             return false;
         }
         if has_answered(session) {
-            return true;
+            // Not kept: what the caller gets is an error as it is, and that it was not is counted.
+            let _kept = recorder.commit().await;
+            return in_time(self.config.timeouts.client_write, session.finish_body()).await.is_ok();
         }
         recorder.record.status = rejection.status();
         let revision = Some(recorder.record.policy_revision);
-        let write = respond::refuse(session, dialect, rejection, arrival.id, revision);
-        match in_time(self.config.timeouts.client_write, write).await {
-            Ok(body) => {
-                recorder.sent(&body);
-                true
-            }
-            Err(_) => false,
-        }
+        let Ok((head, body)) = respond::refusal(dialect, rejection, arrival.id, revision) else {
+            return false;
+        };
+        recorder.sent(&body);
+        // A refusal that could not be recorded is still the better answer; that it was not is counted.
+        let _kept = recorder.commit().await;
+        in_time(self.config.timeouts.client_write, write_whole(session, head, body)).await.is_ok()
     }
 
     /// Refuses a request whose key does not count; it leaves a trace where the key is known.
@@ -284,8 +287,10 @@ impl Gateway {
     ) -> bool {
         count_failure(self.metrics(), &rejection);
         let no_revision: Option<Revision> = None;
-        let write = respond::refuse(session, dialect, &rejection, arrival.id, no_revision);
-        in_time(self.config.timeouts.client_write, write).await.is_ok()
+        let Ok((head, body)) = respond::refusal(dialect, &rejection, arrival.id, no_revision) else {
+            return false;
+        };
+        in_time(self.config.timeouts.client_write, write_whole(session, head, body)).await.is_ok()
     }
 }
 

@@ -14,7 +14,7 @@
 //! | 9 read the reply's head | `forward` |
 //! | 10 inspect the reply | `reply`, `inspect` |
 //! | 11 settle | `charge` |
-//! | 12 record | `record`, `ship` |
+//! | 12 record | `record`, `spool`, `ship` |
 //!
 //! Every refusal is a `rejection`, written by `respond`. `metrics` declares all metrics, `admin`
 //! serves them.
@@ -40,8 +40,10 @@ mod rewrite;
 mod server;
 mod ship;
 mod socket;
+mod spool;
 
-pub use config::{Config, Limits, Timeouts};
+pub use config::{Config, Limits, SpoolLimits, Timeouts};
 pub use metrics::Metrics;
 pub use server::{Addresses, Parts, ServeError, Service};
-pub use ship::{Shipper, TraceReceiver, TraceSender, queue};
+pub use ship::Shipper;
+pub use spool::{SpoolError, TraceSender, TraceSource, Unreadable, open_spool, read_spooled, spooled_id};

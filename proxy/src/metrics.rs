@@ -35,6 +35,7 @@ pub struct Metrics {
     pub(crate) connections: IntGauge,
     pub(crate) upstream_attempts: IntCounterVec,
     pub(crate) trace_queue_depth: IntGauge,
+    pub(crate) spool: SpoolMetrics,
     pub(crate) traces_written: IntCounter,
     pub(crate) traces_dropped: IntCounterVec,
     pub(crate) budget_flush_failures: IntCounter,
@@ -110,7 +111,11 @@ impl Metrics {
                 "Attempts to get an answer from an upstream, by result",
                 &["result"],
             )?,
-            trace_queue_depth: declare.gauge("bulkhead_trace_queue_depth", "Trace records waiting to be written")?,
+            trace_queue_depth: declare.gauge(
+                "bulkhead_trace_queue_depth",
+                "Trace records in memory, waiting to be written to the spool",
+            )?,
+            spool: SpoolMetrics::new(&declare)?,
             traces_written: declare.counter("bulkhead_traces_written_total", "Trace records written to PostgreSQL")?,
             traces_dropped: declare.counters(
                 "bulkhead_traces_dropped_total",
@@ -148,6 +153,43 @@ impl Metrics {
         // Encoding into memory fails only for a metric family without metrics; then the rest still stands.
         let _incomplete = TextEncoder::new().encode(&self.registry.gather(), &mut text);
         text
+    }
+}
+
+/// What waits on disk for PostgreSQL.
+#[derive(Debug)]
+pub(crate) struct SpoolMetrics {
+    pub(crate) records: IntGauge,
+    pub(crate) bytes: IntGauge,
+    pub(crate) oldest_age_seconds: IntGauge,
+    pub(crate) quarantined: IntGauge,
+    pub(crate) dead_letters: IntCounter,
+    pub(crate) write_failures: IntCounter,
+}
+
+impl SpoolMetrics {
+    fn new(declare: &Declare<'_>) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            records: declare
+                .gauge("bulkhead_spool_records", "Records in the spool, waiting for PostgreSQL")?,
+            bytes: declare.gauge("bulkhead_spool_bytes", "Bytes of the spool's segments")?,
+            oldest_age_seconds: declare.gauge(
+                "bulkhead_spool_oldest_age_seconds",
+                "Age of the oldest record in the spool, 0 if there is none",
+            )?,
+            quarantined: declare.gauge(
+                "bulkhead_spool_quarantined_segments",
+                "Segments of the spool that are damaged or were kept aside because they were",
+            )?,
+            dead_letters: declare.counter(
+                "bulkhead_spool_dead_letters_total",
+                "Records that PostgreSQL will never take; they are kept in the spool's folder",
+            )?,
+            write_failures: declare.counter(
+                "bulkhead_spool_write_failures_total",
+                "Writes to the spool that the disk refused",
+            )?,
+        })
     }
 }
 

@@ -1,15 +1,18 @@
 //! Step 12: one trace record per request, whatever becomes of it.
 //!
-//! A [`Recorder`] is made when the tenant is known and writes its record when it is dropped, so no path,
-//! not even an aborted task, leaves a request without its row or with two.
+//! A [`Recorder`] is made when the tenant is known. Its record is in the spool before the last byte of the answer leaves
+//! ([`Recorder::commit`]); where nothing is answered it goes there when the recorder is dropped, so no path, not even an
+//! aborted task, leaves a request without its row or with two. A record that is committed says what was decided and
+//! handed over, not whether the last byte arrived: that nobody knows.
 
 use crate::charge::Settlement;
 use crate::inspect::Findings;
 use crate::metrics::Metrics;
 use crate::rejection::{Rejection, Source};
-use crate::ship::TraceSender;
+use crate::spool::TraceSender;
 use bulkhead_dialect::{Dialect, Operation};
 use bulkhead_dlp::Action;
+use bulkhead_policy::compile::TraceSettings;
 use bulkhead_policy::ids::{AgentId, KeyId, Revision, TenantId, TraceId};
 use bulkhead_policy::money::NanoUsd;
 use bulkhead_policy::trace::{FINDINGS_MAX, Outcome, Timings, TraceBodies, TraceRecord, TraceTokens};
@@ -53,6 +56,9 @@ pub(crate) struct Recorder {
     started: Instant,
     own_work: Duration,
     ended: bool,
+    is_failure_counted: bool,
+    is_handed_over: bool,
+    keep: TraceSettings,
     strictest: Option<Action>,
     capture: Option<Capture>,
 }
@@ -102,9 +108,17 @@ impl Recorder {
             started: arrival.started,
             own_work: Duration::ZERO,
             ended: false,
+            is_failure_counted: false,
+            is_handed_over: false,
+            keep: TraceSettings::default(),
             strictest: None,
             capture: None,
         }
+    }
+
+    /// How surely the policy wants the record kept.
+    pub(crate) fn keep(&mut self, settings: TraceSettings) {
+        self.keep = settings;
     }
 
     pub(crate) fn classified(&mut self, dialect: Dialect, operation: Option<Operation>) {
@@ -191,7 +205,27 @@ impl Recorder {
         self.ended = true;
         self.record.outcome = rejection.outcome();
         self.record.reason = Some(Cow::Borrowed(rejection.code()));
-        count_failure(&self.metrics, rejection);
+        if !self.is_failure_counted {
+            self.is_failure_counted = true;
+            count_failure(&self.metrics, rejection);
+        }
+    }
+
+    /// Hands the record over and waits until it is kept as surely as the policy wants. What happens to the request
+    /// after this is not recorded any more.
+    ///
+    /// # Errors
+    /// It could not be kept, and the policy wants no answer without a trace.
+    pub(crate) async fn commit(&mut self) -> Result<(), Rejection> {
+        if self.is_handed_over {
+            return Ok(());
+        }
+        // Room first: a task that is aborted while it waits for it still has its record.
+        let traces = self.traces.clone();
+        let place = traces.place().await;
+        self.is_handed_over = true;
+        let record = self.finish();
+        place.write(record, self.keep).await.map_err(|_| Rejection::not_recorded())
     }
 
     fn finish(&mut self) -> TraceRecord {
@@ -254,8 +288,10 @@ impl Drop for Recorder {
             let source = Source::Internal.as_str();
             self.metrics.failures.with_label_values(&["aborted", source]).inc();
         }
-        let record = self.finish();
-        self.traces.send(record);
+        if !self.is_handed_over {
+            let record = self.finish();
+            self.traces.send(record, self.keep);
+        }
     }
 }
 

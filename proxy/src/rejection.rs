@@ -32,6 +32,9 @@ impl Source {
     }
 }
 
+/// Code of requests that are refused because there is no room for traces; these leave none.
+pub(crate) const TRACES_FULL: &str = "traces_full";
+
 /// One refusal: what the caller is told, and how the trace records it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Rejection {
@@ -109,6 +112,27 @@ impl Rejection {
             source: Source::Internal,
             retry_after_seconds: Some(1),
             ..Self::new(503, ErrorKind::Unavailable, "not_ready", message)
+        }
+    }
+
+    /// The policy wants no request without a trace, and there is no room for one.
+    pub(crate) fn traces_full() -> Self {
+        let message =
+            "there is no room to record requests, and the policy refuses them then; try again later";
+        Self {
+            source: Source::Internal,
+            retry_after_seconds: Some(5),
+            ..Self::new(503, ErrorKind::Unavailable, TRACES_FULL, message)
+        }
+    }
+
+    /// The policy wants no answer without a trace, and this one's could not be kept.
+    pub(crate) fn not_recorded() -> Self {
+        let message = "the request could not be recorded, and the policy wants no answer without a record";
+        Self {
+            outcome: Outcome::Failed,
+            source: Source::Internal,
+            ..Self::new(503, ErrorKind::Unavailable, "not_recorded", message)
         }
     }
 

@@ -4,7 +4,8 @@
 //!    still choose the status.
 //! 2. A stream that must stop ends with the dialect's error event; one whose upstream breaks off, too. No
 //!    stopped stream ends like a finished one.
-//! 3. Nothing here awaits anything but the upstream's bytes, the caller's socket and the ping timer.
+//! 3. Nothing here awaits anything but the upstream's bytes, the caller's socket, the ping timer and, before the last
+//!    byte, the record's way into the spool.
 
 mod events;
 mod whole;

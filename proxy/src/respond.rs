@@ -35,14 +35,13 @@ pub(crate) fn identity(id: TraceId, revision: Option<Revision>) -> Vec<(HeaderNa
     headers
 }
 
-/// Writes a refusal in the caller's dialect; returns the number of body bytes.
-pub(crate) async fn refuse(
-    session: &mut ServerSession,
+/// Makes a refusal in the caller's dialect.
+pub(crate) fn refusal(
     dialect: Dialect,
     rejection: &Rejection,
     id: TraceId,
     revision: Option<Revision>,
-) -> pingora::Result<Bytes> {
+) -> pingora::Result<(ResponseHeader, Bytes)> {
     let request_id = id.to_string();
     let body: Bytes = rejection.with_info(&request_id, |info| error::body(dialect, info)).into();
     let mut head = ResponseHeader::build(rejection.status(), Some(8))?;
@@ -53,8 +52,7 @@ pub(crate) async fn refuse(
     for (name, value) in rejection.headers() {
         head.insert_header(name, value)?;
     }
-    write_whole(session, head, body.clone()).await?;
-    Ok(body)
+    Ok((head, body))
 }
 
 /// Answers `GET /` and `HEAD /`, with which some clients look whether anybody is there.

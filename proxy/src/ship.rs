@@ -1,119 +1,81 @@
-//! Traces and spend on their way to PostgreSQL.
+//! Step 12, the second half: traces from the spool to PostgreSQL, and spend.
 //!
-//! 1. The request path only puts a record into a bounded queue; it never waits for the database.
-//! 2. The queue is bounded by records and by bytes. Short of bytes, bodies are dropped first; when it is
-//!    full, the record is. Both are counted, neither is silent.
-//! 3. A batch that the database cannot take now is tried again; one whose data is at fault is halved until
-//!    the record that is at fault stands alone, and only that one is dropped.
+//! 1. Batches come from the oldest and the newest segment in turn: what has just happened is seen soon, also while what
+//!    an outage left behind is carried away.
+//! 2. A batch is acknowledged once it is committed. Whatever ends the process in between, it comes again and changes
+//!    nothing: trace ids are unique.
+//! 3. A batch that the database cannot take now is tried again; one whose data is at fault is halved until the record
+//!    that is at fault stands alone, and only that one is set aside, with the reason, in the spool's folder.
 //! 4. Spend is flushed in batches that keep their id until the database has confirmed them: after an unclear
 //!    commit the same batch is sent again and counts once.
 
-use crate::metrics::Metrics;
+use crate::spool::{TraceSource, read_spooled};
 use bulkhead_policy::ledger::LedgerBook;
 use bulkhead_policy::trace::TraceRecord;
+use bulkhead_spool::{Batch, BatchLimits, Lane, Record};
 use bulkhead_store::writer::{UsageBatch, add_budget_usage, insert_traces, load_budget_usage};
 use bulkhead_store::{Store, StoreError};
 use chrono::Utc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
-/// Records that may wait.
-const QUEUE_RECORDS: usize = 65_536;
-/// Bytes of bodies that may wait.
-const QUEUE_BODY_BYTES: usize = 256 << 20;
 /// Records per statement; more gain nothing.
-const BATCH_RECORDS: usize = 1_000;
+const BATCH: BatchLimits = BatchLimits { records: 1_000, bytes: 4 << 20 };
 /// How long a record waits for company while there is some.
 const BATCH_WAIT: Duration = Duration::from_millis(50);
 /// And on a quiet node, where someone may be looking for it already.
 const QUIET_WAIT: Duration = Duration::from_millis(2);
 /// A batch of so many says that the node is not quiet: at 50 ms, 80 requests a second.
 const BUSY_RECORDS: usize = 4;
-/// How often spend is flushed.
+/// How often spend is flushed and the spool is looked at.
 const FLUSH_EVERY: Duration = Duration::from_millis(500);
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(5);
+/// How long the database may take for one batch: one that stands still must not hold a stop for ever. Whatever becomes of
+/// a batch that was left alone, it is sent again.
+const DATABASE_PATIENCE: Duration = Duration::from_secs(15);
 /// How long the stop waits for a database that does not take what is left.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
-
-/// Makes the queue between the request path and the shipper.
-#[must_use]
-pub fn queue(metrics: Arc<Metrics>) -> (TraceSender, TraceReceiver) {
-    let (sender, receiver) = mpsc::channel(QUEUE_RECORDS);
-    let body_bytes = Arc::new(AtomicUsize::new(0));
-    let sender = TraceSender { sender, body_bytes: Arc::clone(&body_bytes), metrics: Arc::clone(&metrics) };
-    (sender, TraceReceiver { receiver, body_bytes, metrics })
-}
-
-/// The request path's end of the queue.
-#[derive(Debug, Clone)]
-pub struct TraceSender {
-    sender: mpsc::Sender<TraceRecord>,
-    body_bytes: Arc<AtomicUsize>,
-    metrics: Arc<Metrics>,
-}
-
-/// The shipper's end of the queue.
-#[derive(Debug)]
-pub struct TraceReceiver {
-    receiver: mpsc::Receiver<TraceRecord>,
-    body_bytes: Arc<AtomicUsize>,
-    metrics: Arc<Metrics>,
-}
-
-impl TraceSender {
-    /// Puts a record into the queue; never waits.
-    pub(crate) fn send(&self, mut record: TraceRecord) {
-        let bytes = body_bytes(&record);
-        if bytes > 0 && self.body_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > QUEUE_BODY_BYTES {
-            self.body_bytes.fetch_sub(bytes, Ordering::Relaxed);
-            record.bodies = None;
-            self.metrics.traces_dropped.with_label_values(&["body_only"]).inc();
-        }
-        let kept = body_bytes(&record);
-        match self.sender.try_send(record) {
-            Ok(()) => self.metrics.trace_queue_depth.inc(),
-            Err(_) => {
-                self.body_bytes.fetch_sub(kept, Ordering::Relaxed);
-                self.metrics.traces_dropped.with_label_values(&["queue_full"]).inc();
-            }
-        }
-    }
-}
-
-fn body_bytes(record: &TraceRecord) -> usize {
-    let len = |body: &Option<String>| body.as_ref().map_or(0, String::len);
-    record.bodies.as_ref().map_or(0, |bodies| len(&bodies.request) + len(&bodies.response))
-}
 
 /// Moves traces and spend to PostgreSQL until the request path is gone.
 #[derive(Debug)]
 pub struct Shipper {
     store: Store,
-    queue: TraceReceiver,
+    spool: TraceSource,
     ledgers: Arc<LedgerBook>,
     unconfirmed: Option<UsageBatch>,
     usage_loaded: bool,
-    is_busy: bool,
+    lane: Lane,
+    last_batch: usize,
     /// Once the request path is gone: when to stop waiting for the database.
     give_up_at: Option<Instant>,
 }
 
+/// What became of an attempt to ship.
+enum Shipped {
+    Batch,
+    Nothing,
+    /// The database or the disk does not answer; later perhaps.
+    NotNow,
+}
+
+/// A record of a batch, and the same as the database takes it.
+type Sendable<'a> = (&'a Record, TraceRecord);
+
 impl Shipper {
     /// `store` acts as [`bulkhead_store::Role::Writer`].
     #[must_use]
-    pub fn new(store: Store, queue: TraceReceiver, ledgers: Arc<LedgerBook>) -> Self {
+    pub fn new(store: Store, spool: TraceSource, ledgers: Arc<LedgerBook>) -> Self {
         Self {
             store,
-            queue,
+            spool,
             ledgers,
             unconfirmed: None,
             usage_loaded: false,
-            is_busy: false,
+            lane: Lane::Newest,
+            last_batch: 0,
             give_up_at: None,
         }
     }
@@ -131,120 +93,184 @@ impl Shipper {
         Ok(())
     }
 
-    /// Ships until every [`TraceSender`] is dropped and nothing is left.
+    /// Ships until every [`crate::TraceSender`] is dropped and nothing is left.
     pub async fn run(mut self) {
-        let mut batch = Vec::with_capacity(BATCH_RECORDS);
         let mut flush = tokio::time::interval(FLUSH_EVERY);
+        let mut wait = RETRY_FIRST;
+        // What an earlier process left need not wait for what comes.
+        let mut is_worth_a_look = true;
         loop {
-            tokio::select! {
-                received = self.queue.receiver.recv_many(&mut batch, BATCH_RECORDS) => {
-                    if received == 0 {
-                        break;
-                    }
-                    self.fill(&mut batch).await;
-                    // First, so that whoever sees a trace knows that its cost is stored.
-                    self.flush_and_report().await;
-                    self.ship(&mut batch).await;
+            if !is_worth_a_look && !self.spool.is_closed() {
+                tokio::select! {
+                    () = self.spool.arrived() => self.wait_for_company().await,
+                    _ = flush.tick() => self.flush_and_look().await,
                 }
-                _ = flush.tick() => self.flush_and_report().await,
             }
+            // Asked before the look: what is written between the two would be missed.
+            let was_closed = self.spool.is_closed();
+            is_worth_a_look = match self.ship_next().await {
+                Shipped::Batch => {
+                    wait = RETRY_FIRST;
+                    true
+                }
+                Shipped::Nothing if was_closed => break,
+                Shipped::Nothing => false,
+                Shipped::NotNow if self.has_given_up() => {
+                    tracing::warn!(
+                        "stopped with traces that PostgreSQL did not take: they wait in the spool"
+                    );
+                    break;
+                }
+                Shipped::NotNow => {
+                    self.spool.look().await;
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(if self.give_up_at.is_some() { RETRY_FIRST } else { RETRY_MOST });
+                    true
+                }
+            };
         }
-        while let Err(error) = self.flush_usage().await {
-            if self.has_given_up() {
-                tracing::error!(%error, "stopped with spend that PostgreSQL did not take");
-                return;
+        self.spool.end().await;
+        self.flush_to_the_end().await;
+    }
+
+    async fn flush_to_the_end(&mut self) {
+        loop {
+            match timeout(STOP_PATIENCE, self.flush_usage()).await {
+                Ok(Ok(())) => return,
+                Ok(Err(_)) | Err(_) if !self.has_given_up() => tokio::time::sleep(RETRY_FIRST).await,
+                Ok(Err(error)) => {
+                    return tracing::error!(%error, "stopped with spend that PostgreSQL did not take");
+                }
+                Err(_) => return tracing::error!("stopped with spend: PostgreSQL does not answer"),
             }
-            tokio::time::sleep(RETRY_FIRST).await;
         }
     }
 
     /// Waits a moment for more records, so that a busy node writes full batches.
-    ///
-    /// Sleeps instead of waiting at the queue: a waiter there is woken for every single record, which costs
-    /// more than the record.
-    async fn fill(&mut self, batch: &mut Vec<TraceRecord>) {
-        tokio::time::sleep(if self.is_busy { BATCH_WAIT } else { QUIET_WAIT }).await;
-        while batch.len() < BATCH_RECORDS
-            && let Ok(record) = self.queue.receiver.try_recv()
-        {
-            batch.push(record);
-        }
-        self.is_busy = batch.len() >= BUSY_RECORDS;
+    async fn wait_for_company(&self) {
+        let is_busy = self.last_batch >= BUSY_RECORDS;
+        tokio::time::sleep(if is_busy { BATCH_WAIT } else { QUIET_WAIT }).await;
     }
 
-    async fn ship(&mut self, batch: &mut Vec<TraceRecord>) {
-        let records = batch.len();
-        let bytes: usize = batch.iter().map(body_bytes).sum();
-        let mut wait = RETRY_FIRST;
-        loop {
-            match self.insert_halving(batch).await {
-                Ok(refused) => {
-                    self.queue.metrics.traces_written.inc_by((records - refused) as u64);
-                    break;
-                }
-                Err(error) => tracing::warn!(%error, records, "traces wait for the database"),
+    /// Ships the next batch of the lane whose turn it is.
+    async fn ship_next(&mut self) -> Shipped {
+        let lane = self.lane;
+        let batch = match self.spool.read(move |reader| reader.take(lane, BATCH)).await {
+            Some(Ok(Some(batch))) => batch,
+            Some(Ok(None)) => return Shipped::Nothing,
+            Some(Err(error)) => {
+                tracing::error!(%error, "a segment of the spool cannot be read");
+                self.take_turns();
+                return Shipped::NotNow;
             }
-            if self.has_given_up() {
-                tracing::error!(records, "stopped with traces that PostgreSQL did not take");
-                self.dropped("stopped", records);
-                break;
+            None => return Shipped::NotNow,
+        };
+        // First, so that whoever sees a trace knows that its cost is stored.
+        self.flush_and_report().await;
+        match timeout(DATABASE_PATIENCE, self.insert(&batch)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, records = batch.records.len(), "traces wait for the database");
+                return Shipped::NotNow;
             }
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(if self.give_up_at.is_some() { RETRY_FIRST } else { RETRY_MOST });
+            Err(_) => {
+                tracing::warn!(records = batch.records.len(), "traces wait: the database does not answer");
+                return Shipped::NotNow;
+            }
         }
-        self.queue.body_bytes.fetch_sub(bytes, Ordering::Relaxed);
-        self.queue.metrics.trace_queue_depth.sub(i64::try_from(records).unwrap_or(i64::MAX));
-        batch.clear();
+        self.take_turns();
+        self.last_batch = batch.records.len();
+        if let Some(Err(error)) = self.spool.read(move |reader| reader.acknowledge(&batch)).await {
+            tracing::warn!(%error, "the spool's position could not be saved");
+        }
+        Shipped::Batch
+    }
+
+    fn take_turns(&mut self) {
+        self.lane = match self.lane {
+            Lane::Newest => Lane::Oldest,
+            Lane::Oldest => Lane::Newest,
+        };
     }
 
     /// True when the request path has been gone for so long that the process should end.
     fn has_given_up(&mut self) -> bool {
-        if !self.queue.receiver.is_closed() {
+        if !self.spool.is_closed() {
             return false;
         }
         let give_up_at = *self.give_up_at.get_or_insert_with(|| Instant::now() + STOP_PATIENCE);
         Instant::now() >= give_up_at
     }
 
-    /// Inserts the batch, leaving out what the database refuses for good; returns how many that were.
+    /// Brings a batch into the database, and sets aside what can never go there.
+    async fn insert(&self, batch: &Batch) -> Result<(), StoreError> {
+        let mut sendable: Vec<Sendable<'_>> = Vec::with_capacity(batch.records.len());
+        for record in &batch.records {
+            match read_spooled(record, self.spool.keys()) {
+                Ok(trace) => sendable.push((record, trace)),
+                Err(error) => self.set_aside(record, &error.to_string()).await,
+            }
+        }
+        let (records, traces): (Vec<&Record>, Vec<TraceRecord>) = sendable.into_iter().unzip();
+        let refused = self.insert_halving(&records, &traces).await?;
+        self.spool.metrics().traces_written.inc_by((traces.len() - refused) as u64);
+        Ok(())
+    }
+
+    /// Inserts traces, leaving out what the database refuses for good; returns how many that were.
     ///
-    /// Parts that were inserted before a transient error are inserted again later and ignored then: trace
-    /// ids are unique.
-    async fn insert_halving(&self, batch: &[TraceRecord]) -> Result<usize, StoreError> {
-        let mut parts = vec![batch];
+    /// Parts that were inserted before a transient error are inserted again later and ignored then.
+    async fn insert_halving(&self, records: &[&Record], traces: &[TraceRecord]) -> Result<usize, StoreError> {
+        let mut parts = vec![(records, traces)];
         let mut refused = 0;
-        while let Some(part) = parts.pop() {
-            match insert_traces(&self.store, part).await {
+        while let Some((records, traces)) = parts.pop() {
+            match insert_traces(&self.store, traces).await {
                 Ok(()) => {}
                 Err(error) if error.is_transient() => return Err(error),
-                Err(error) if part.len() <= 1 => {
-                    let id = part.first().map(|record| record.id.to_string()).unwrap_or_default();
-                    tracing::error!(%error, trace = id, "a trace was refused by the database and is dropped");
-                    self.dropped("refused", part.len());
-                    refused += part.len();
+                Err(error) if traces.len() <= 1 => {
+                    let reason = in_full(&error);
+                    for record in records {
+                        self.set_aside(record, &reason).await;
+                    }
+                    refused += traces.len();
                 }
                 Err(_) => {
-                    let (left, right) = part.split_at(part.len() / 2);
-                    parts.extend([right, left]);
+                    let half = traces.len() / 2;
+                    let (left, right) = (records.split_at(half), traces.split_at(half));
+                    parts.extend([(left.1, right.1), (left.0, right.0)]);
                 }
             }
         }
         Ok(refused)
     }
 
-    fn dropped(&self, reason: &str, records: usize) {
-        self.queue.metrics.traces_dropped.with_label_values(&[reason]).inc_by(records as u64);
+    /// Keeps a record that can never be stored, with the reason, so that it stops nobody and is not forgotten.
+    async fn set_aside(&self, record: &Record, reason: &str) {
+        tracing::error!(reason, "a trace will never be stored: see `bulkhead trace dead-letters`");
+        let (record, reason) = (record.clone(), reason.to_owned());
+        match self.spool.read(move |reader| reader.set_aside_record(&record, &reason)).await {
+            Some(Ok(())) => self.spool.metrics().spool.dead_letters.inc(),
+            _ => self.spool.metrics().traces_dropped.with_label_values(&["refused"]).inc(),
+        }
+    }
+
+    async fn flush_and_look(&mut self) {
+        self.flush_and_report().await;
+        self.spool.look().await;
     }
 
     async fn flush_and_report(&mut self) {
-        let result = match self.load_usage().await {
-            Ok(()) => self.flush_usage().await,
-            Err(error) => Err(error),
+        let flush = async {
+            self.load_usage().await?;
+            self.flush_usage().await
         };
-        if let Err(error) = result {
-            self.queue.metrics.budget_flush_failures.inc();
-            tracing::debug!(%error, "spend waits for the database");
-        }
+        let error = match timeout(DATABASE_PATIENCE, flush).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "the database does not answer".to_owned(),
+        };
+        self.spool.metrics().budget_flush_failures.inc();
+        tracing::debug!(error, "spend waits for the database");
     }
 
     async fn flush_usage(&mut self) -> Result<(), StoreError> {
@@ -266,4 +292,16 @@ impl Shipper {
         }
         Ok(())
     }
+}
+
+/// The error and its causes: the reason says which value of which column.
+fn in_full(error: &StoreError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }

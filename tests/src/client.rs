@@ -154,6 +154,11 @@ impl Client {
         }
     }
 
+    /// An open connection on which nothing was sent yet; `None` if nobody listens.
+    pub async fn try_connect(&self) -> Option<Live> {
+        Live::try_connect(self.address).await
+    }
+
     /// An open connection on which nothing was sent yet.
     pub async fn connect(&self) -> Live {
         Live::connect(self.address).await

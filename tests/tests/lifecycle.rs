@@ -66,7 +66,7 @@ fn after_a_kill_the_same_tenant_goes_on_with_its_traces() {
         for _ in 0..20 {
             bulkhead.client().post("/v1/chat/completions", &chat("gpt-kill", "hi")).await.expect(200);
         }
-        // What waits in memory is lost with the process; what was stored is not.
+        // That what was not stored yet is not lost either, tests/spool.rs says.
         let stored = bulkhead.traces_for("gpt-kill", 20).await;
         bulkhead.kill_9();
         bulkhead.restart().await;

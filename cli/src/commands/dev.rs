@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use crate::config::{self, default_node_name};
 use crate::context::{block_on, read_master_key};
 use crate::demo_model::DemoModel;
-use crate::dev_state::{DATA_DIR_DEFAULT, DataDir, DevState};
+use crate::dev_state::{DATA_DIR_DEFAULT, DataDir, DevState, SPOOL};
 use crate::failure::Failure;
 use crate::logs::{self, LogFormat};
 use crate::node::{Node, NodeSettings};
@@ -140,6 +140,7 @@ fn with_database(
         writer_url: database_url.clone(),
         master_key,
         snapshot_file: Some(data_dir.file("snapshot")),
+        spool_folder: data_dir.file(SPOOL),
         name: default_node_name(args.listen),
     })?;
     let Addresses { proxy, metrics } = node.addresses();

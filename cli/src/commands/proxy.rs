@@ -30,6 +30,7 @@ pub(crate) fn run(args: &ProxyArgs) -> Result<(), Failure> {
         writer_url: config.database.writer_url,
         master_key,
         snapshot_file: config.snapshot_file,
+        spool_folder: config.spool_folder,
         name: config.node,
     })?;
     let addresses = node.addresses();

@@ -17,6 +17,7 @@ pub(super) struct Config {
     pub(super) database: Database,
     pub(super) master_key: MasterKey,
     pub(super) snapshot: Snapshot,
+    pub(super) spool: Spool,
     pub(super) node: Node,
     pub(super) limits: Limits,
     pub(super) timeouts: Timeouts,
@@ -38,6 +39,7 @@ section!(Proxy, PROXY { listen: String, metrics_listen: String, threads: u64 });
 section!(Database, DATABASE { url: String, sync_url: String, writer_url: String, migrator_url: String });
 section!(MasterKey, MASTER_KEY { file: PathBuf });
 section!(Snapshot, SNAPSHOT { file: PathBuf });
+section!(Spool, SPOOL { folder: PathBuf, quota_bytes: u64, tenant_percent: u64 });
 section!(Node, NODE { name: String });
 section!(
     Limits,
@@ -67,12 +69,16 @@ section!(
     }
 );
 
+/// Keys in sections of texts whose values are numbers.
+const NUMBERS: &[&str] = &["threads", "quota_bytes", "tenant_percent"];
+
 /// Every key, by section, and whether its values are numbers.
-pub(super) const KEYS: [(&str, &[&str], bool); 7] = [
+pub(super) const KEYS: [(&str, &[&str], bool); 8] = [
     ("proxy", PROXY, false),
     ("database", DATABASE, false),
     ("master_key", MASTER_KEY, false),
     ("snapshot", SNAPSHOT, false),
+    ("spool", SPOOL, false),
     ("node", NODE, false),
     ("limits", LIMITS, true),
     ("timeouts", TIMEOUTS, true),
@@ -85,7 +91,7 @@ pub(super) fn read(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Res
         for key in keys {
             let name = format!("BULKHEAD_{section}_{key}").to_ascii_uppercase();
             let Some(value) = variable(&name) else { continue };
-            let value = if numbers || *key == "threads" {
+            let value = if numbers || NUMBERS.contains(key) {
                 let wrong = |_| format!("{name}: {value:?}: expected a whole number");
                 toml::Value::Integer(value.trim().parse().map_err(wrong)?)
             } else {

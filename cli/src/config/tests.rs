@@ -25,7 +25,7 @@ fn a_database_is_enough() {
 fn values_are_taken() {
     let config = parse_file(
         "[proxy]\nlisten = \"0.0.0.0:1\"\nthreads = 3\n[database]\nurl = \"a\"\nwriter_url = \"w\"\n\
-         [limits]\nheld_bytes = 2048\n[timeouts]\ndrain_ms = 1500\n[node]\nname = \"eu-1\"\n",
+         [limits]\nheld_bytes = 2048\n[spool]\nfolder = \"s\"\nquota_bytes = 1048576\ntenant_percent = 50\n[timeouts]\ndrain_ms = 1500\n[node]\nname = \"eu-1\"\n",
     )
     .expect("is valid");
     assert_eq!(config.proxy.listen.to_string(), "0.0.0.0:1");
@@ -34,6 +34,8 @@ fn values_are_taken() {
     assert_eq!(config.proxy.limits.held_bytes, 2048);
     assert_eq!(config.proxy.timeouts.drain.as_millis(), 1500);
     assert_eq!(config.node, "eu-1");
+    assert_eq!(config.spool_folder.to_str(), Some("s"));
+    assert_eq!((config.proxy.spool.quota_bytes, config.proxy.spool.tenant_percent), (1 << 20, 50));
 }
 
 #[test]
@@ -65,6 +67,7 @@ fn errors_name_the_key_the_value_and_what_is_allowed() {
         ("[proxy]\nlisten = 8080\n", &["proxy.listen", "8080", "string"]),
         ("[proxy]\nthreads = 0\n", &["proxy.threads", "0", "from 1 to 1024"]),
         ("[proxy]\nthreads = -1\n", &["proxy.threads", "-1"]),
+        ("[spool]\ntenant_percent = 0\n", &["spool.tenant_percent", "0", "from 1 to 100"]),
         ("[limits]\nheld_bytes = 1\n", &["limits.held_bytes", "1", "from 1024"]),
         ("[timeouts]\nhead_ms = 0\n", &["timeouts.head_ms", "0", "from 1"]),
         ("[timeouts]\ndrain_ms = 999999999999\n", &["timeouts.drain_ms", "86400000"]),

@@ -26,6 +26,13 @@ impl Relay<'_> {
         self.write_stream_head(session, reply).await?;
         let result = self.pump(session, reply, &mut inspector).await;
         self.conclude(&mut inspector, &reply.head, result.is_ok());
+        let result = match result {
+            Ok(()) => {
+                self.recorder.completed();
+                self.recorder.commit().await
+            }
+            Err(rejection) => Err(rejection),
+        };
         let Err(rejection) = result else {
             return in_time(self.config.timeouts.client_write, session.finish_body()).await;
         };
@@ -36,8 +43,9 @@ impl Relay<'_> {
                 event = [b"\n\n", event.as_ref()].concat().into();
             }
             self.recorder.sent(&event);
-            // If the caller is gone by now the trace still says why the stream was stopped.
-            let _sent = session.write_response_body(event, true).await;
+            // If the caller is gone by now the trace still says why the stream was stopped. The body's end is written once
+            // the upstream was let go and the record is kept.
+            let _sent = session.write_response_body(event, false).await;
         }
         Err(rejection)
     }

@@ -58,6 +58,8 @@ impl Relay<'_> {
         }
         self.recorder.record.status = head.status.as_u16();
         self.recorder.sent_as(inspected.body.len(), &inspected.captured);
+        self.recorder.completed();
+        self.recorder.commit().await?;
         in_time(self.config.timeouts.client_write, write_whole(session, head, inspected.body)).await
     }
 
@@ -135,6 +137,8 @@ impl Relay<'_> {
         self.recorder.sent_as(body.len(), kept.as_ref().unwrap_or(&body));
         let head = self.head(reply)?;
         self.recorder.record.status = head.status.as_u16();
+        self.recorder.completed();
+        self.recorder.commit().await?;
         in_time(self.config.timeouts.client_write, write_whole(session, head, body)).await
     }
 }

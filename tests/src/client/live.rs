@@ -39,6 +39,16 @@ impl Live {
     pub(super) async fn connect(address: SocketAddr) -> Self {
         let stream = within("connect", TcpStream::connect(address)).await.expect("connect");
         let _ = stream.set_nodelay(true);
+        Self::over(stream)
+    }
+
+    pub(super) async fn try_connect(address: SocketAddr) -> Option<Self> {
+        let stream = TcpStream::connect(address).await.ok()?;
+        let _ = stream.set_nodelay(true);
+        Some(Self::over(stream))
+    }
+
+    fn over(stream: TcpStream) -> Self {
         Self {
             stream,
             wire: Vec::new(),

@@ -1,0 +1,310 @@
+//! Step 12, the first half: traces on their way into the spool on disk.
+//!
+//! 1. The request path puts a record into a bounded queue and waits for it only before the last byte of its answer.
+//! 2. One thread of its own encodes what has come meanwhile and writes it at once: under load many records share one write
+//!    and one wait for the disk. It alone touches the files that are written.
+//! 3. Short of room, bodies are dropped first; then the tenant's policy says whether its requests are refused or its
+//!    records are dropped. Both are counted, neither is silent.
+//! 4. A record with bodies is sealed: nothing that a body says lies on the disk in clear.
+//! 5. One tenant's records take at most their part of the quota, so that they cannot take another's place.
+
+mod record;
+mod thread;
+
+pub use record::{Unreadable, read_spooled, spooled_id};
+
+use crate::config::SpoolLimits;
+use crate::metrics::Metrics;
+use arc_swap::ArcSwap;
+use bulkhead_policy::compile::TraceSettings;
+use bulkhead_policy::crypto::{CryptoError, SpoolKeys};
+use bulkhead_policy::ids::TenantId;
+use bulkhead_policy::trace::TraceRecord;
+use bulkhead_spool::{Folder, FullOwners, OpenError, Reader, Settings};
+use record::Encoder;
+use std::collections::HashSet;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use thread::{Envelope, WriterThread};
+use tokio::sync::{Notify, mpsc, oneshot};
+use uuid::Uuid;
+
+/// Records that may wait for the writing thread.
+const QUEUE_RECORDS: usize = 65_536;
+/// Bytes of bodies that may wait for it.
+const QUEUE_BODY_BYTES: usize = 256 << 20;
+/// So much must fit on a disk that was full before requests are let in again.
+const PROBE_BYTES: usize = 64 << 10;
+/// How long a last byte waits for a disk that does not answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why there is no spool.
+#[derive(Debug, thiserror::Error)]
+pub enum SpoolError {
+    /// The folder cannot be used.
+    #[error(transparent)]
+    Folder(#[from] OpenError),
+    /// There is nothing to seal bodies with.
+    #[error("seal the spool: {0}")]
+    Seal(#[from] CryptoError),
+    /// The folder cannot be read, or its thread not be started.
+    #[error("spool folder {folder}: {source}")]
+    Start {
+        /// The folder.
+        folder: String,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+/// Opens the spool in `folder` and starts its thread; what an earlier process left there is shipped first.
+///
+/// # Errors
+/// [`SpoolError`], which names the folder. What the folder contains is never an error.
+pub fn open_spool(
+    folder: &Path,
+    limits: SpoolLimits,
+    keys: SpoolKeys,
+    metrics: Arc<Metrics>,
+) -> Result<(TraceSender, TraceSource), SpoolError> {
+    let failed = |source| SpoolError::Start { folder: folder.display().to_string(), source };
+    let settings = Settings::from_quota(limits.quota_bytes, limits.tenant_percent);
+    let (writer, reader) = bulkhead_spool::open(Folder::open(folder)?, settings).map_err(failed)?;
+    let usage = reader.usage();
+    if usage.records > 0 || usage.quarantined > 0 {
+        let (records, bytes, quarantined) = (usage.records, usage.bytes, usage.quarantined);
+        tracing::info!(records, bytes, quarantined, "the spool holds what an earlier process left");
+    }
+    let (queue, received) = mpsc::channel(QUEUE_RECORDS);
+    let shared = Arc::new(Shared {
+        body_bytes: AtomicUsize::new(0),
+        full: Full::default(),
+        arrived: Notify::new(),
+        is_closed: AtomicBool::new(false),
+        metrics,
+    });
+    let thread = WriterThread::new(writer, received, Encoder::new(&keys)?, Arc::clone(&shared));
+    // Its owner is the source: it ends when the last sender is gone, and the source waits for that.
+    let thread = std::thread::Builder::new()
+        .name("bulkhead-spool".to_owned())
+        .spawn(move || thread.run())
+        .map_err(failed)?;
+    let sender = TraceSender { queue, shared: Arc::clone(&shared) };
+    Ok((sender, TraceSource { reader: Arc::new(Mutex::new(reader)), keys, shared, thread: Some(thread) }))
+}
+
+/// What the request path, the writing thread and the shipper know together.
+#[derive(Debug)]
+struct Shared {
+    /// Bytes of bodies in the queue.
+    body_bytes: AtomicUsize,
+    full: Full,
+    /// Something was written, or nothing ever will be again.
+    arrived: Notify,
+    is_closed: AtomicBool,
+    metrics: Arc<Metrics>,
+}
+
+impl Shared {
+    fn dropped(&self, reason: &str, records: usize) {
+        self.metrics.traces_dropped.with_label_values(&[reason]).inc_by(records as u64);
+    }
+}
+
+/// Who finds no room, for a look that costs next to nothing.
+#[derive(Debug, Default)]
+struct Full {
+    /// The disk refused a write.
+    disk: AtomicBool,
+    everyone: AtomicBool,
+    any_owner: AtomicBool,
+    owners: ArcSwap<HashSet<TenantId>>,
+}
+
+impl Full {
+    fn has_room(&self, tenant: TenantId) -> bool {
+        let is_full = self.disk.load(Ordering::Relaxed)
+            || self.everyone.load(Ordering::Relaxed)
+            || self.any_owner.load(Ordering::Relaxed) && self.owners.load().contains(&tenant);
+        !is_full
+    }
+
+    fn update(&self, full: &FullOwners) {
+        self.everyone.store(full.everyone, Ordering::Relaxed);
+        let had_any = self.any_owner.load(Ordering::Relaxed);
+        if had_any || !full.owners.is_empty() {
+            let tenants = full.owners.iter().map(|owner| TenantId::from_uuid(Uuid::from_bytes(owner.0)));
+            self.owners.store(Arc::new(tenants.collect()));
+            self.any_owner.store(!full.owners.is_empty(), Ordering::Relaxed);
+        }
+    }
+}
+
+/// The request path's end.
+#[derive(Debug, Clone)]
+pub struct TraceSender {
+    queue: mpsc::Sender<Envelope>,
+    shared: Arc<Shared>,
+}
+
+/// Says that a record could not be kept although its policy insists.
+#[derive(Debug)]
+pub(crate) struct NotKept;
+
+/// A place in the queue.
+#[derive(Debug)]
+pub(crate) struct Place<'a> {
+    permit: Option<mpsc::Permit<'a, Envelope>>,
+    shared: &'a Shared,
+}
+
+impl TraceSender {
+    /// Whether there is room for a tenant's traces. No lock, no I/O.
+    pub(crate) fn has_room(&self, tenant: TenantId) -> bool {
+        self.shared.full.has_room(tenant)
+    }
+
+    /// Waits for a place in the queue; there is one unless the disk stands still.
+    pub(crate) async fn place(&self) -> Place<'_> {
+        let permit = match self.queue.try_reserve() {
+            Ok(permit) => Some(permit),
+            Err(_) => tokio::time::timeout(PATIENCE, self.queue.reserve()).await.ok().and_then(Result::ok),
+        };
+        Place { permit, shared: &self.shared }
+    }
+
+    /// Puts a record into the queue; never waits.
+    pub(crate) fn send(&self, record: TraceRecord, keep: TraceSettings) {
+        let place = Place { permit: self.queue.try_reserve().ok(), shared: &self.shared };
+        let _kept_or_counted = place.put(record, keep, None);
+    }
+}
+
+impl Place<'_> {
+    /// Hands a record over and returns once it is kept as surely as wanted.
+    ///
+    /// # Errors
+    /// [`NotKept`] only where the policy insists; else a record that is lost is counted.
+    pub(crate) async fn write(self, record: TraceRecord, keep: TraceSettings) -> Result<(), NotKept> {
+        let insists = keep.when_full == bulkhead_policy::document::WhenFull::Refuse;
+        let (done, wait) = oneshot::channel();
+        let is_kept = match self.put(record, keep, Some(done)) {
+            // A thread that is gone or stands still has kept nothing that anybody knows of.
+            Ok(()) => matches!(tokio::time::timeout(PATIENCE, wait).await, Ok(Ok(true))),
+            Err(NotKept) => false,
+        };
+        if is_kept || !insists { Ok(()) } else { Err(NotKept) }
+    }
+
+    fn put(
+        self,
+        mut record: TraceRecord,
+        keep: TraceSettings,
+        done: Option<oneshot::Sender<bool>>,
+    ) -> Result<(), NotKept> {
+        let Some(permit) = self.permit else {
+            self.shared.dropped("queue_full", 1);
+            return Err(NotKept);
+        };
+        let bytes = body_bytes(&record);
+        let waiting = &self.shared.body_bytes;
+        if bytes > 0 && waiting.fetch_add(bytes, Ordering::Relaxed) + bytes > QUEUE_BODY_BYTES {
+            waiting.fetch_sub(bytes, Ordering::Relaxed);
+            record.bodies = None;
+            self.shared.dropped("body_only", 1);
+        }
+        self.shared.metrics.trace_queue_depth.inc();
+        permit.send(Envelope { record, keep, done });
+        Ok(())
+    }
+}
+
+fn body_bytes(record: &TraceRecord) -> usize {
+    let len = |body: &Option<String>| body.as_ref().map_or(0, String::len);
+    record.bodies.as_ref().map_or(0, |bodies| len(&bodies.request) + len(&bodies.response))
+}
+
+/// The shipper's end.
+#[derive(Debug)]
+pub struct TraceSource {
+    reader: Arc<Mutex<Reader<Folder>>>,
+    keys: SpoolKeys,
+    shared: Arc<Shared>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl TraceSource {
+    /// Waits until something may have been written since the last call.
+    pub(crate) async fn arrived(&self) {
+        self.shared.arrived.notified().await;
+    }
+
+    /// Whether the request path is gone and all that it left is written.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.shared.is_closed.load(Ordering::Acquire)
+    }
+
+    /// What opens the records.
+    pub(crate) fn keys(&self) -> &SpoolKeys {
+        &self.keys
+    }
+
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+        &self.shared.metrics
+    }
+
+    /// Works with the files, off the event loop. `None` if that broke off.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Reader<Folder>) -> T + Send + 'static,
+    ) -> Option<T> {
+        let reader = Arc::clone(&self.reader);
+        let locked = move || {
+            // Nobody else holds it: the lock only lets it travel.
+            let mut reader = reader.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            work(&mut reader)
+        };
+        tokio::task::spawn_blocking(locked).await.ok()
+    }
+
+    /// Brings metrics and the request path's view up to date, and finds out whether a full disk has room again.
+    pub(crate) async fn look(&self) {
+        let is_disk_full = self.shared.full.disk.load(Ordering::Relaxed);
+        let looked = self
+            .read(move |reader| {
+                if is_disk_full {
+                    // What was read gives its place back first.
+                    let _tried_again = reader.tidy();
+                }
+                let has_room = is_disk_full && reader.disk_has_room(PROBE_BYTES);
+                (reader.usage(), reader.full_owners(), has_room)
+            })
+            .await;
+        let Some((usage, full, has_room)) = looked else { return };
+        if has_room {
+            self.shared.full.disk.store(false, Ordering::Relaxed);
+            tracing::info!("the spool's disk takes records again");
+        }
+        self.shared.full.update(&full);
+        let metrics = &self.shared.metrics.spool;
+        let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        let now = u64::try_from(chrono::Utc::now().timestamp_millis()).unwrap_or(0);
+        metrics.records.set(gauge(usage.records));
+        metrics.bytes.set(gauge(usage.bytes));
+        metrics
+            .oldest_age_seconds
+            .set(gauge(usage.oldest_at_millis.map_or(0, |at| now.saturating_sub(at) / 1000)));
+        metrics.quarantined.set(gauge(usage.quarantined));
+    }
+
+    /// Waits for the writing thread, which has ended when [`Self::is_closed`].
+    pub(crate) async fn end(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            let _it_ended_either_way = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+        let _comes_again_at_the_next_start = self.read(Reader::tidy).await;
+    }
+}

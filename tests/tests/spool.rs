@@ -1,0 +1,359 @@
+//! Nothing lost and nothing doubled: the proxy and PostgreSQL are killed, the spool is damaged and filled.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bulkhead_tests::client::Ended;
+use bulkhead_tests::shapes::{chat, streamed};
+use bulkhead_tests::{Bulkhead, Client, FakeProvider, Options, eventually, run, runtime};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+/// The most that `trace list` shows; tests stay below.
+const ROWS_MAX: usize = 1000;
+
+/// How long a caller waits before it asks again.
+const PACE: Duration = Duration::from_millis(60);
+
+async fn start(policy: &str, environment: &[(&str, &str)]) -> (FakeProvider, Bulkhead) {
+    let provider = FakeProvider::start().await;
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    let options = Options {
+        upstream: Some(provider.url()),
+        policy: Some(policy.to_owned()),
+        environment: environment.iter().map(owned).collect(),
+        ..Options::default()
+    };
+    (provider, Bulkhead::start(options).await)
+}
+
+/// Callers that ask again and again, and remember which requests were answered to the last byte.
+struct Load {
+    stop: Arc<AtomicBool>,
+    answered: Arc<Mutex<Vec<String>>>,
+    callers: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Load {
+    fn start(client: &Client, model: &str) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let answered = Arc::new(Mutex::new(Vec::new()));
+        let caller = |number: usize| {
+            let (stop, answered) = (Arc::clone(&stop), Arc::clone(&answered));
+            let (client, request) = (client.clone(), chat(model, "hi"));
+            let request = if number.is_multiple_of(2) { request } else { streamed(request) };
+            runtime().spawn(async move {
+                while !stop.load(Ordering::Acquire) {
+                    match ask(&client, &request).await {
+                        Some(id) => {
+                            answered.lock().expect("no caller panics").push(id);
+                            // So many rows that a list shows them all.
+                            tokio::time::sleep(PACE).await;
+                        }
+                        // Killed meanwhile: nobody listens until it is started again.
+                        None => tokio::time::sleep(Duration::from_millis(5)).await,
+                    }
+                }
+            })
+        };
+        let callers = (0..8).map(caller).collect();
+        Self { stop, answered, callers }
+    }
+
+    fn count(&self) -> usize {
+        self.answered.lock().expect("no caller panics").len()
+    }
+
+    /// Waits until so many more requests were answered.
+    async fn more(&self, count: usize) {
+        let wanted = self.count() + count;
+        eventually("more answers", || async { (self.count() >= wanted).then_some(()) }).await;
+    }
+
+    async fn stop(self) -> Vec<String> {
+        self.stop.store(true, Ordering::Release);
+        for caller in self.callers {
+            caller.await.expect("a caller");
+        }
+        self.answered.lock().expect("no caller panics").clone()
+    }
+}
+
+/// The id of a request that was answered to its last byte.
+async fn ask(client: &Client, request: &Value) -> Option<String> {
+    let mut live = client.try_connect().await?;
+    let call = client.call("POST", "/v1/chat/completions").json(request);
+    if !live.try_send(&call).await {
+        return None;
+    }
+    let reply = live.rest().await;
+    (reply.status == 200 && reply.ended == Ended::Complete).then(|| reply.trace_id())
+}
+
+/// Every id has one row, and the rows have as many ids; waits until all have come.
+async fn assert_each_has_one_row(bulkhead: &Bulkhead, answered: &[String]) {
+    assert!(answered.len() < ROWS_MAX, "{} are too many for the list", answered.len());
+    let rows = eventually("every answered request has its trace", || async {
+        let traces = bulkhead.trace_list(&bulkhead.ready.tenant, ROWS_MAX).await;
+        let mut rows = BTreeMap::new();
+        for trace in traces {
+            *rows.entry(trace["id"].as_str().expect("an id").to_owned()).or_insert(0) += 1;
+        }
+        answered.iter().all(|id| rows.contains_key(id)).then_some(rows)
+    })
+    .await;
+    assert!(rows.len() < ROWS_MAX, "the list shows not all of them");
+    let doubled: BTreeMap<_, _> = rows.iter().filter(|(_, count)| **count != 1).collect();
+    assert!(doubled.is_empty(), "more than one row: {doubled:?}");
+}
+
+async fn metric(bulkhead: &Bulkhead, name: &str) -> f64 {
+    let metrics = bulkhead.metrics().await;
+    let line = metrics.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+    line.rsplit(' ').next().and_then(|value| value.parse().ok()).unwrap_or(0.0)
+}
+
+#[test]
+fn a_proxy_killed_under_load_loses_and_doubles_no_trace() {
+    run(async {
+        let (_provider, mut bulkhead) = start("{}", &[]).await;
+        let mut answered = Vec::new();
+        for round in 0..5 {
+            let load = Load::start(&bulkhead.client(), "gpt-killed");
+            load.more(40 + 7 * round).await;
+            bulkhead.kill_9();
+            answered.extend(load.stop().await);
+            bulkhead.restart().await;
+        }
+        assert_each_has_one_row(&bulkhead, &answered).await;
+        bulkhead.sigterm();
+        assert_eq!(bulkhead.exited().await, Some(0), "{}", bulkhead.logs());
+        let left = std::fs::read_dir(bulkhead.data_dir().join("spool")).expect("the spool's folder");
+        let left: Vec<_> = left.flatten().map(|entry| entry.file_name()).collect();
+        assert!(left.iter().all(|name| !name.to_string_lossy().ends_with(".segment")), "{left:?}");
+    });
+}
+
+#[test]
+fn an_answer_is_never_ahead_of_its_trace() {
+    run(async {
+        let (_provider, mut bulkhead) = start("capture: masked", &[]).await;
+        // A record that takes its time to be written.
+        let long = "word ".repeat(40_000);
+        let mut answered = Vec::new();
+        for round in 0..4_usize {
+            let request = chat("gpt-ahead", &long);
+            let request = if round.is_multiple_of(2) { request } else { streamed(request) };
+            let reply = bulkhead.client().post("/v1/chat/completions", &request).await;
+            bulkhead.kill_9();
+            answered.push(reply.expect(200).trace_id());
+            bulkhead.restart().await;
+        }
+        assert_each_has_one_row(&bulkhead, &answered).await;
+    });
+}
+
+#[test]
+fn traces_of_an_outage_of_postgresql_are_all_there_afterwards() {
+    run(async {
+        let (_provider, mut bulkhead) = start("{}", &[]).await;
+        let load = Load::start(&bulkhead.client(), "gpt-outage");
+        for _ in 0..2 {
+            load.more(20).await;
+            bulkhead.kill_postgres().await;
+            load.more(60).await;
+        }
+        let mut answered = load.stop().await;
+        assert_each_has_one_row(&bulkhead, &answered).await;
+
+        // Frozen, it answers nothing and refuses nothing; and the proxy dies meanwhile.
+        let frozen = Frozen::of(&bulkhead);
+        let load = Load::start(&bulkhead.client(), "gpt-outage");
+        load.more(100).await;
+        bulkhead.kill_9();
+        answered.extend(load.stop().await);
+        drop(frozen);
+        bulkhead.restart().await;
+        assert_each_has_one_row(&bulkhead, &answered).await;
+    });
+}
+
+#[test]
+fn a_damaged_segment_costs_what_is_damaged_and_is_kept() {
+    run(async {
+        let (_provider, mut bulkhead) = start("{ traces: { durability: synced } }", &[]).await;
+        let answered = leave_behind(&mut bulkhead, 20).await;
+        let (segment, mut bytes) = segments(&bulkhead).pop().expect("a segment with what was left");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(&segment, &bytes).expect("damage the segment");
+        // And what a torn write leaves at the end.
+        let mut torn = std::fs::OpenOptions::new().append(true).open(&segment).expect("open the segment");
+        std::io::Write::write_all(&mut torn, &bytes[..33]).expect("tear the segment");
+
+        bulkhead.restart().await;
+        assert_each_has_one_row(&bulkhead, &answered[answered.len() - 1..]).await;
+        let rows = bulkhead.traces_for("gpt-left", 19).await;
+        assert_eq!(rows.len(), 19, "one record was damaged");
+        eventually("the segment is kept aside", || async {
+            segment.with_extension("quarantined").is_file().then_some(())
+        })
+        .await;
+        eventually("it is counted", || async {
+            (metric(&bulkhead, "bulkhead_spool_quarantined_segments").await > 0.0).then_some(())
+        })
+        .await;
+        let reply =
+            bulkhead.client().post("/v1/chat/completions", &chat("gpt-after", "hi")).await.expect(200);
+        bulkhead.trace(&reply.trace_id()).await;
+    });
+}
+
+#[test]
+fn a_full_share_refuses_its_own_tenant_before_anything_is_forwarded() {
+    run(async {
+        let quota = [("BULKHEAD_SPOOL_QUOTA_BYTES", "1048576"), ("BULKHEAD_SPOOL_TENANT_PERCENT", "10")];
+        let (provider, bulkhead) = start("{ capture: masked, traces: { when_full: refuse } }", &quota).await;
+        let other =
+            bulkhead.tenant("other", "sk-other", &bulkhead_tests::fixture::upstreams(&provider)).await;
+        let frozen = Frozen::of(&bulkhead);
+        let mut answered = Vec::new();
+        let long = "word ".repeat(2_000);
+        let refused = loop {
+            let reply = bulkhead.client().post("/v1/chat/completions", &chat("gpt-full", &long)).await;
+            match reply.status {
+                200 => answered.push(reply.trace_id()),
+                _ => break reply.expect(503),
+            }
+            assert!(answered.len() < ROWS_MAX, "a tenth of 1 MiB is enough for everything");
+        };
+        assert_eq!(refused.json()["error"]["code"], "traces_full");
+        assert!(refused.header("retry-after").is_some());
+        assert_eq!(provider.seen("gpt-full").len(), answered.len(), "a refused request was forwarded");
+        assert!(answered.len() > 20, "bodies are dropped first: {}", answered.len());
+        let spared = other.client.post("/v1/chat/completions", &chat("gpt-spared", "hi")).await.expect(200);
+
+        drop(frozen);
+        assert_each_has_one_row(&bulkhead, &answered).await;
+        bulkhead.trace_of("other", &spared.trace_id()).await;
+        let bodies = bulkhead.trace(&answered[0]).await["bodies"].clone();
+        assert!(bodies["request"].as_str().is_some_and(|body| body.contains("word")), "{bodies}");
+        assert!(bulkhead.trace(&answered[answered.len() - 1]).await["bodies"].is_null());
+        eventually("there is room again", || async {
+            let reply = bulkhead.client().post("/v1/chat/completions", &chat("gpt-room", "hi")).await;
+            (reply.status == 200).then_some(())
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_full_share_drops_and_counts_where_the_policy_does_not_refuse() {
+    run(async {
+        let quota = [("BULKHEAD_SPOOL_QUOTA_BYTES", "1048576"), ("BULKHEAD_SPOOL_TENANT_PERCENT", "5")];
+        let (_provider, bulkhead) = start("{}", &quota).await;
+        let frozen = Frozen::of(&bulkhead);
+        let mut asked = 0;
+        while metric(&bulkhead, "bulkhead_traces_dropped_total{reason=\"spool_full\"}").await < 3.0 {
+            bulkhead.client().post("/v1/chat/completions", &chat("gpt-dropped", "hi")).await.expect(200);
+            asked += 1;
+            assert!(asked < ROWS_MAX, "nothing is ever dropped");
+        }
+        drop(frozen);
+        let dropped = metric(&bulkhead, "bulkhead_traces_dropped_total{reason=\"spool_full\"}").await;
+        let kept = asked - 3;
+        let rows = bulkhead.traces_for("gpt-dropped", kept).await;
+        assert_eq!((rows.len(), dropped), (kept, 3.0));
+    });
+}
+
+#[test]
+fn two_processes_never_share_a_spool() {
+    run(async {
+        let (_provider, bulkhead) = start("{}", &[]).await;
+        let spool = bulkhead.data_dir().join("spool");
+        let config = bulkhead.folder().join("second.toml");
+        let text = format!(
+            "[proxy]\nlisten = \"127.0.0.1:0\"\nmetrics_listen = \"127.0.0.1:0\"\n\
+             [database]\nurl = {:?}\n[spool]\nfolder = {spool:?}\n",
+            bulkhead.ready.database_url
+        );
+        std::fs::write(&config, text).expect("write the configuration");
+        let second = std::process::Command::new(bulkhead_tests::process::binary())
+            .args(["proxy", "--config"])
+            .arg(&config)
+            .env("BULKHEAD_MASTER_KEY", "5a".repeat(32))
+            .output()
+            .expect("run the binary");
+        let said = String::from_utf8_lossy(&second.stderr).into_owned();
+        assert_eq!(second.status.code(), Some(1), "{said}");
+        assert!(said.contains(&spool.display().to_string()) && said.contains("another process"), "{said}");
+    });
+}
+
+/// Stops PostgreSQL where it stands until this is dropped: it neither answers nor refuses.
+struct Frozen(Vec<Pid>);
+
+impl Frozen {
+    fn of(bulkhead: &Bulkhead) -> Self {
+        let postmaster = bulkhead.postmaster().expect("a running PostgreSQL");
+        // The parent first, so that it starts no more children.
+        let mut frozen = Self(vec![Pid::from_raw(postmaster)]);
+        frozen.send(Signal::SIGSTOP);
+        frozen.0.extend(children_of(postmaster));
+        frozen.send(Signal::SIGSTOP);
+        frozen
+    }
+
+    fn send(&self, signal: Signal) {
+        for pid in &self.0 {
+            // A child may have ended by itself.
+            let _ = kill(*pid, signal);
+        }
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        self.send(Signal::SIGCONT);
+    }
+}
+
+fn children_of(parent: i32) -> Vec<Pid> {
+    let printed = std::process::Command::new("ps").args(["-A", "-o", "pid=,ppid="]).output().expect("run ps");
+    let text = String::from_utf8_lossy(&printed.stdout).into_owned();
+    let child = |line: &str| {
+        let mut numbers = line.split_whitespace().filter_map(|number| number.parse::<i32>().ok());
+        let (pid, ppid) = (numbers.next()?, numbers.next()?);
+        (ppid == parent).then_some(Pid::from_raw(pid))
+    };
+    text.lines().filter_map(child).collect()
+}
+
+/// Has `count` requests answered whose traces no database takes, and kills the proxy; returns their ids.
+async fn leave_behind(bulkhead: &mut Bulkhead, count: usize) -> Vec<String> {
+    let frozen = Frozen::of(bulkhead);
+    let mut answered = Vec::new();
+    for _ in 0..count {
+        let reply = bulkhead.client().post("/v1/chat/completions", &chat("gpt-left", "hi")).await.expect(200);
+        answered.push(reply.trace_id());
+    }
+    bulkhead.kill_9();
+    drop(frozen);
+    answered
+}
+
+fn segments(bulkhead: &Bulkhead) -> Vec<(PathBuf, Vec<u8>)> {
+    let folder = std::fs::read_dir(bulkhead.data_dir().join("spool")).expect("the spool's folder");
+    let paths = folder.flatten().map(|entry| entry.path());
+    let mut segments: Vec<_> = paths
+        .filter(|path| path.extension().is_some_and(|kind| kind == "segment"))
+        .map(|path| (path.clone(), std::fs::read(&path).expect("read a segment")))
+        .collect();
+    segments.sort();
+    segments
+}
