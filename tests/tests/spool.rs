@@ -214,6 +214,48 @@ fn a_damaged_segment_costs_what_is_damaged_and_is_kept() {
 }
 
 #[test]
+fn traces_that_can_never_be_stored_stop_nobody_and_are_listed() {
+    run(async {
+        let (_provider, mut bulkhead) = start("{}", &[]).await;
+        let answered = leave_behind(&mut bulkhead, 5).await;
+        let folder = bulkhead.data_dir().join("spool");
+        let settings = bulkhead_spool::Settings::default();
+        let (mut writer, mut reader) =
+            bulkhead_spool::open(bulkhead_spool::Folder::open(&folder).expect("the folder"), settings)
+                .expect("the spool");
+        let limits = bulkhead_spool::BatchLimits::default();
+        let batch = reader.take(bulkhead_spool::Lane::Oldest, limits).expect("readable").expect("a batch");
+        let mut poisoned = batch.records[0].clone();
+        let mut spooled: Value = serde_json::from_slice(&poisoned.payload).expect("JSON");
+        let id = "01900000-0000-7000-8000-000000000001";
+        // Earlier than any time that PostgreSQL knows.
+        spooled["trace"]["at"] = "-10000-01-01T00:00:00Z".into();
+        spooled["trace"]["id"] = id.into();
+        poisoned.payload = spooled.to_string().into_bytes();
+        writer.push(&poisoned).expect("short");
+        poisoned.payload = b"not a trace at all".to_vec();
+        writer.push(&poisoned).expect("short");
+        writer.push(&batch.records[1]).expect("short");
+        writer.commit().expect("a disk with room");
+        drop((writer, reader));
+
+        bulkhead.restart().await;
+        assert_each_has_one_row(&bulkhead, &answered).await;
+        let listed = eventually("the dead letters are listed", || async {
+            let listed = bulkhead.cli(&["trace", "dead-letters", "--json"]).await.json();
+            (listed.as_array().expect("a list").len() == 2).then_some(listed)
+        })
+        .await;
+        let listed = listed.as_array().expect("a list");
+        assert!(listed.iter().any(|letter| letter["id"] == id), "{listed:?}");
+        assert!(
+            listed.iter().all(|letter| letter["reason"].as_str().is_some_and(|reason| !reason.is_empty()))
+        );
+        assert!(listed.iter().any(|letter| letter["id"].is_null()), "{listed:?}");
+    });
+}
+
+#[test]
 fn a_full_share_refuses_its_own_tenant_before_anything_is_forwarded() {
     run(async {
         let quota = [("BULKHEAD_SPOOL_QUOTA_BYTES", "1048576"), ("BULKHEAD_SPOOL_TENANT_PERCENT", "10")];

@@ -1,14 +1,20 @@
 //! `bulkhead trace`: what happened to requests.
 
-use bulkhead_policy::ids::TraceId;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use bulkhead_policy::ids::{TenantId, TraceId};
 use bulkhead_policy::trace::{Outcome, TraceRecord};
+use bulkhead_proxy::spooled_id;
 use bulkhead_store::tenant::{TraceFilter, TraceSummary};
 use bulkhead_store::{Role, system};
-use chrono::{Days, TimeDelta, Utc};
+use chrono::{DateTime, Days, TimeDelta, Utc};
 use clap::Subcommand;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::context::{DatabaseArgs, TenantArgs, block_on, named};
+use crate::dev_state::{DATA_DIR_DEFAULT, DataDir, SPOOL};
 use crate::duration;
 use crate::failure::Failure;
 use crate::output::{Format, Table, moment, or_dash, print, print_json, print_list, printable};
@@ -40,6 +46,17 @@ pub(crate) enum TraceCommand {
         #[command(flatten)]
         database: DatabaseArgs,
     },
+    /// List traces that the database will never take, which a node keeps in its spool's folder
+    ///
+    /// The folder's newest 16 to 32 MiB of them are kept.
+    DeadLetters {
+        /// The spool's folder; without it, that of the `bulkhead dev` in the data dir
+        #[arg(long, value_name = "DIR")]
+        spool: Option<PathBuf>,
+        /// The data dir of a `bulkhead dev`
+        #[arg(long, default_value = DATA_DIR_DEFAULT, value_name = "DIR")]
+        data_dir: PathBuf,
+    },
     /// Show one request in full
     Show {
         /// Its id: what the answer's `x-request-id` says
@@ -58,6 +75,9 @@ pub(crate) fn run(command: TraceCommand, format: Format) -> Result<(), Failure> 
                 list(filter, agent.as_deref(), &tenant, format).await
             }
             TraceCommand::Prune { keep_days, database } => prune(keep_days, &database, format).await,
+            TraceCommand::DeadLetters { spool, data_dir } => {
+                dead_letters(&spool.unwrap_or_else(|| DataDir::new(&data_dir).file(SPOOL)), format)
+            }
             TraceCommand::Show { id, tenant } => show(id, &tenant, format).await,
         }
     })
@@ -116,6 +136,33 @@ async fn list(
         ]);
     }
     print_list(format, &table, &page.traces.iter().map(summary_json).collect::<Vec<_>>())
+}
+
+/// Reads files only: the database has nothing of them, and the node may be running or not.
+fn dead_letters(folder: &Path, format: Format) -> Result<(), Failure> {
+    let wrong = |reason: std::io::Error| Failure::Usage(format!("--spool {}: {reason}", folder.display()));
+    std::fs::read_dir(folder).map_err(wrong)?;
+    let letters = bulkhead_spool::read_dead_letters(folder).map_err(wrong)?;
+    let mut table = Table::new(&["TIME", "ID", "TENANT", "REASON"]);
+    let mut values = Vec::new();
+    let mut seen = HashSet::new();
+    for letter in letters {
+        let at = i64::try_from(letter.record.at_millis).ok().and_then(DateTime::from_timestamp_millis);
+        let tenant = TenantId::from_uuid(Uuid::from_bytes(letter.record.owner.0));
+        let id = spooled_id(&letter.record);
+        // Set aside once more after a crash.
+        if id.is_some_and(|id| !seen.insert(id)) {
+            continue;
+        }
+        table.row([
+            at.map_or_else(|| "-".to_owned(), moment),
+            id.map_or_else(|| "-".to_owned(), |id| id.to_string()),
+            tenant.to_string(),
+            letter.reason.clone(),
+        ]);
+        values.push(json!({ "at": at, "id": id, "tenant": tenant, "reason": letter.reason }));
+    }
+    print_list(format, &table, &values)
 }
 
 async fn show(id: TraceId, tenant: &TenantArgs, format: Format) -> Result<(), Failure> {
