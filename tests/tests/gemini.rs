@@ -103,7 +103,7 @@ fn a_key_in_the_query_opens_the_door_and_goes_no_further() {
 fn a_path_with_two_readings_goes_nowhere() {
     run(async {
         let fixture = SHARED.get().await;
-        let before = fixture.provider.all().len();
+        let contents = json!([{"parts": [{"text": "two readings"}]}]);
         for path in [
             "/v1beta/models/gemini-a:generateContent/",
             "/v1beta/models/gemini-a:generateContent%20",
@@ -115,12 +115,15 @@ fn a_path_with_two_readings_goes_nowhere() {
             "/v1beta/cachedContents",
             "/v1beta/corpora/a:query",
         ] {
-            let reply = fixture.client().post(path, &json!({"contents": []})).await.expect(404);
+            let reply = fixture.client().post(path, &json!({"contents": contents})).await.expect(404);
             error_of(path, &reply.json());
         }
-        let reply = fixture.client().post(GENERATE, &json!({"model": "a", "generationConfig": 1})).await;
+        let wrong_type = json!({"model": "a", "contents": contents, "generationConfig": 1});
+        let reply = fixture.client().post(GENERATE, &wrong_type).await;
         assert_eq!(reply.status, 400, "{}", reply.text());
-        assert_eq!(fixture.provider.all().len(), before);
+        for seen in fixture.provider.all() {
+            assert!(!String::from_utf8_lossy(&seen.body).contains("two readings"), "{}", seen.target);
+        }
     });
 }
 
