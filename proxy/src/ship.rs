@@ -12,7 +12,7 @@
 use crate::spool::{TraceSource, read_spooled};
 use bulkhead_policy::ledger::LedgerBook;
 use bulkhead_policy::trace::TraceRecord;
-use bulkhead_spool::{Batch, BatchLimits, Lane, Record};
+use bulkhead_spool::{Batch, BatchLimits, Lane, Reader, Record};
 use bulkhead_store::writer::{UsageBatch, add_budget_usage, insert_traces, load_budget_usage};
 use bulkhead_store::{Store, StoreError};
 use chrono::Utc;
@@ -55,7 +55,10 @@ pub struct Shipper {
 
 /// What became of an attempt to ship.
 enum Shipped {
-    Batch,
+    Batch {
+        /// Records that wait for the next.
+        waiting: u64,
+    },
     Nothing,
     /// The database or the disk does not answer; later perhaps.
     NotNow,
@@ -109,9 +112,12 @@ impl Shipper {
             // Asked before the look: what is written between the two would be missed.
             let was_closed = self.spool.is_closed();
             is_worth_a_look = match self.ship_next().await {
-                Shipped::Batch => {
+                Shipped::Batch { waiting } => {
                     wait = RETRY_FIRST;
-                    true
+                    if waiting > 0 && waiting < BATCH.records as u64 && !self.spool.is_closed() {
+                        self.wait_for_company().await;
+                    }
+                    waiting > 0
                 }
                 Shipped::Nothing if was_closed => break,
                 Shipped::Nothing => false,
@@ -180,10 +186,12 @@ impl Shipper {
         }
         self.take_turns();
         self.last_batch = batch.records.len();
-        if let Some(Err(error)) = self.spool.read(move |reader| reader.acknowledge(&batch)).await {
+        let acknowledge = move |reader: &mut Reader<_>| (reader.acknowledge(&batch), reader.usage().records);
+        let Some((saved, waiting)) = self.spool.read(acknowledge).await else { return Shipped::NotNow };
+        if let Err(error) = saved {
             tracing::warn!(%error, "the spool's position could not be saved");
         }
-        Shipped::Batch
+        Shipped::Batch { waiting }
     }
 
     fn take_turns(&mut self) {
