@@ -176,7 +176,7 @@ impl Files for Folder {
 pub(crate) fn read_file(path: &Path, offset: u64, bytes: usize) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
     file.seek(SeekFrom::Start(offset))?;
-    let mut content = Vec::new();
+    let mut content = Vec::with_capacity(bytes);
     file.take(bytes as u64).read_to_end(&mut content)?;
     Ok(content)
 }
