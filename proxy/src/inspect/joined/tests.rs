@@ -3,7 +3,7 @@
 use super::*;
 use crate::inspect::whole;
 use bulkhead_dialect::json::Limits;
-use bulkhead_dlp::{Rule, TextRules, catalogue};
+use bulkhead_dlp::{CompileLimits, CustomDetector, CustomPattern, Rule, TextRules, catalogue};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -211,15 +211,23 @@ fn more_pieces_than_can_be_tried_are_reported() {
     assert!(inspected(&body(4000), Action::Mask).incomplete);
 }
 
-/// The few characters at the ends that are looked at first must not miss what a look at all of them finds.
-#[test]
-fn what_is_near_the_ends_tells_whether_a_value_reaches_over_them() {
-    let rules = TextRules::from(Arc::new(rules(Action::Mask)));
+/// A tenant's own detectors and a value of each.
+fn own(detectors: [(&str, CustomPattern, &str); 2]) -> Vec<(Arc<Detector>, String)> {
+    let own = |(id, pattern, value): (&str, CustomPattern, &str)| {
+        let spec = CustomDetector { id: id.to_owned(), pattern };
+        (Arc::new(Detector::custom(&spec, &CompileLimits::default()).unwrap()), value.to_owned())
+    };
+    detectors.into_iter().map(own).collect()
+}
+
+/// Cuts each detector's value at several places and compares. Gives how many were found in two parts.
+fn compare_near_with_all(detectors: &[(Arc<Detector>, String)]) -> usize {
+    let all_rules = detectors.iter().map(|(detector, _)| Rule::new(Arc::clone(detector), Action::Mask));
+    let rules = TextRules::from(Arc::new(RuleSet::new(all_rules.collect(), Vec::new())));
     let prose = |words: usize| "and so on it went ".repeat(words);
     let mut found_split = 0;
-    for (index, detector) in catalogue().iter().enumerate() {
+    for (index, (detector, value)) in detectors.iter().enumerate() {
         let word = detector.context().first().map(|word| format!("{word} ")).unwrap_or_default();
-        let value = detector.example().unwrap();
         let step = 1 + value.len() / 8;
         for cut in (1..value.len()).step_by(step).filter(|cut| value.is_char_boundary(*cut)) {
             let (head, tail) = value.split_at(cut);
@@ -246,5 +254,25 @@ fn what_is_near_the_ends_tells_whether_a_value_reaches_over_them() {
             found_split += usize::from(all.masks.len() > 1);
         }
     }
-    assert!(found_split > 1000, "{found_split}");
+    found_split
+}
+
+/// The few characters at the ends that are looked at first must not miss what a look at all of them finds.
+#[test]
+fn what_is_near_the_ends_tells_whether_a_value_reaches_over_them() {
+    let built_in = catalogue().iter().map(|detector| (Arc::clone(detector), detector.example().unwrap()));
+    let long = "the quick brown fox of project heron".repeat(8);
+    let terms = |term: &str| CustomPattern::Terms { terms: vec![term.to_owned()], ignore_case: true };
+    let terms = own([("LONG", terms(&long), &long), ("SHORT", terms("blue falcon"), "Blue Falcon")]);
+    let found = compare_near_with_all(&built_in.chain(terms).collect::<Vec<_>>());
+    assert!(found > 1000, "{found}");
+    // Patterns that no fixed text and no shape tells: by themselves, because they are looked for at every byte.
+    let regex = |pattern: &str| CustomPattern::Regex(pattern.to_owned());
+    let (hex, words) = (format!("ab{}!", "-0f".repeat(50)), format!("Q{}.", " word".repeat(35)));
+    let patterns = [
+        ("HEX", regex("[0-9a-f]{2}(?:-[0-9a-f]{2}){40,60}!"), hex.as_str()),
+        ("WORDS", regex(r"Q(?: [a-z]{1,9}){30,40}\."), words.as_str()),
+    ];
+    let found = compare_near_with_all(&own(patterns));
+    assert!(found >= 14, "{found}");
 }
