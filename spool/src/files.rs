@@ -175,8 +175,10 @@ impl Files for Folder {
 
 pub(crate) fn read_file(path: &Path, offset: u64, bytes: usize) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
+    let left = file.metadata()?.len().saturating_sub(offset);
     file.seek(SeekFrom::Start(offset))?;
-    let mut content = Vec::with_capacity(bytes);
+    // One allocation, where growing to a batch's megabytes would take many.
+    let mut content = Vec::with_capacity(bytes.min(usize::try_from(left).unwrap_or(0)));
     file.take(bytes as u64).read_to_end(&mut content)?;
     Ok(content)
 }
