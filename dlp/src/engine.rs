@@ -7,21 +7,21 @@
 //! - Every step depends on the bytes so far and on nothing else. In particular nothing here knows where the
 //!   text was cut, and nothing depends on when a caller takes results.
 
+mod candidate;
 mod openings;
 mod resolve;
 
 use std::mem;
 use std::sync::Arc;
 
-use regex_automata::util::primitives::StateID;
-
 use crate::action::Action;
 use crate::automaton::Before;
 use crate::catalogue::catalogue;
 use crate::context::Context;
 use crate::finding::{Edit, Match, Replacement, Scan};
-use crate::keyed::{Fingerprint, Token, TokenHash};
-use crate::rules::{Rule, RuleSet, Start};
+use crate::keyed::Token;
+use crate::rules::{Rule, RuleSet};
+use candidate::{Candidate, Decided, Frozen, Head, Layer, Piece};
 use openings::Opening;
 
 /// The most candidates that may be undecided at once; one more blocks the text.
@@ -60,67 +60,6 @@ impl<'a> Window<'a> {
     pub(crate) fn byte(self, at: u64) -> Option<u8> {
         self.text.get(usize::try_from(at.checked_sub(self.base)?).ok()?).copied()
     }
-}
-
-/// A candidate that is still open.
-#[derive(Clone, Copy, Debug)]
-struct Head {
-    start: u64,
-    /// The longest valid end so far; 0 while there is none.
-    end: u64,
-    state: StateID,
-    rule: u32,
-    dead: bool,
-    /// An open-ended match that has won already and is masked as it goes on; see `resolve`.
-    open: bool,
-}
-
-impl Head {
-    fn new(start: u64, candidate: Start) -> Self {
-        let Start { rule, state } = candidate;
-        Self { start, end: 0, state, rule, dead: false, open: false }
-    }
-
-    /// The first byte whose fate this head can still change.
-    fn floor(&self) -> u64 {
-        if self.open { self.end } else { self.start }
-    }
-}
-
-/// A closed candidate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Candidate {
-    start: u64,
-    end: u64,
-    rule: u32,
-}
-
-/// A decided match.
-#[derive(Clone, Copy, Debug)]
-struct Decided {
-    candidate: Candidate,
-    fingerprint: Option<Fingerprint>,
-}
-
-/// A decided range to replace.
-#[derive(Clone, Copy, Debug)]
-struct Piece {
-    start: u64,
-    end: u64,
-    rule: u32,
-    /// The rest of the token that takes its place; without one it is the placeholder.
-    token: Option<TokenHash>,
-    /// Whether the placeholder stands in an earlier piece.
-    continued: bool,
-    /// Whether it may be handed out in parts.
-    divisible: bool,
-}
-
-/// What stays as it was when the block happened.
-#[derive(Clone, Copy, Debug)]
-struct Frozen {
-    held_from: u64,
-    decided: u64,
 }
 
 pub(crate) struct Engine {
@@ -164,27 +103,6 @@ impl Default for Engine {
             block_reported: false,
             frozen: None,
             open_peak: 0,
-        }
-    }
-}
-
-/// The matches that compete for the same bytes. Block rules compete with nobody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Layer {
-    /// Masks and tokens: both take the value's place.
-    Mask,
-    Alert,
-}
-
-impl Layer {
-    const COUNT: usize = 2;
-    const ALL: [Self; Self::COUNT] = [Self::Mask, Self::Alert];
-
-    fn of(rules: &RuleSet, rule: u32) -> Option<Self> {
-        match rules.rule(rule)?.action {
-            Action::Mask | Action::Tokenize => Some(Self::Mask),
-            Action::Alert => Some(Self::Alert),
-            Action::Block => None,
         }
     }
 }

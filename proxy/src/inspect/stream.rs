@@ -9,23 +9,22 @@
 //! 4. Nothing is released by time. What a scanner holds leaves when it is decided or when its text ends. Where a
 //!    text ends because another one goes on is told in [`left`].
 
+mod aside;
 mod left;
 mod repeats;
 mod texts;
 
 use super::Findings;
-use super::whole::{Form, Inspected, Splices, inspect_string};
+use super::whole::{Form, Inspected, Splices};
 use bulkhead_dialect::error::ErrorInfo;
 use bulkhead_dialect::json::{Document, Limits, Splice};
 use bulkhead_dialect::sse::{Decoder, Frame};
 use bulkhead_dialect::stream::{Closes, StreamEvent, StreamReader, TextSpan};
 use bulkhead_dialect::{Endpoint, Usage};
-use bulkhead_dlp::{Action, Edit, Match, TextRules};
-use bulkhead_policy::trace::Direction;
+use bulkhead_dlp::{Edit, Match, TextRules};
 use bytes::Bytes;
 use repeats::Repeats;
 use smallvec::SmallVec;
-use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 use texts::{EndedText, Part, TextState, splice_part};
@@ -304,51 +303,6 @@ impl StreamInspector {
             return Err(Stop::HoldExceeded);
         }
         Ok(())
-    }
-
-    /// Scans a text that belongs to no channel.
-    fn scan_whole(&mut self, raw: &[u8], at: Range<usize>, form: Form, into: &mut Inspected) {
-        // Only here the bytes alone say which text it is.
-        let is_plain = form == Form::Json;
-        if is_plain && self.repeats.knows(raw) {
-            return;
-        }
-        let found = inspect_string(&self.rules, raw, at, form, Direction::Response, into);
-        if is_plain && !found {
-            self.repeats.note_clean(raw);
-        }
-    }
-
-    /// Comments, ids, event names and unknown fields: nobody has a reason to put a value there.
-    fn inspect_around_data(&mut self, frame: &Frame) -> Result<(), Stop> {
-        if self.rules.rules().is_empty() {
-            return Ok(());
-        }
-        let raw = frame.raw();
-        let (before, after) = match frame.data_range() {
-            Some(data) => {
-                (raw.get(..data.start).unwrap_or_default(), raw.get(data.end..).unwrap_or_default())
-            }
-            // No data, or several lines of it: whatever is in those is scanned again as one text.
-            None => (raw.as_ref(), &[][..]),
-        };
-        let mut hiding = Vec::new();
-        for fields in [before, after] {
-            if self.repeats.knows(fields) {
-                continue;
-            }
-            let scan = self.rules.rules().scan(fields);
-            if scan.clean() {
-                self.repeats.note_clean(fields);
-            }
-            for found in &scan.matches {
-                let label = Cow::Borrowed("event fields");
-                self.findings.add(found, Direction::Response, label, (found.start, found.end));
-            }
-            let found = scan.matches.iter().filter(|found| found.action != Action::Alert);
-            hiding.extend(found.map(|found| found.detector.id().to_string()));
-        }
-        if hiding.is_empty() { Ok(()) } else { Err(Stop::Blocked(hiding)) }
     }
 
     /// Moves every event that is decided from the queue's front to `out`.
