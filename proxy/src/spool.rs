@@ -1,13 +1,15 @@
 //! Step 12, the first half: traces on their way into the spool on disk.
 //!
-//! 1. The request path puts a record into a bounded queue and waits for it only before the last byte of its answer.
-//! 2. One thread of its own encodes what has come meanwhile and writes it at once: under load many records share one write
-//!    and one wait for the disk. It alone touches the files that are written.
+//! 1. A record is written before the last byte of its answer leaves, by the request path itself if nobody else is writing and
+//!    the disk is quick: that costs two microseconds, where handing it over and being woken costs thirty.
+//! 2. Otherwise it goes through a bounded queue to a thread, which writes what has come meanwhile at once: under load many
+//!    records share one write and one wait for the disk. The request path never waits for the lock between the two.
 //! 3. Short of room, bodies are dropped first; then the tenant's policy says whether its requests are refused or its
 //!    records are dropped. Both are counted, neither is silent.
 //! 4. A record with bodies is sealed: nothing that a body says lies on the disk in clear.
 //! 5. One tenant's records take at most their part of the quota, so that they cannot take another's place.
 
+mod group;
 mod record;
 mod thread;
 
@@ -18,17 +20,19 @@ use crate::metrics::Metrics;
 use arc_swap::ArcSwap;
 use bulkhead_policy::compile::TraceSettings;
 use bulkhead_policy::crypto::{CryptoError, SpoolKeys};
+use bulkhead_policy::document::Durability;
 use bulkhead_policy::ids::TenantId;
 use bulkhead_policy::trace::TraceRecord;
 use bulkhead_spool::{Folder, FullOwners, OpenError, Reader, Settings};
+use group::{Envelope, GroupWriter};
 use record::Encoder;
 use std::collections::HashSet;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
-use thread::{Envelope, WriterThread};
+use std::time::{Duration, Instant};
+use thread::WriterThread;
 use tokio::sync::{Notify, mpsc, oneshot};
 use uuid::Uuid;
 
@@ -38,6 +42,10 @@ const QUEUE_RECORDS: usize = 65_536;
 const QUEUE_BODY_BYTES: usize = 256 << 20;
 /// So much must fit on a disk that was full before requests are let in again.
 const PROBE_BYTES: usize = 64 << 10;
+/// Bodies larger than this are encoded and written by the thread.
+const BODY_BYTES_HERE: usize = 32 << 10;
+/// For so long after a slow write the thread does all the writing.
+const BUSY_FOR: Duration = Duration::from_secs(1);
 /// How long a last byte waits for a disk that does not answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -84,15 +92,19 @@ pub fn open_spool(
         full: Full::default(),
         arrived: Notify::new(),
         is_closed: AtomicBool::new(false),
+        opened: Instant::now(),
+        busy_until_millis: AtomicU64::new(0),
         metrics,
     });
-    let thread = WriterThread::new(writer, received, Encoder::new(&keys)?, Arc::clone(&shared));
+    let writer = GroupWriter::new(writer, Encoder::new(&keys)?, Arc::clone(&shared));
+    let writer = Arc::new(Mutex::new(writer));
+    let thread = WriterThread { writer: Arc::clone(&writer), queue: received, shared: Arc::clone(&shared) };
     // Its owner is the source: it ends when the last sender is gone, and the source waits for that.
     let thread = std::thread::Builder::new()
         .name("bulkhead-spool".to_owned())
         .spawn(move || thread.run())
         .map_err(failed)?;
-    let sender = TraceSender { queue, shared: Arc::clone(&shared) };
+    let sender = TraceSender { writer, queue, shared: Arc::clone(&shared) };
     Ok((sender, TraceSource { reader: Arc::new(Mutex::new(reader)), keys, shared, thread: Some(thread) }))
 }
 
@@ -105,12 +117,24 @@ struct Shared {
     /// Something was written, or nothing ever will be again.
     arrived: Notify,
     is_closed: AtomicBool,
+    opened: Instant,
+    /// Milliseconds after `opened` until which the disk counts as busy.
+    busy_until_millis: AtomicU64,
     metrics: Arc<Metrics>,
 }
 
 impl Shared {
     fn dropped(&self, reason: &str, records: usize) {
         self.metrics.traces_dropped.with_label_values(&[reason]).inc_by(records as u64);
+    }
+
+    fn disk_is_busy(&self) {
+        self.busy_until_millis.store(millis(self.opened.elapsed() + BUSY_FOR), Ordering::Relaxed);
+    }
+
+    fn is_disk_quick(&self) -> bool {
+        let busy_until = self.busy_until_millis.load(Ordering::Relaxed);
+        busy_until == 0 || millis(self.opened.elapsed()) >= busy_until
     }
 }
 
@@ -146,6 +170,7 @@ impl Full {
 /// The request path's end.
 #[derive(Debug, Clone)]
 pub struct TraceSender {
+    writer: Arc<Mutex<GroupWriter>>,
     queue: mpsc::Sender<Envelope>,
     shared: Arc<Shared>,
 }
@@ -158,7 +183,7 @@ pub(crate) struct NotKept;
 #[derive(Debug)]
 pub(crate) struct Place<'a> {
     permit: Option<mpsc::Permit<'a, Envelope>>,
-    shared: &'a Shared,
+    sender: &'a TraceSender,
 }
 
 impl TraceSender {
@@ -173,13 +198,28 @@ impl TraceSender {
             Ok(permit) => Some(permit),
             Err(_) => tokio::time::timeout(PATIENCE, self.queue.reserve()).await.ok().and_then(Result::ok),
         };
-        Place { permit, shared: &self.shared }
+        Place { permit, sender: self }
     }
 
-    /// Puts a record into the queue; never waits.
+    /// Writes a record or puts it into the queue; never waits.
     pub(crate) fn send(&self, record: TraceRecord, keep: TraceSettings) {
-        let place = Place { permit: self.queue.try_reserve().ok(), shared: &self.shared };
+        let place = Place { permit: self.queue.try_reserve().ok(), sender: self };
         let _kept_or_counted = place.put(record, keep, None);
+    }
+
+    /// Writes a record at once, or gives it back where that could make others wait.
+    fn write_here(&self, envelope: Envelope) -> Option<Envelope> {
+        let is_quick = envelope.keep.durability == Durability::Written
+            && body_bytes(&envelope.record) <= BODY_BYTES_HERE
+            && self.shared.is_disk_quick();
+        match self.writer.try_lock() {
+            Ok(mut writer) if is_quick => {
+                let pushed = writer.push(envelope);
+                writer.write(&mut pushed.into_iter().collect());
+                None
+            }
+            _ => Some(envelope),
+        }
     }
 }
 
@@ -201,25 +241,33 @@ impl Place<'_> {
 
     fn put(
         self,
-        mut record: TraceRecord,
+        record: TraceRecord,
         keep: TraceSettings,
         done: Option<oneshot::Sender<bool>>,
     ) -> Result<(), NotKept> {
+        let Some(mut envelope) = self.sender.write_here(Envelope { record, keep, done }) else {
+            return Ok(());
+        };
+        let shared = &self.sender.shared;
         let Some(permit) = self.permit else {
-            self.shared.dropped("queue_full", 1);
+            shared.dropped("queue_full", 1);
             return Err(NotKept);
         };
-        let bytes = body_bytes(&record);
-        let waiting = &self.shared.body_bytes;
+        let bytes = body_bytes(&envelope.record);
+        let waiting = &shared.body_bytes;
         if bytes > 0 && waiting.fetch_add(bytes, Ordering::Relaxed) + bytes > QUEUE_BODY_BYTES {
             waiting.fetch_sub(bytes, Ordering::Relaxed);
-            record.bodies = None;
-            self.shared.dropped("body_only", 1);
+            envelope.record.bodies = None;
+            shared.dropped("body_only", 1);
         }
-        self.shared.metrics.trace_queue_depth.inc();
-        permit.send(Envelope { record, keep, done });
+        shared.metrics.trace_queue_depth.inc();
+        permit.send(envelope);
         Ok(())
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn body_bytes(record: &TraceRecord) -> usize {
