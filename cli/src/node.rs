@@ -14,7 +14,7 @@ use bulkhead_policy::ledger::LedgerBook;
 use bulkhead_policy::snapshot::{Snapshot, SnapshotHandle};
 use bulkhead_policy_sync::{Observer, PolicySync, SyncConfig};
 use bulkhead_proxy::{Addresses, Metrics, Parts, Service, Shipper};
-use bulkhead_store::writer::ensure_partitions;
+use bulkhead_store::writer::{ensure_partitions, forget_old_usage};
 use bulkhead_store::{Role, Store};
 use chrono::Utc;
 use tokio::sync::watch;
@@ -66,6 +66,7 @@ impl Node {
             &settings.spool_folder,
             settings.proxy.spool,
             settings.master_key.spool_keys(),
+            Arc::clone(&ledgers),
             Arc::clone(&metrics),
         )?;
         let writer = {
@@ -77,7 +78,7 @@ impl Node {
         let service = Service::bind(settings.proxy, parts)?;
 
         let mut shipper = Shipper::new(writer.clone(), spool, Arc::clone(&ledgers));
-        if let Err(error) = runtime.block_on(shipper.load_usage()) {
+        if let Err(error) = runtime.block_on(shipper.align()) {
             // Tried again while it runs. Waiting here would keep a node down with the database.
             tracing::warn!(%error, "budgets count from zero until the database is back");
         }
@@ -158,7 +159,8 @@ impl Observer for FeedMetrics {
     }
 }
 
-/// Makes the partitions for the days to come, for as long as it is not aborted.
+/// Makes the partitions for the days to come and forgets what counts towards nothing any more, for as long as it is not
+/// aborted.
 async fn keep_partitions(writer: Store) {
     loop {
         let pause = match ensure_partitions(&writer, Utc::now().date_naive()).await {
@@ -168,6 +170,9 @@ async fn keep_partitions(writer: Store) {
                 RETRY_AFTER
             }
         };
+        if let Err(error) = forget_old_usage(&writer).await {
+            tracing::warn!(%error, "old budget usage could not be removed");
+        }
         tokio::time::sleep(pause).await;
     }
 }

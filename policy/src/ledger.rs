@@ -5,7 +5,9 @@
 //! - A [`Hold`] belongs to the window it began in, however late it is settled, and is released when dropped.
 //! - Only a settlement above its own reservation can pass the limit; after that nothing is admitted in the
 //!   window.
-//! - The request path takes no lock. [`LedgerBook`] locks, and only snapshot building and the flusher use it.
+//! - What was settled is stored by whoever settled it: with the request's record ([`Charged::deltas`]), or, where there is
+//!   none, through [`LedgerBook::owe`]. No count remembers how much of it is stored.
+//! - The request path takes no lock. [`LedgerBook`] locks, and only snapshot building and the shipper use it.
 
 mod account;
 mod book;
@@ -23,7 +25,7 @@ use serde::{Deserialize, Serialize};
 pub use book::LedgerBook;
 pub use calendar::{Bounds, Window};
 pub use hold::{Exhausted, Hold, Ledger, Settled, State};
-pub use reservation::{Alert, Reservation};
+pub use reservation::{Alert, Charged, Reservation};
 
 use crate::ids::{AgentId, BudgetId, KeyId, TenantId};
 use crate::money::NanoUsd;
@@ -199,6 +201,13 @@ pub struct LedgerUsage {
     pub unit: BudgetUnit,
     /// How much was settled, in the unit.
     pub amount: u64,
+}
+
+/// What is to be stored counts like what is.
+impl From<LedgerDelta> for LedgerUsage {
+    fn from(LedgerDelta { key, window_start, unit, amount }: LedgerDelta) -> Self {
+        Self { key, window_start, unit, amount }
+    }
 }
 
 /// What one request takes from every kind of budget at once.

@@ -8,13 +8,13 @@
 //!    `cut` budget has no more, the stream ends at the line.
 //! 4. A request that went to an upstream is charged, also where its caller left before the answer: leaving
 //!    early must not be a way around a budget. One that the upstream refused or never got costs nothing.
-//! 5. A [`Charge`] that is dropped unsettled does the same. It never forgets a hold.
+//! 5. The [`Recorder`](crate::record::Recorder) owns the charge: whatever ends a request, its record says what was charged, and
+//!    both reach the database together.
 
-use crate::record::Recorder;
 use crate::rejection::Rejection;
 use bulkhead_dialect::request::RequestHead;
 use bulkhead_dialect::{Dialect, Operation, Usage};
-use bulkhead_policy::ledger::{Alert, Amount, AtLimit, BudgetUnit, Exhausted, Ledger, Reservation};
+use bulkhead_policy::ledger::{Amount, AtLimit, BudgetUnit, Charged, Exhausted, Ledger, Reservation};
 use bulkhead_policy::money::NanoUsd;
 use bulkhead_policy::prices::{Price, TokenCounts, cost};
 use bulkhead_policy::trace::TraceTokens;
@@ -38,7 +38,7 @@ const OUTPUT_TOKENS_PER_SECOND: u64 = 250;
 const EXTENSION_TOKENS: u64 = 256;
 
 /// What one request may cost.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Estimate {
     price: Option<Price>,
     input_tokens: u64,
@@ -99,8 +99,8 @@ impl Estimate {
     }
 }
 
-/// One request's hold on its budgets, from admission to settlement.
-#[derive(Debug)]
+/// One request's hold on its budgets, from admission to settlement. By default, before admission, there is none.
+#[derive(Debug, Default)]
 pub(crate) struct Charge {
     reservation: Option<Reservation>,
     estimate: Estimate,
@@ -118,7 +118,7 @@ pub(crate) struct Charge {
 pub(crate) struct Settlement {
     pub(crate) tokens: TraceTokens,
     pub(crate) cost: NanoUsd,
-    pub(crate) alerts: Vec<Alert>,
+    pub(crate) charged: Charged,
 }
 
 impl Charge {
@@ -254,7 +254,15 @@ impl Charge {
         let price = price.or(self.estimate.price);
         let cost = price.map_or(NanoUsd::ZERO, |price| cost(&price, &counts));
         let amount = Amount { cost, tokens: tokens.input.saturating_add(tokens.output), requests: 1 };
-        Settlement { tokens, cost, alerts: reservation.settle(amount) }
+        Settlement { tokens, cost, charged: reservation.settle(amount) }
+    }
+
+    /// Settles a request that ends without a reply: what it may have cost if an upstream had it, nothing otherwise.
+    pub(crate) fn settle_unanswered(&mut self) -> Option<Settlement> {
+        if self.sent_at.is_none() {
+            self.release();
+        }
+        self.is_open().then(|| self.settle(None, false, None))
     }
 
     /// Whether it was neither settled nor released.
@@ -266,22 +274,6 @@ impl Charge {
     pub(crate) fn release(&mut self) {
         self.reservation = None;
     }
-}
-
-impl Drop for Charge {
-    fn drop(&mut self) {
-        if self.sent_at.is_some() && self.reservation.is_some() {
-            self.settle(None, false, None);
-        }
-    }
-}
-
-/// Settles a request that got no reply: what it may have cost if an upstream had it, nothing otherwise.
-pub(crate) fn settle_unanswered(charge: &mut Charge, recorder: &mut Recorder) {
-    if charge.sent_at.is_none() {
-        return charge.release();
-    }
-    recorder.settled(&charge.settle(None, false, None));
 }
 
 /// Our own count of the tokens in an answer's text.

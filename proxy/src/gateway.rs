@@ -2,7 +2,7 @@
 
 use crate::admit::{self, Exchange, Resolved, Unresolved};
 use crate::body::{self, ReadLimits};
-use crate::charge::{self, Charge, Estimate};
+use crate::charge::{Charge, Estimate};
 use crate::config::Config;
 use crate::forward::{Forwarder, Outbound, Progress};
 use crate::framing;
@@ -152,7 +152,8 @@ impl Gateway {
         judge::judge_head(&exchange, session.req_header(), recorder)?;
         let path = session.req_header().uri.path();
         let judged = judge::judge(&exchange, path, raw, &self.clean_texts, recorder).await?;
-        let (body, mut charge) = self.reserve(&exchange, &judged, arrival).await?;
+        let (body, charge) = self.reserve(&exchange, &judged, arrival).await?;
+        recorder.charge = charge;
 
         // 7 route
         let upstreams = judge::route(&exchange, judged.head.model.as_deref())?;
@@ -165,15 +166,9 @@ impl Gateway {
         let sent = self.forwarder.send(session, &outbound, &mut progress).await;
         recorder.record.attempts = progress.attempts;
         if let Some(sent_at) = progress.sent_at {
-            charge.sent(sent_at);
+            recorder.charge.sent(sent_at);
         }
-        let mut reply = match sent {
-            Ok(reply) => reply,
-            Err(rejection) => {
-                charge::settle_unanswered(&mut charge, recorder);
-                return Err(rejection);
-            }
-        };
+        let mut reply = sent?;
         recorder.record.upstream = Some(reply.upstream.clone());
 
         // 10 inspect the reply, 11 settle
@@ -186,7 +181,6 @@ impl Gateway {
             request_id: &request_id,
             drop_usage_chunk: judged.asked_for_usage,
             tokens: judged.tokens,
-            charge: &mut charge,
             recorder,
         }
         .run(session, &mut reply)

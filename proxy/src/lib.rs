@@ -46,4 +46,6 @@ pub use config::{Config, Limits, SpoolLimits, Timeouts};
 pub use metrics::Metrics;
 pub use server::{Addresses, Parts, ServeError, Service};
 pub use ship::Shipper;
-pub use spool::{SpoolError, TraceSender, TraceSource, Unreadable, open_spool, read_spooled, spooled_id};
+pub use spool::{
+    SpoolError, SpooledTrace, TraceSender, TraceSource, Unreadable, open_spool, read_spooled, spooled_id,
+};

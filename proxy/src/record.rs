@@ -5,15 +5,16 @@
 //! aborted task, leaves a request without its row or with two. A record that is committed says what was decided and
 //! handed over, not whether the last byte arrived: that nobody knows.
 
-use crate::charge::Settlement;
+use crate::charge::{Charge, Settlement};
 use crate::inspect::Findings;
 use crate::metrics::Metrics;
 use crate::rejection::{Rejection, Source};
-use crate::spool::TraceSender;
+use crate::spool::{SpooledTrace, TraceSender};
 use bulkhead_dialect::{Dialect, Operation};
 use bulkhead_dlp::Action;
 use bulkhead_policy::compile::TraceSettings;
 use bulkhead_policy::ids::{AgentId, KeyId, Revision, TenantId, TraceId};
+use bulkhead_policy::ledger::LedgerDelta;
 use bulkhead_policy::money::NanoUsd;
 use bulkhead_policy::trace::{FINDINGS_MAX, Outcome, Timings, TraceBodies, TraceRecord, TraceTokens};
 use bytes::Bytes;
@@ -51,6 +52,10 @@ pub(crate) struct Caller {
 #[derive(Debug)]
 pub(crate) struct Recorder {
     pub(crate) record: TraceRecord,
+    /// What the request holds of its budgets.
+    pub(crate) charge: Charge,
+    /// What it was charged.
+    deltas: Vec<LedgerDelta>,
     metrics: Arc<Metrics>,
     traces: TraceSender,
     started: Instant,
@@ -103,6 +108,8 @@ impl Recorder {
         };
         Self {
             record,
+            charge: Charge::default(),
+            deltas: Vec::new(),
             metrics,
             traces,
             started: arrival.started,
@@ -172,10 +179,12 @@ impl Recorder {
     }
 
     /// What the request was charged; alert lines that this passed are told once, here.
-    pub(crate) fn settled(&mut self, settlement: &Settlement) {
-        self.record.tokens = settlement.tokens;
-        self.record.cost = settlement.cost;
-        for alert in &settlement.alerts {
+    pub(crate) fn settled(&mut self, settlement: Settlement) {
+        let Settlement { tokens, cost, charged } = settlement;
+        self.record.tokens = tokens;
+        self.record.cost = cost;
+        self.deltas = charged.deltas;
+        for alert in &charged.alerts {
             tracing::warn!(
                 tenant = %alert.key.tenant, budget = %alert.key.budget, subject = %alert.key.subject,
                 settled = alert.settled, threshold = alert.threshold, limit = alert.limit,
@@ -224,11 +233,14 @@ impl Recorder {
         let traces = self.traces.clone();
         let place = traces.place().await;
         self.is_handed_over = true;
-        let record = self.finish();
-        place.write(record, self.keep).await.map_err(|_| Rejection::not_recorded())
+        let spooled = self.finish();
+        place.write(spooled, self.keep).await.map_err(|_| Rejection::not_recorded())
     }
 
-    fn finish(&mut self) -> TraceRecord {
+    fn finish(&mut self) -> SpooledTrace {
+        if let Some(settlement) = self.charge.settle_unanswered() {
+            self.settled(settlement);
+        }
         let elapsed = self.started.elapsed();
         self.record.timings.total_micros = micros(elapsed);
         self.record.timings.overhead_micros = micros(self.own_work);
@@ -242,7 +254,10 @@ impl Recorder {
         self.count(elapsed);
         let findings = std::mem::take(&mut self.record.findings);
         let bodies = self.record.bodies.take();
-        TraceRecord { findings, bodies, ..self.record.clone() }
+        SpooledTrace {
+            trace: TraceRecord { findings, bodies, ..self.record.clone() },
+            charges: std::mem::take(&mut self.deltas),
+        }
     }
 
     fn count(&self, elapsed: Duration) {
@@ -289,8 +304,8 @@ impl Drop for Recorder {
             self.metrics.failures.with_label_values(&["aborted", source]).inc();
         }
         if !self.is_handed_over {
-            let record = self.finish();
-            self.traces.send(record, self.keep);
+            let spooled = self.finish();
+            self.traces.send(spooled, self.keep);
         }
     }
 }

@@ -11,7 +11,6 @@ mod events;
 mod whole;
 
 use crate::admit::Exchange;
-use crate::charge::Charge;
 use crate::config::Config;
 use crate::forward::Reply;
 use crate::inspect::stream::{Outgoing, Stop, StreamInspector, StreamOptions};
@@ -41,7 +40,6 @@ pub(crate) struct Relay<'a> {
     pub(crate) drop_usage_chunk: bool,
     /// The request's tokens, whose values the answer gets back.
     pub(crate) tokens: Arc<TokenMap>,
-    pub(crate) charge: &'a mut Charge,
     pub(crate) recorder: &'a mut Recorder,
 }
 
@@ -71,7 +69,7 @@ impl Relay<'_> {
         reply: &mut Reply,
     ) -> Result<(), Rejection> {
         let result = self.bring(session, reply).await;
-        if self.charge.is_open() {
+        if self.recorder.charge.is_open() {
             // It broke off before it could say what it used.
             self.settle(&reply.head, Answer::default());
         }
@@ -99,11 +97,11 @@ impl Relay<'_> {
     /// Step 11. An answer that is the provider's error costs nothing.
     fn settle(&mut self, head: &ResponseHeader, answer: Answer) {
         if !head.status.is_success() {
-            self.charge.release();
+            self.recorder.charge.release();
         }
         let price = answer.model.as_deref().and_then(|model| self.policy().price(model));
-        let settlement = self.charge.settle(answer.usage, answer.complete, price);
-        self.recorder.settled(&settlement);
+        let settlement = self.recorder.charge.settle(answer.usage, answer.complete, price);
+        self.recorder.settled(settlement);
         self.recorder.record.model_served =
             answer.model.map(|model| judge::name_for_trace(self.policy(), model));
     }

@@ -1,25 +1,27 @@
-//! Step 12, the second half: traces from the spool to PostgreSQL, and spend.
+//! Step 12, the second half: from the spool to PostgreSQL, what happened and what it cost.
 //!
 //! 1. Batches come from the oldest and the newest segment in turn: what has just happened is seen soon, also while what
 //!    an outage left behind is carried away.
-//! 2. A batch is acknowledged once it is committed. Whatever ends the process in between, it comes again and changes
-//!    nothing: trace ids are unique.
+//! 2. A batch's traces, its charges and its place in the spool are one transaction. Whatever ends the process around it,
+//!    the next one asks how far the database is ([`Shipper::align`]) and goes on from there: nothing is lost or doubled.
 //! 3. A batch that the database cannot take now is tried again; one whose data is at fault is halved until the record
 //!    that is at fault stands alone, and only that one is set aside, with the reason, in the spool's folder.
-//! 4. Spend is flushed in batches that keep their id until the database has confirmed them: after an unclear
-//!    commit the same batch is sent again and counts once.
+//! 4. What a request was charged whose trace could not be spooled is stored from memory.
 
-use crate::spool::{TraceSource, read_spooled};
-use bulkhead_policy::ledger::LedgerBook;
+mod owed;
+
+use crate::spool::{SpooledTrace, TraceSource, read_charges, read_spooled};
+use bulkhead_policy::crypto::SpoolKeys;
+use bulkhead_policy::ledger::{LedgerBook, LedgerDelta, LedgerUsage};
 use bulkhead_policy::trace::TraceRecord;
-use bulkhead_spool::{Batch, BatchLimits, Lane, Reader, Record};
-use bulkhead_store::writer::{UsageBatch, add_budget_usage, insert_traces, load_budget_usage};
+use bulkhead_spool::{Batch, BatchLimits, Folder, Lane, Reader, Record};
+use bulkhead_store::writer::{Shipment, Shipped, SpoolPlace, insert_traces, load_stored, ship};
 use bulkhead_store::{Store, StoreError};
 use chrono::Utc;
+use owed::Owed;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
-use uuid::Uuid;
 
 /// Records per statement; more gain nothing.
 const BATCH: BatchLimits = BatchLimits { records: 1_000, bytes: 4 << 20 };
@@ -29,7 +31,7 @@ const BATCH_WAIT: Duration = Duration::from_millis(50);
 const QUIET_WAIT: Duration = Duration::from_millis(2);
 /// A batch of so many says that the node is not quiet: at 50 ms, 80 requests a second.
 const BUSY_RECORDS: usize = 4;
-/// How often spend is flushed and the spool is looked at.
+/// How often the spool is looked at.
 const FLUSH_EVERY: Duration = Duration::from_millis(500);
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(5);
@@ -45,8 +47,9 @@ pub struct Shipper {
     store: Store,
     spool: TraceSource,
     ledgers: Arc<LedgerBook>,
-    unconfirmed: Option<UsageBatch>,
-    usage_loaded: bool,
+    owed: Owed,
+    /// The spool's positions are those that the database knows.
+    is_aligned: bool,
     lane: Lane,
     last_batch: usize,
     /// Once the request path is gone: when to stop waiting for the database.
@@ -54,8 +57,8 @@ pub struct Shipper {
 }
 
 /// What became of an attempt to ship.
-enum Shipped {
-    Batch {
+enum Attempt {
+    Shipped {
         /// Records that wait for the next.
         waiting: u64,
     },
@@ -64,34 +67,57 @@ enum Shipped {
     NotNow,
 }
 
-/// A record of a batch, and the same as the database takes it.
-type Sendable<'a> = (&'a Record, TraceRecord);
+/// A batch as the database takes it, and the records that its traces come from.
+#[derive(Default)]
+struct Sendable<'a> {
+    records: Vec<&'a Record>,
+    traces: Vec<TraceRecord>,
+    charges: Vec<LedgerDelta>,
+}
 
 impl Shipper {
     /// `store` acts as [`bulkhead_store::Role::Writer`].
     #[must_use]
     pub fn new(store: Store, spool: TraceSource, ledgers: Arc<LedgerBook>) -> Self {
+        let owed = Owed::new(store.clone(), Arc::clone(&ledgers));
         Self {
             store,
             spool,
             ledgers,
-            unconfirmed: None,
-            usage_loaded: false,
+            owed,
+            is_aligned: false,
             lane: Lane::Newest,
             last_batch: 0,
             give_up_at: None,
         }
     }
 
-    /// Loads what was spent before this process began; [`run`](Self::run) tries again if it fails.
+    /// Brings the spool up to what the database has of it, and the first time the budgets up to what was spent before this
+    /// process began: what the database counts, and what still lies in the spool. [`run`](Self::run) does it if this fails.
     ///
     /// # Errors
     /// [`StoreError`] while the database is away: budgets then count from zero until it is back.
-    pub async fn load_usage(&mut self) -> Result<(), StoreError> {
-        if !self.usage_loaded {
-            let usage = load_budget_usage(&self.store).await?;
+    pub async fn align(&mut self) -> Result<(), StoreError> {
+        if self.is_aligned {
+            return Ok(());
+        }
+        let stored = load_stored(&self.store, self.spool.id()).await?;
+        let is_first = !self.ledgers.is_loaded();
+        let keys = self.spool.keys().clone();
+        let catch_up = move |reader: &mut Reader<_>| {
+            for segment in reader.waiting_segments() {
+                let position = stored.positions.get(&segment).copied().unwrap_or(0);
+                if let Err(error) = reader.skip_to(segment, position) {
+                    // Taking it will fail too, and in the end set it aside.
+                    tracing::warn!(%error, "a segment of the spool cannot be read");
+                }
+            }
+            let left = if is_first { left_charges(reader, &keys) } else { Vec::new() };
+            stored.usage.into_iter().chain(left.into_iter().map(LedgerUsage::from)).collect()
+        };
+        if let Some(usage) = self.spool.read(catch_up).await {
             self.ledgers.load(usage, Utc::now());
-            self.usage_loaded = true;
+            self.is_aligned = true;
         }
         Ok(())
     }
@@ -106,28 +132,28 @@ impl Shipper {
             if !is_worth_a_look && !self.spool.is_closed() {
                 tokio::select! {
                     () = self.spool.arrived() => self.wait_for_company().await,
-                    _ = flush.tick() => self.flush_and_look().await,
+                    _ = flush.tick() => self.look().await,
                 }
             }
             // Asked before the look: what is written between the two would be missed.
             let was_closed = self.spool.is_closed();
             is_worth_a_look = match self.ship_next().await {
-                Shipped::Batch { waiting } => {
+                Attempt::Shipped { waiting } => {
                     wait = RETRY_FIRST;
                     if waiting > 0 && waiting < BATCH.records as u64 && !self.spool.is_closed() {
                         self.wait_for_company().await;
                     }
                     waiting > 0
                 }
-                Shipped::Nothing if was_closed => break,
-                Shipped::Nothing => false,
-                Shipped::NotNow if self.has_given_up() => {
+                Attempt::Nothing if was_closed => break,
+                Attempt::Nothing => false,
+                Attempt::NotNow if self.has_given_up() => {
                     tracing::warn!(
                         "stopped with traces that PostgreSQL did not take: they wait in the spool"
                     );
                     break;
                 }
-                Shipped::NotNow => {
+                Attempt::NotNow => {
                     self.spool.look().await;
                     tokio::time::sleep(wait).await;
                     wait = (wait * 2).min(if self.give_up_at.is_some() { RETRY_FIRST } else { RETRY_MOST });
@@ -136,12 +162,12 @@ impl Shipper {
             };
         }
         self.spool.end().await;
-        self.flush_to_the_end().await;
+        self.pay_to_the_end().await;
     }
 
-    async fn flush_to_the_end(&mut self) {
+    async fn pay_to_the_end(&mut self) {
         loop {
-            match timeout(STOP_PATIENCE, self.flush_usage()).await {
+            match timeout(STOP_PATIENCE, self.owed.pay()).await {
                 Ok(Ok(())) => return,
                 Ok(Err(_)) | Err(_) if !self.has_given_up() => tokio::time::sleep(RETRY_FIRST).await,
                 Ok(Err(error)) => {
@@ -159,39 +185,41 @@ impl Shipper {
     }
 
     /// Ships the next batch of the lane whose turn it is.
-    async fn ship_next(&mut self) -> Shipped {
+    async fn ship_next(&mut self) -> Attempt {
+        if let Err(error) = in_time(self.align()).await {
+            tracing::warn!(error, "traces and spend wait for the database");
+            return Attempt::NotNow;
+        }
         let lane = self.lane;
         let batch = match self.spool.read(move |reader| reader.take(lane, BATCH)).await {
             Some(Ok(Some(batch))) => batch,
-            Some(Ok(None)) => return Shipped::Nothing,
+            Some(Ok(None)) => return Attempt::Nothing,
             Some(Err(error)) => {
                 tracing::error!(%error, "a segment of the spool cannot be read");
                 self.take_turns();
-                return Shipped::NotNow;
+                return Attempt::NotNow;
             }
-            None => return Shipped::NotNow,
+            None => return Attempt::NotNow,
         };
-        // First, so that whoever sees a trace knows that its cost is stored.
-        self.flush_and_report().await;
-        match timeout(DATABASE_PATIENCE, self.insert(&batch)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                tracing::warn!(%error, records = batch.records.len(), "traces wait for the database");
-                return Shipped::NotNow;
+        match in_time(self.store_batch(&batch)).await {
+            Ok(Shipped::Stored) => {}
+            Ok(Shipped::Overlaps) => {
+                self.is_aligned = false;
+                return Attempt::NotNow;
             }
-            Err(_) => {
-                tracing::warn!(records = batch.records.len(), "traces wait: the database does not answer");
-                return Shipped::NotNow;
+            Err(error) => {
+                tracing::warn!(error, records = batch.records.len(), "traces wait for the database");
+                return Attempt::NotNow;
             }
         }
         self.take_turns();
         self.last_batch = batch.records.len();
         let acknowledge = move |reader: &mut Reader<_>| (reader.acknowledge(&batch), reader.usage().records);
-        let Some((saved, waiting)) = self.spool.read(acknowledge).await else { return Shipped::NotNow };
+        let Some((saved, waiting)) = self.spool.read(acknowledge).await else { return Attempt::NotNow };
         if let Err(error) = saved {
             tracing::warn!(%error, "the spool's position could not be saved");
         }
-        Shipped::Batch { waiting }
+        Attempt::Shipped { waiting }
     }
 
     fn take_turns(&mut self) {
@@ -210,19 +238,51 @@ impl Shipper {
         Instant::now() >= give_up_at
     }
 
-    /// Brings a batch into the database, and sets aside what can never go there.
-    async fn insert(&self, batch: &Batch) -> Result<(), StoreError> {
-        let mut sendable: Vec<Sendable<'_>> = Vec::with_capacity(batch.records.len());
+    /// Stores a batch, and sets aside what can never be stored.
+    async fn store_batch(&self, batch: &Batch) -> Result<Shipped, StoreError> {
+        let sendable = self.sendable(batch).await;
+        let place = batch.place();
+        let place =
+            SpoolPlace { spool: self.spool.id(), segment: place.segment, from: place.from, to: place.to };
+        let whole = Shipment { place, traces: &sendable.traces, charges: &sendable.charges };
+        let mut refused = 0;
+        let shipped = match ship(&self.store, &whole).await {
+            Err(error) if !error.is_transient() => {
+                refused = self.insert_halving(&sendable.records, &sendable.traces).await?;
+                self.ship_charges(&whole).await?
+            }
+            shipped => shipped?,
+        };
+        if shipped == Shipped::Stored {
+            self.spool.metrics().traces_written.inc_by((sendable.traces.len() - refused) as u64);
+        }
+        Ok(shipped)
+    }
+
+    /// Stores what is left of a batch whose traces were inserted one by one.
+    async fn ship_charges(&self, whole: &Shipment<'_>) -> Result<Shipped, StoreError> {
+        match ship(&self.store, &Shipment { traces: &[], ..*whole }).await {
+            Err(error) if !error.is_transient() => {
+                tracing::error!(%error, "spend was refused by the database and is dropped");
+                ship(&self.store, &Shipment { traces: &[], charges: &[], ..*whole }).await
+            }
+            shipped => shipped,
+        }
+    }
+
+    async fn sendable<'a>(&self, batch: &'a Batch) -> Sendable<'a> {
+        let mut sendable = Sendable::default();
         for record in &batch.records {
             match read_spooled(record, self.spool.keys()) {
-                Ok(trace) => sendable.push((record, trace)),
+                Ok(SpooledTrace { trace, charges }) => {
+                    sendable.records.push(record);
+                    sendable.traces.push(trace);
+                    sendable.charges.extend(charges);
+                }
                 Err(error) => self.set_aside(record, &error.to_string()).await,
             }
         }
-        let (records, traces): (Vec<&Record>, Vec<TraceRecord>) = sendable.into_iter().unzip();
-        let refused = self.insert_halving(&records, &traces).await?;
-        self.spool.metrics().traces_written.inc_by((traces.len() - refused) as u64);
-        Ok(())
+        sendable
     }
 
     /// Inserts traces, leaving out what the database refuses for good; returns how many that were.
@@ -262,43 +322,38 @@ impl Shipper {
         }
     }
 
-    async fn flush_and_look(&mut self) {
-        self.flush_and_report().await;
+    async fn look(&mut self) {
+        let pay = async {
+            self.align().await?;
+            self.owed.pay().await
+        };
+        if let Err(error) = in_time(pay).await {
+            self.spool.metrics().budget_flush_failures.inc();
+            tracing::debug!(error, "spend waits for the database");
+        }
+        self.ledgers.forget_closed(Utc::now());
         self.spool.look().await;
     }
+}
 
-    async fn flush_and_report(&mut self) {
-        let flush = async {
-            self.load_usage().await?;
-            self.flush_usage().await
-        };
-        let error = match timeout(DATABASE_PATIENCE, flush).await {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "the database does not answer".to_owned(),
-        };
-        self.spool.metrics().budget_flush_failures.inc();
-        tracing::debug!(error, "spend waits for the database");
+/// What requests of earlier processes were charged that the database does not know of.
+fn left_charges(reader: &Reader<Folder>, keys: &SpoolKeys) -> Vec<LedgerDelta> {
+    let left = LedgerBook::default();
+    let visited = reader.visit_left(|record| match read_charges(record, keys) {
+        Ok(charges) => left.owe(charges),
+        Err(error) => tracing::error!(%error, "what a request was charged cannot be read"),
+    });
+    if let Err(error) = visited {
+        tracing::error!(%error, "a segment cannot be read: what its requests were charged is not counted");
     }
+    left.take_owed()
+}
 
-    async fn flush_usage(&mut self) -> Result<(), StoreError> {
-        if self.unconfirmed.is_none() {
-            let deltas = self.ledgers.drain(Utc::now());
-            if deltas.is_empty() {
-                return Ok(());
-            }
-            self.unconfirmed = Some(UsageBatch { id: Uuid::now_v7(), deltas });
-        }
-        match add_budget_usage(&self.store, self.unconfirmed.as_slice()).await {
-            Err(error) if error.is_transient() => return Err(error),
-            Err(error) => {
-                tracing::error!(%error, "spend was refused by the database and is dropped");
-                self.unconfirmed = None;
-                return Err(error);
-            }
-            Ok(()) => self.unconfirmed = None,
-        }
-        Ok(())
+/// Waits for the database, but not for ever.
+async fn in_time<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, String> {
+    match timeout(DATABASE_PATIENCE, work).await {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) => Err("the database does not answer".to_owned()),
     }
 }
 

@@ -13,7 +13,8 @@ mod group;
 mod record;
 mod thread;
 
-pub use record::{Unreadable, read_spooled, spooled_id};
+pub(crate) use record::read_charges;
+pub use record::{SpooledTrace, Unreadable, read_spooled, spooled_id};
 
 use crate::config::SpoolLimits;
 use crate::metrics::Metrics;
@@ -22,8 +23,8 @@ use bulkhead_policy::compile::TraceSettings;
 use bulkhead_policy::crypto::{CryptoError, SpoolKeys};
 use bulkhead_policy::document::Durability;
 use bulkhead_policy::ids::TenantId;
-use bulkhead_policy::trace::TraceRecord;
-use bulkhead_spool::{Folder, FullOwners, OpenError, Reader, Settings};
+use bulkhead_policy::ledger::LedgerBook;
+use bulkhead_spool::{Folder, FullOwners, OpenError, Origin, Reader, Settings};
 use group::{Envelope, GroupWriter};
 use record::Encoder;
 use std::collections::HashSet;
@@ -76,11 +77,14 @@ pub fn open_spool(
     folder: &Path,
     limits: SpoolLimits,
     keys: SpoolKeys,
+    ledgers: Arc<LedgerBook>,
     metrics: Arc<Metrics>,
 ) -> Result<(TraceSender, TraceSource), SpoolError> {
     let failed = |source| SpoolError::Start { folder: folder.display().to_string(), source };
     let settings = Settings::from_quota(limits.quota_bytes, limits.tenant_percent);
-    let (writer, reader) = bulkhead_spool::open(Folder::open(folder)?, settings).map_err(failed)?;
+    let opened_at = u64::try_from(chrono::Utc::now().timestamp_millis()).unwrap_or(0);
+    let origin = Origin { id: Uuid::now_v7().into_bytes(), segment: opened_at };
+    let (writer, reader) = bulkhead_spool::open(Folder::open(folder)?, settings, origin).map_err(failed)?;
     let usage = reader.usage();
     if usage.records > 0 || usage.quarantined > 0 {
         let (records, bytes, quarantined) = (usage.records, usage.bytes, usage.quarantined);
@@ -94,6 +98,7 @@ pub fn open_spool(
         is_closed: AtomicBool::new(false),
         opened: Instant::now(),
         busy_until_millis: AtomicU64::new(0),
+        ledgers,
         metrics,
     });
     let writer = GroupWriter::new(writer, Encoder::new(&keys)?, Arc::clone(&shared));
@@ -104,8 +109,9 @@ pub fn open_spool(
         .name("bulkhead-spool".to_owned())
         .spawn(move || thread.run())
         .map_err(failed)?;
+    let id = Uuid::from_bytes(reader.id());
     let sender = TraceSender { writer, queue, shared: Arc::clone(&shared) };
-    Ok((sender, TraceSource { reader: Arc::new(Mutex::new(reader)), keys, shared, thread: Some(thread) }))
+    Ok((sender, TraceSource { id, reader: Arc::new(Mutex::new(reader)), keys, shared, thread: Some(thread) }))
 }
 
 /// What the request path, the writing thread and the shipper know together.
@@ -120,6 +126,8 @@ struct Shared {
     opened: Instant,
     /// Milliseconds after `opened` until which the disk counts as busy.
     busy_until_millis: AtomicU64,
+    /// Takes over what lost traces charged.
+    ledgers: Arc<LedgerBook>,
     metrics: Arc<Metrics>,
 }
 
@@ -202,15 +210,15 @@ impl TraceSender {
     }
 
     /// Writes a record or puts it into the queue; never waits.
-    pub(crate) fn send(&self, record: TraceRecord, keep: TraceSettings) {
+    pub(crate) fn send(&self, spooled: SpooledTrace, keep: TraceSettings) {
         let place = Place { permit: self.queue.try_reserve().ok(), sender: self };
-        let _kept_or_counted = place.put(record, keep, None);
+        let _kept_or_counted = place.put(spooled, keep, None);
     }
 
     /// Writes a record at once, or gives it back where that could make others wait.
     fn write_here(&self, envelope: Envelope) -> Option<Envelope> {
         let is_quick = envelope.keep.durability == Durability::Written
-            && body_bytes(&envelope.record) <= BODY_BYTES_HERE
+            && body_bytes(&envelope.spooled) <= BODY_BYTES_HERE
             && self.shared.is_disk_quick();
         match self.writer.try_lock() {
             Ok(mut writer) if is_quick => {
@@ -228,10 +236,10 @@ impl Place<'_> {
     ///
     /// # Errors
     /// [`NotKept`] only where the policy insists; else a record that is lost is counted.
-    pub(crate) async fn write(self, record: TraceRecord, keep: TraceSettings) -> Result<(), NotKept> {
+    pub(crate) async fn write(self, spooled: SpooledTrace, keep: TraceSettings) -> Result<(), NotKept> {
         let insists = keep.when_full == bulkhead_policy::document::WhenFull::Refuse;
         let (done, wait) = oneshot::channel();
-        let is_kept = match self.put(record, keep, Some(done)) {
+        let is_kept = match self.put(spooled, keep, Some(done)) {
             // A thread that is gone or stands still has kept nothing that anybody knows of.
             Ok(()) => matches!(tokio::time::timeout(PATIENCE, wait).await, Ok(Ok(true))),
             Err(NotKept) => false,
@@ -241,24 +249,23 @@ impl Place<'_> {
 
     fn put(
         self,
-        record: TraceRecord,
+        spooled: SpooledTrace,
         keep: TraceSettings,
         done: Option<oneshot::Sender<bool>>,
     ) -> Result<(), NotKept> {
-        let Some(mut envelope) = self.sender.write_here(Envelope { record, keep, done }) else {
+        let Some(mut envelope) = self.sender.write_here(Envelope { spooled, keep, done }) else {
             return Ok(());
         };
         let shared = &self.sender.shared;
         let Some(permit) = self.permit else {
-            shared.dropped("queue_full", 1);
+            envelope.lose("queue_full", shared);
             return Err(NotKept);
         };
-        let bytes = body_bytes(&envelope.record);
+        let bytes = body_bytes(&envelope.spooled);
         let waiting = &shared.body_bytes;
         if bytes > 0 && waiting.fetch_add(bytes, Ordering::Relaxed) + bytes > QUEUE_BODY_BYTES {
             waiting.fetch_sub(bytes, Ordering::Relaxed);
-            envelope.record.bodies = None;
-            shared.dropped("body_only", 1);
+            envelope.drop_bodies(shared);
         }
         shared.metrics.trace_queue_depth.inc();
         permit.send(envelope);
@@ -270,14 +277,15 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn body_bytes(record: &TraceRecord) -> usize {
+fn body_bytes(spooled: &SpooledTrace) -> usize {
     let len = |body: &Option<String>| body.as_ref().map_or(0, String::len);
-    record.bodies.as_ref().map_or(0, |bodies| len(&bodies.request) + len(&bodies.response))
+    spooled.trace.bodies.as_ref().map_or(0, |bodies| len(&bodies.request) + len(&bodies.response))
 }
 
 /// The shipper's end.
 #[derive(Debug)]
 pub struct TraceSource {
+    id: Uuid,
     reader: Arc<Mutex<Reader<Folder>>>,
     keys: SpoolKeys,
     shared: Arc<Shared>,
@@ -293,6 +301,11 @@ impl TraceSource {
     /// Whether the request path is gone and all that it left is written.
     pub(crate) fn is_closed(&self) -> bool {
         self.shared.is_closed.load(Ordering::Acquire)
+    }
+
+    /// Names the spool, for ever.
+    pub(crate) fn id(&self) -> Uuid {
+        self.id
     }
 
     /// What opens the records.

@@ -42,9 +42,27 @@ impl Default for BatchLimits {
 pub struct Batch {
     /// The records; none where nothing but damage was found.
     pub records: Vec<Record>,
-    segment: u64,
-    end: u64,
+    place: Place,
     is_damaged: bool,
+}
+
+/// A stretch of a segment. Those of one spool never mean anything else later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Number of the segment.
+    pub segment: u64,
+    /// Where the stretch begins, in bytes.
+    pub from: u64,
+    /// Where it ends.
+    pub to: u64,
+}
+
+impl Batch {
+    /// Returns where the batch lies.
+    #[must_use]
+    pub const fn place(&self) -> Place {
+        self.place
+    }
 }
 
 /// The end that takes. One owner: its calls wait for the disk.
@@ -84,11 +102,7 @@ impl<F: Files> Reader<F> {
 
     fn next_segment(&self, lane: Lane) -> Option<(u64, u64, u64)> {
         let state = self.shared.state();
-        let mut unread = state
-            .segments
-            .iter()
-            .filter(|(_, segment)| segment.position < segment.bytes)
-            .map(|(number, segment)| (*number, segment.position, segment.bytes));
+        let mut unread = state.unread();
         match lane {
             Lane::Oldest => unread.next(),
             Lane::Newest => unread.next_back(),
@@ -108,8 +122,8 @@ impl<F: Files> Reader<F> {
             // Shorter than it was: bytes that were there are gone.
             let is_short = bytes.len() < window;
             let is_whole = is_short || window >= left;
-            let mut batch =
-                Batch { records: Vec::new(), segment: number, end: position, is_damaged: is_short };
+            let place = Place { segment: number, from: position, to: position };
+            let mut batch = Batch { records: Vec::new(), place, is_damaged: is_short };
             let mut at = 0;
             while batch.records.len() < limits.records.max(1)
                 && let Some(piece) = piece(&bytes, at, is_whole)
@@ -126,7 +140,7 @@ impl<F: Files> Reader<F> {
                 };
                 at = range.end;
             }
-            batch.end = if is_short && at >= bytes.len() { end } else { position + at as u64 };
+            batch.place.to = if is_short && at >= bytes.len() { end } else { position + at as u64 };
             if at > 0 || is_whole {
                 return Ok(batch);
             }
@@ -142,13 +156,13 @@ impl<F: Files> Reader<F> {
         let (cursor, done) = {
             let mut state = self.shared.state();
             if batch.is_damaged
-                && let Some(segment) = state.segments.get_mut(&batch.segment)
+                && let Some(segment) = state.segments.get_mut(&batch.place.segment)
                 && !segment.is_damaged
             {
                 segment.is_damaged = true;
                 state.quarantined += 1;
             }
-            state.acknowledged(batch.segment, batch.end, &batch.records);
+            state.acknowledged(batch.place.segment, batch.place.to, &batch.records);
             let done = state.segments.iter().filter(|(_, segment)| segment.is_done());
             let done: Vec<(u64, bool)> =
                 done.map(|(number, segment)| (*number, segment.is_damaged)).collect();
@@ -173,7 +187,54 @@ impl<F: Files> Reader<F> {
     /// # Errors
     /// The position could not be saved.
     pub fn tidy(&mut self) -> io::Result<()> {
-        self.acknowledge(&Batch { records: Vec::new(), segment: u64::MAX, end: 0, is_damaged: false })
+        let place = Place { segment: u64::MAX, from: 0, to: 0 };
+        self.acknowledge(&Batch { records: Vec::new(), place, is_damaged: false })
+    }
+
+    /// The folder's name, the same for ever.
+    #[must_use]
+    pub fn id(&self) -> [u8; 16] {
+        self.shared.id
+    }
+
+    /// The segments with records that wait.
+    #[must_use]
+    pub fn waiting_segments(&self) -> Vec<u64> {
+        self.shared.state().unread().map(|(number, _, _)| number).collect()
+    }
+
+    /// Acknowledges a segment's records up to a position that the taker has kept: after a crash it may know more than the
+    /// spool. A position beyond the segment's end acknowledges all of it.
+    ///
+    /// # Errors
+    /// The segment cannot be read.
+    pub fn skip_to(&mut self, segment: u64, position: u64) -> io::Result<()> {
+        loop {
+            let unread = self.shared.state().unread().find(|(number, _, _)| *number == segment);
+            let Some((_, from, end)) = unread.filter(|(_, from, _)| *from < position) else { return Ok(()) };
+            let batch = self.read(segment, from, end.min(position), BatchLimits::default())?;
+            // Where the position cannot be saved, the taker says it again next time.
+            let _saved_or_not = self.acknowledge(&batch);
+        }
+    }
+
+    /// Shows every waiting record that an earlier process left, in no particular order, and acknowledges nothing.
+    ///
+    /// # Errors
+    /// A segment cannot be read.
+    pub fn visit_left(&self, mut visit: impl FnMut(&Record)) -> io::Result<()> {
+        let (left, first_own) = {
+            let state = self.shared.state();
+            (state.unread().collect::<Vec<_>>(), state.first_own)
+        };
+        for (number, mut position, end) in left.into_iter().filter(|(number, _, _)| *number < first_own) {
+            while position < end {
+                let batch = self.read(number, position, end, BatchLimits::default())?;
+                batch.records.iter().for_each(&mut visit);
+                position = batch.place.to;
+            }
+        }
+        Ok(())
     }
 
     fn set_aside(&self, number: u64) {

@@ -7,9 +7,10 @@ use crate::cursor::{CURSOR, Cursor};
 use crate::files::{Append as _, Files};
 use crate::frame::{Piece, piece};
 use crate::reader::Reader;
-use crate::state::{Segment, Settings, Shared, State, number_of, quarantine_name, segment_name};
+use crate::state::{Origin, Segment, Settings, Shared, State, number_of, quarantine_name, segment_name};
 use crate::writer::Writer;
 
+const ID: &str = "id";
 /// Kept aside at most; the oldest goes.
 const QUARANTINED_MAX: usize = 16;
 
@@ -19,7 +20,8 @@ const QUARANTINED_MAX: usize = 16;
 ///
 /// # Errors
 /// The folder cannot be listed. What the files contain is never an error.
-pub fn open<F: Files>(files: F, settings: Settings) -> io::Result<(Writer<F>, Reader<F>)> {
+pub fn open<F: Files>(files: F, settings: Settings, origin: Origin) -> io::Result<(Writer<F>, Reader<F>)> {
+    let id = named(&files, origin.id);
     let mut state = State { next_segment: 1, ..State::default() };
     let names = files.names()?;
     let cursor = files.read(CURSOR, 0, usize::MAX).ok();
@@ -30,15 +32,30 @@ pub fn open<F: Files>(files: F, settings: Settings) -> io::Result<(Writer<F>, Re
     numbers.sort_unstable();
     let used = names.iter().filter_map(|name| number_of(name)).chain(cursor.positions.keys().copied());
     // Numbers are never used twice: an old position would skip what is new.
-    state.next_segment = used.max().unwrap_or(0).saturating_add(1).max(cursor.next_segment).max(1);
+    state.next_segment =
+        used.max().unwrap_or(0).saturating_add(1).max(cursor.next_segment).max(origin.segment);
+    state.first_own = state.next_segment;
     state.quarantined = forget_old_quarantined(&files, &names);
     let last = numbers.last().copied();
     for number in numbers {
         let position = cursor.positions.get(&number).copied().unwrap_or(0);
         recover(&files, &mut state, number, position, last == Some(number));
     }
-    let shared = Arc::new(Shared { files, settings, state: Mutex::new(state) });
+    let shared = Arc::new(Shared { files, settings, id, state: Mutex::new(state) });
     Ok((Writer::new(Arc::clone(&shared)), Reader::new(shared)))
+}
+
+/// The folder's name; a new one if it has none that can be read.
+fn named<F: Files>(files: &F, fresh: [u8; 16]) -> [u8; 16] {
+    let read = || {
+        let text = String::from_utf8(files.read(ID, 0, 64).ok()?).ok()?;
+        Some(u128::from_str_radix(text.strip_suffix('\n')?, 16).ok()?.to_be_bytes())
+    };
+    read().unwrap_or_else(|| {
+        // On a full disk the name is this process's only: the next one does not know what was kept under it.
+        let _lost_then = files.replace(ID, format!("{:032x}\n", u128::from_be_bytes(fresh)).as_bytes(), true);
+        fresh
+    })
 }
 
 /// Removes what was kept aside longest, and says how many are left.

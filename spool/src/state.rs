@@ -38,6 +38,16 @@ impl Default for Settings {
     }
 }
 
+/// What makes the places in a spool unlike those in any other, and unlike those of this folder's past.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin {
+    /// Names the folder if it has no name yet: random bytes.
+    pub id: [u8; 16],
+    /// New segments have at least this number: milliseconds of the Unix epoch. Numbers are counted on in the folder; after the
+    /// loss of power the folder may have forgotten some.
+    pub segment: u64,
+}
+
 /// How much room a record finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Room {
@@ -98,6 +108,8 @@ impl Segment {
 pub(crate) struct State {
     pub(crate) segments: BTreeMap<u64, Segment>,
     pub(crate) next_segment: u64,
+    /// Segments below this number are of earlier processes.
+    pub(crate) first_own: u64,
     pub(crate) owners: HashMap<Owner, u64>,
     pub(crate) quarantined: u64,
     pub(crate) dead_letters: u64,
@@ -137,6 +149,12 @@ impl State {
                 self.owners.remove(&owner);
             }
         }
+    }
+
+    /// Number, position and end of each segment that was not read to its end, the oldest first.
+    pub(crate) fn unread(&self) -> impl DoubleEndedIterator<Item = (u64, u64, u64)> + '_ {
+        let unread = self.segments.iter().filter(|(_, segment)| segment.position < segment.bytes);
+        unread.map(|(number, segment)| (*number, segment.position, segment.bytes))
     }
 
     pub(crate) fn bytes(&self) -> u64 {
@@ -199,6 +217,7 @@ fn is_scarce(bytes: u64, of: u64) -> bool {
 pub(crate) struct Shared<F> {
     pub(crate) files: F,
     pub(crate) settings: Settings,
+    pub(crate) id: [u8; 16],
     pub(crate) state: Mutex<State>,
 }
 

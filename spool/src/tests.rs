@@ -3,10 +3,11 @@
 mod disk;
 mod model;
 
-use crate::{BatchLimits, Lane, Owner, Reader, Record, Room, Settings, Writer, open};
+use crate::{BatchLimits, Lane, Origin, Owner, Reader, Record, Room, Settings, Writer, open};
 use disk::{Disk, Loss};
 
 const SMALL: Settings = Settings { quota_bytes: 1 << 20, owner_bytes: 1 << 20, segment_bytes: 1024 };
+const ORIGIN: Origin = Origin { id: [7; 16], segment: 1 };
 const ALL: BatchLimits = BatchLimits { records: usize::MAX, bytes: 1 << 20 };
 
 fn record(number: u64) -> Record {
@@ -15,7 +16,7 @@ fn record(number: u64) -> Record {
 }
 
 fn open_on(disk: &Disk) -> (Writer<Disk>, Reader<Disk>) {
-    open(disk.clone(), SMALL).expect("opening never fails because of what is there")
+    open(disk.clone(), SMALL, ORIGIN).expect("opening never fails because of what is there")
 }
 
 fn append(writer: &mut Writer<Disk>, numbers: std::ops::Range<u64>) {
@@ -138,7 +139,7 @@ fn what_was_read_leaves_no_files() {
 #[test]
 fn one_owner_finds_no_room_while_another_does() {
     let settings = Settings { quota_bytes: 10_000, owner_bytes: 2_000, segment_bytes: 1024 };
-    let (mut writer, mut reader) = open(Disk::default(), settings).unwrap();
+    let (mut writer, mut reader) = open(Disk::default(), settings, ORIGIN).unwrap();
     let (greedy, modest) = (Owner([1; 16]), Owner([2; 16]));
     while writer.room(greedy, 240) != Room::Full {
         let record = Record { owner: greedy, at_millis: 0, kind: 0, payload: vec![0; 200] };

@@ -6,10 +6,12 @@
 
 mod budgets;
 mod columns;
+mod shipment;
 mod traces;
 
 pub use crate::partitions::ensure_partitions;
-pub use budgets::{UsageBatch, add_budget_usage, forget_old_usage, load_budget_usage};
+pub use budgets::{UsageBatch, add_budget_usage, forget_old_usage};
+pub use shipment::{Shipment, Shipped, SpoolPlace, Stored, load_stored, ship};
 pub use traces::insert_traces;
 
 pub(crate) use budgets::StoredUsage;

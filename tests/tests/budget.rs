@@ -298,8 +298,6 @@ fn what_was_spent_survives_a_restart_and_a_kill() {
         assert_eq!(bulkhead.exited().await, Some(0));
         bulkhead.restart().await;
         assert_eq!(post(&bulkhead).await, 200);
-        // A trace is stored after its cost: when the third one is there, so is what it used.
-        bulkhead.traces_for("gpt-restart", 3).await;
         bulkhead.kill_9();
         bulkhead.restart().await;
         assert_eq!((post(&bulkhead).await, post(&bulkhead).await), (200, 429));

@@ -139,6 +139,34 @@ fn a_proxy_killed_under_load_loses_and_doubles_no_trace() {
 }
 
 #[test]
+fn a_proxy_killed_under_load_forgets_and_doubles_no_charge() {
+    run(async {
+        let limit = 150;
+        let budget = format!(
+            "budgets: [{{ id: few, scope: tenant, unit: requests, limit: {limit}, window: total, at_limit: refuse }}]"
+        );
+        let (_provider, mut bulkhead) = start(&budget, &[]).await;
+        let mut answered = Vec::new();
+        for round in 0..6 {
+            let load = Load::start(&bulkhead.client(), "gpt-charged");
+            load.more(10 + 3 * round).await;
+            bulkhead.kill_9();
+            answered.extend(load.stop().await);
+            bulkhead.restart().await;
+        }
+        assert_each_has_one_row(&bulkhead, &answered).await;
+        // Each row is a charge; what was killed on its way upstream has neither.
+        let charged = bulkhead.trace_list(&bulkhead.ready.tenant, ROWS_MAX).await.len();
+        assert!(charged < limit, "{charged} requests leave nothing to look at");
+        let mut passed = 0;
+        while bulkhead.client().post("/v1/chat/completions", &chat("gpt-charged", "hi")).await.status == 200 {
+            passed += 1;
+        }
+        assert_eq!(charged + passed, limit);
+    });
+}
+
+#[test]
 fn an_answer_is_never_ahead_of_its_trace() {
     run(async {
         let (_provider, mut bulkhead) = start("capture: masked", &[]).await;
@@ -220,9 +248,13 @@ fn traces_that_can_never_be_stored_stop_nobody_and_are_listed() {
         let answered = leave_behind(&mut bulkhead, 5).await;
         let folder = bulkhead.data_dir().join("spool");
         let settings = bulkhead_spool::Settings::default();
-        let (mut writer, mut reader) =
-            bulkhead_spool::open(bulkhead_spool::Folder::open(&folder).expect("the folder"), settings)
-                .expect("the spool");
+        let origin = bulkhead_spool::Origin { id: [0; 16], segment: 1 };
+        let (mut writer, mut reader) = bulkhead_spool::open(
+            bulkhead_spool::Folder::open(&folder).expect("the folder"),
+            settings,
+            origin,
+        )
+        .expect("the spool");
         let limits = bulkhead_spool::BatchLimits::default();
         let batch = reader.take(bulkhead_spool::Lane::Oldest, limits).expect("readable").expect("a batch");
         let mut poisoned = batch.records[0].clone();

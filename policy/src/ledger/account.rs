@@ -7,7 +7,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
-use super::{Bounds, BudgetUnit, LedgerDelta, LedgerKey, Window};
+use super::{Bounds, BudgetUnit, LedgerKey, Window};
 
 /// One window's counters, in the unit of its ledger.
 #[derive(Debug)]
@@ -16,9 +16,7 @@ pub(super) struct WindowCount {
     /// Settled plus reserved.
     committed: AtomicU64,
     settled: AtomicU64,
-    /// The part of `settled` that has been handed to the flusher, or came from storage.
-    flushed: AtomicU64,
-    /// The window before this one, until nothing in it is open or unflushed.
+    /// The window before this one, until nothing in it is open.
     previous: ArcSwapOption<WindowCount>,
 }
 
@@ -28,7 +26,6 @@ impl WindowCount {
             bounds,
             committed: AtomicU64::new(stored),
             settled: AtomicU64::new(stored),
-            flushed: AtomicU64::new(stored),
             previous: ArcSwapOption::new(previous),
         }
     }
@@ -93,19 +90,11 @@ impl WindowCount {
     fn restore(&self, stored: u64) {
         add(&self.committed, stored, 0);
         add(&self.settled, stored, 0);
-        add(&self.flushed, stored, 0);
     }
 
-    /// Takes what was settled since the last call. Only the book calls it, under its lock.
-    fn take_unflushed(&self) -> u64 {
-        let settled = self.settled();
-        settled.saturating_sub(self.flushed.swap(settled, Ordering::AcqRel))
-    }
-
-    /// True if nothing is reserved and everything settled is flushed.
+    /// True if nothing is reserved.
     fn is_closed(&self) -> bool {
-        let settled = self.settled();
-        self.committed() == settled && self.flushed.load(Ordering::Acquire) == settled
+        self.committed() == self.settled()
     }
 }
 
@@ -164,15 +153,10 @@ impl Account {
         }
     }
 
-    /// Appends what was settled since the last call, per window, and forgets past windows that are closed.
-    pub(super) fn drain(&self, into: &mut Vec<LedgerDelta>) {
+    /// Forgets past windows that are closed. Only the book calls it, under its lock.
+    pub(super) fn forget_closed(&self) {
         let mut count = self.current.load_full();
         loop {
-            let amount = count.take_unflushed();
-            if amount > 0 {
-                let window_start = count.bounds.start;
-                into.push(LedgerDelta { key: self.key.clone(), window_start, unit: self.unit, amount });
-            }
             let Some(previous) = count.previous.load_full() else { return };
             // Two owners are the chain and this function: nobody else can get at a past window any more, so it
             // stays as it is. The fence makes visible what its last holder did before letting go.
@@ -186,7 +170,7 @@ impl Account {
         }
     }
 
-    /// True if all windows are over, closed and flushed.
+    /// True if all windows are over and closed.
     pub(super) fn is_over(&self, now: DateTime<Utc>) -> bool {
         let current = self.current.load();
         current.has_ended(now) && current.is_closed() && current.previous.load().is_none()

@@ -1,4 +1,4 @@
-//! All counts of a node: found again across policy updates, restored at start, drained to storage.
+//! All counts of a node: found again across policy updates, restored at start.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -17,14 +17,14 @@ type Used = Vec<(DateTime<Utc>, u64)>;
 
 /// Interns counts by ledger key.
 ///
-/// Its lock is taken by snapshot building and by the flusher, never by a request.
+/// Its lock is taken by snapshot building, by the shipper, and where a request's use could not be spooled.
 ///
 /// ```
 /// use bulkhead_policy::ledger::LedgerBook;
 /// use chrono::DateTime;
 /// let book = LedgerBook::default();
-/// assert!(book.drain(DateTime::UNIX_EPOCH).is_empty());   // not before the stored use is known
 /// assert!(book.load(vec![], DateTime::UNIX_EPOCH));
+/// assert!(!book.load(vec![], DateTime::UNIX_EPOCH));   // stored use counts once
 /// ```
 #[derive(Debug, Default)]
 pub struct LedgerBook {
@@ -37,8 +37,8 @@ struct Inner {
     /// Stored use that no account has taken yet.
     stored: HashMap<(LedgerKey, BudgetUnit), Used>,
     loaded: bool,
-    /// Drained but not stored, merged per row.
-    put_back: HashMap<Row, u64>,
+    /// Settled, and not on its way to storage; merged per row.
+    owed: HashMap<Row, u64>,
 }
 
 impl LedgerBook {
@@ -68,8 +68,8 @@ impl LedgerBook {
 
     /// Adds the use that storage knows of to the windows it belongs to, once.
     ///
-    /// Call it before anything is flushed, or use of this process would be counted twice; [`Self::drain`]
-    /// yields nothing until then. Returns false, and does nothing, when called again.
+    /// Call it before use of this process is stored, or that would be counted twice. Returns false, and does nothing, when
+    /// called again.
     pub fn load(&self, usage: Vec<LedgerUsage>, now: DateTime<Utc>) -> bool {
         let mut inner = self.lock();
         if inner.loaded {
@@ -91,34 +91,42 @@ impl LedgerBook {
         true
     }
 
-    /// Takes all use that was settled since the last call, one delta per row, ordered by key.
-    ///
-    /// What could not be stored goes back with [`Self::put_back`]. Counts that no policy uses any more are
-    /// forgotten once their window is over.
-    #[must_use = "drained use is lost unless it is stored or put back"]
-    pub fn drain(&self, now: DateTime<Utc>) -> Vec<LedgerDelta> {
-        let mut inner = self.lock();
-        if !inner.loaded {
-            return Vec::new();
+    /// Whether stored use was [loaded](Self::load).
+    #[must_use]
+    pub fn is_loaded(&self) -> bool {
+        self.lock().loaded
+    }
+
+    /// Takes note of settled use whose record is not on its way to storage.
+    pub fn owe(&self, deltas: Vec<LedgerDelta>) {
+        if deltas.is_empty() {
+            return;
         }
-        let mut deltas = Vec::new();
-        inner.accounts.values().for_each(|account| account.drain(&mut deltas));
-        inner.accounts.retain(|_, account| Arc::strong_count(account) > 1 || !account.is_over(now));
-        let mut rows = std::mem::take(&mut inner.put_back);
-        drop(inner);
-        merge(&mut rows, deltas);
-        let mut merged: Vec<LedgerDelta> = rows
+        let mut inner = self.lock();
+        for LedgerDelta { key, window_start, unit, amount } in deltas {
+            let row = inner.owed.entry((key, window_start, unit)).or_default();
+            *row = row.saturating_add(amount);
+        }
+    }
+
+    /// Takes what is owed to storage, one delta per row, ordered by key; what could not be stored is [owed](Self::owe) again.
+    #[must_use = "use is lost unless it is stored or owed again"]
+    pub fn take_owed(&self) -> Vec<LedgerDelta> {
+        let owed = std::mem::take(&mut self.lock().owed);
+        let mut deltas: Vec<LedgerDelta> = owed
             .into_iter()
             .map(|((key, window_start, unit), amount)| LedgerDelta { key, window_start, unit, amount })
             .collect();
-        // A stable order lets concurrent flushers lock rows alike.
-        merged.sort_by(|a, b| (&a.key, a.window_start, a.unit).cmp(&(&b.key, b.window_start, b.unit)));
-        merged
+        // A stable order lets concurrent writers lock rows alike.
+        deltas.sort_by(|a, b| (&a.key, a.window_start, a.unit).cmp(&(&b.key, b.window_start, b.unit)));
+        deltas
     }
 
-    /// Takes back deltas that were not stored; the next drain yields them again.
-    pub fn put_back(&self, deltas: Vec<LedgerDelta>) {
-        merge(&mut self.lock().put_back, deltas);
+    /// Forgets past windows in which nothing is open, and counts that no policy uses any more once their window is over.
+    pub fn forget_closed(&self, now: DateTime<Utc>) {
+        let mut inner = self.lock();
+        inner.accounts.values().for_each(|account| account.forget_closed());
+        inner.accounts.retain(|_, account| Arc::strong_count(account) > 1 || !account.is_over(now));
     }
 
     /// Returns the number of counts.
@@ -136,12 +144,5 @@ impl LedgerBook {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // Nothing under the lock leaves it half changed, so a panic elsewhere is no reason to stop counting.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn merge(rows: &mut HashMap<Row, u64>, deltas: Vec<LedgerDelta>) {
-    for LedgerDelta { key, window_start, unit, amount } in deltas {
-        let row = rows.entry((key, window_start, unit)).or_default();
-        *row = row.saturating_add(amount);
     }
 }

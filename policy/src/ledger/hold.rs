@@ -193,6 +193,12 @@ impl Hold {
         &self.ledger
     }
 
+    /// Returns the start of the window that it belongs to.
+    #[must_use]
+    pub fn window_start(&self) -> DateTime<Utc> {
+        self.count.bounds().start
+    }
+
     /// Returns what is reserved, in the ledger's unit.
     #[must_use]
     pub fn reserved(&self) -> u64 {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::{Amount, BudgetUnit, Exhausted, Hold, Ledger, LedgerKey};
+use super::{Amount, BudgetUnit, Exhausted, Hold, Ledger, LedgerDelta, LedgerKey};
 
 /// What one request has reserved in all of its budgets; dropped unsettled, everything goes back.
 ///
@@ -28,6 +28,16 @@ pub struct Alert {
     pub limit: u64,
     /// Use after the settlement, in the unit.
     pub settled: u64,
+}
+
+/// What a settlement did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[must_use = "use that is not stored is forgotten at the next start"]
+pub struct Charged {
+    /// What each budget counted, to be stored; nothing where that is zero.
+    pub deltas: Vec<LedgerDelta>,
+    /// The alert lines that were crossed.
+    pub alerts: Vec<Alert>,
 }
 
 impl Reservation {
@@ -85,24 +95,34 @@ impl Reservation {
         result
     }
 
-    /// Counts what the request really used in every budget; returns the alert lines that this crossed.
-    pub fn settle(self, actual: Amount) -> Vec<Alert> {
-        self.holds.into_iter().flat_map(|hold| settle_one(hold, actual)).collect()
+    /// Counts what the request really used in every budget.
+    pub fn settle(self, actual: Amount) -> Charged {
+        let mut charged = Charged::default();
+        for hold in self.holds {
+            charged.settle(hold, actual);
+        }
+        charged
     }
 }
 
-fn settle_one(hold: Hold, actual: Amount) -> Vec<Alert> {
-    let ledger = Arc::clone(hold.ledger());
-    let settled = hold.settle(actual);
-    let spec = ledger.spec();
-    let crossed = spec.alert_at.iter().filter(|line| settled.before < **line && **line <= settled.after);
-    crossed
-        .map(|line| Alert {
+impl Charged {
+    fn settle(&mut self, hold: Hold, actual: Amount) {
+        let ledger = Arc::clone(hold.ledger());
+        let spec = ledger.spec();
+        let window_start = hold.window_start();
+        let settled = hold.settle(actual);
+        let amount = actual.in_unit(spec.unit);
+        if amount > 0 {
+            let (key, unit) = (ledger.key().clone(), spec.unit);
+            self.deltas.push(LedgerDelta { key, window_start, unit, amount });
+        }
+        let crossed = spec.alert_at.iter().filter(|line| settled.before < **line && **line <= settled.after);
+        self.alerts.extend(crossed.map(|line| Alert {
             key: ledger.key().clone(),
             unit: spec.unit,
             threshold: *line,
             limit: spec.limit,
             settled: settled.after,
-        })
-        .collect()
+        }));
+    }
 }

@@ -98,20 +98,19 @@ fn holds_grow_while_there_is_room_and_shrink() {
 
 #[test]
 fn a_hold_belongs_to_the_window_it_began_in() {
-    let book = LedgerBook::default();
-    assert!(book.load(vec![], noon()));
-    let ledger = book.open(key(), &spec(100), noon());
+    let ledger = [ledger(100)];
     let tomorrow = noon() + TimeDelta::days(1);
-    let hold = ledger.reserve(tokens(60), noon()).unwrap();
-    let next = ledger.reserve(tokens(100), tomorrow).unwrap();
-    assert_eq!(book.drain(tomorrow), vec![]);
-    hold.settle(tokens(70));
-    assert_eq!(numbers(&ledger, tomorrow), (0, 100), "the new window knows nothing of it");
-    next.settle(tokens(5));
-    let drained: Vec<_> =
-        book.drain(tomorrow).into_iter().map(|delta| (delta.window_start, delta.amount)).collect();
-    assert_eq!(drained, [(at("2026-03-10T00:00:00Z"), 70), (at("2026-03-11T00:00:00Z"), 5)]);
-    assert_eq!(book.drain(tomorrow), vec![]);
+    let first = Reservation::take(&ledger, tokens(60), noon()).unwrap();
+    let next = Reservation::take(&ledger, tokens(100), tomorrow).unwrap();
+    let deltas = |reservation: Reservation, used| {
+        let deltas = reservation.settle(tokens(used)).deltas.into_iter();
+        deltas.map(|delta| (delta.window_start, delta.unit, delta.amount)).collect::<Vec<_>>()
+    };
+    assert_eq!(deltas(first, 70), [(at("2026-03-10T00:00:00Z"), BudgetUnit::Tokens, 70)]);
+    assert_eq!(numbers(&ledger[0], tomorrow), (0, 100), "the new window knows nothing of it");
+    assert_eq!(deltas(next, 5), [(at("2026-03-11T00:00:00Z"), BudgetUnit::Tokens, 5)]);
+    let unused = Reservation::take(&ledger, tokens(1), tomorrow).unwrap();
+    assert_eq!(deltas(unused, 0), []);
 }
 
 #[test]
@@ -146,34 +145,29 @@ fn five_hundred_threads_never_exceed_room_for_fifty() {
 }
 
 #[test]
-fn threads_that_settle_release_and_drain_lose_nothing() {
+fn threads_that_settle_release_and_roll_windows_lose_nothing() {
     let book = LedgerBook::default();
-    assert!(book.load(vec![], noon()));
-    let ledger = book.open(key(), &BudgetSpec { window: Window::Minute, ..spec(u64::MAX) }, noon());
-    let stored = AtomicU64::new(0);
-    let drain =
-        |now| stored.fetch_add(book.drain(now).iter().map(|delta| delta.amount).sum(), Ordering::SeqCst);
+    let ledger = [book.open(key(), &BudgetSpec { window: Window::Minute, ..spec(u64::MAX) }, noon())];
     std::thread::scope(|scope| {
         for thread in 0..8 {
-            let ledger = &ledger;
+            let (ledger, book) = (&ledger, &book);
             scope.spawn(move || {
                 for round in 0..2_000i64 {
                     // Windows roll under the threads' feet.
-                    let hold = ledger.reserve(tokens(3), noon() + TimeDelta::seconds(round)).unwrap();
+                    let now = noon() + TimeDelta::seconds(round);
+                    let reservation = Reservation::take(ledger, tokens(3), now).unwrap();
                     if (round + thread) % 4 != 0 {
-                        hold.settle(tokens(2));
+                        book.owe(reservation.settle(tokens(2)).deltas);
                     }
                 }
             });
         }
-        scope.spawn(|| {
-            for round in 0..500 {
-                drain(noon() + TimeDelta::seconds(round));
-            }
-        });
+        scope.spawn(|| (0..500).for_each(|round| book.forget_closed(noon() + TimeDelta::seconds(round))));
     });
-    drain(noon());
-    assert_eq!(stored.into_inner(), 8 * 1_500 * 2);
+    let owed = book.take_owed();
+    assert_eq!(owed.iter().map(|delta| delta.amount).sum::<u64>(), 8 * 1_500 * 2);
+    assert!(owed.is_sorted_by_key(|delta| delta.window_start) && owed.len() <= 34, "one delta per window");
+    assert_eq!(book.take_owed(), []);
 }
 
 #[derive(Debug, Clone)]
@@ -348,45 +342,26 @@ fn stored_use_is_restored_once_before_or_after_opening() {
         let ledger = book.open(key(), &spec(100), noon());
         ledger.reserve(tokens(20), noon()).unwrap().settle(tokens(20));
         if !load_first {
-            assert_eq!(book.drain(noon()), vec![], "nothing is drained before stored use is known");
             assert!(book.load(today(), noon()));
         }
         assert!(!book.load(today(), noon()), "a second load is refused");
         assert_eq!(numbers(&ledger, noon()), (90, 90));
-        let drained = book.drain(noon());
-        assert_eq!(drained.iter().map(|delta| delta.amount).collect::<Vec<_>>(), [20], "only what is new");
     }
-}
-
-#[test]
-fn what_could_not_be_stored_comes_again_together_with_the_rest() {
-    let book = LedgerBook::default();
-    assert!(book.load(vec![], noon()));
-    let ledger = book.open(key(), &spec(1_000), noon());
-    let spend = |amount| ledger.reserve(tokens(amount), noon()).unwrap().settle(tokens(amount));
-    spend(10);
-    let failed = book.drain(noon());
-    spend(5);
-    book.put_back(failed);
-    let drained: Vec<u64> = book.drain(noon()).iter().map(|delta| delta.amount).collect();
-    assert_eq!(drained, [15]);
-    assert_eq!(book.drain(noon()), vec![]);
 }
 
 #[test]
 fn counts_are_forgotten_when_nobody_uses_them_and_their_window_is_over() {
     let book = LedgerBook::default();
-    assert!(book.load(vec![], noon()));
     let ledger = book.open(key(), &spec(100), noon());
     let hold = ledger.reserve(tokens(10), noon()).unwrap();
     drop(ledger);
     let tomorrow = noon() + TimeDelta::days(1);
-    let _ = book.drain(tomorrow);
+    book.forget_closed(tomorrow);
     assert_eq!(book.len(), 1, "a hold is open");
     hold.settle(tokens(10));
-    assert_eq!(book.drain(noon()).len(), 1);
+    book.forget_closed(noon());
     assert_eq!(book.len(), 1, "the window goes on");
-    let _ = book.drain(tomorrow);
+    book.forget_closed(tomorrow);
     assert!(book.is_empty());
 }
 
@@ -429,7 +404,7 @@ fn every_alert_line_is_reported_once() {
         let amount = Amount { cost: NanoUsd::new(cost), tokens: 0, requests: 0 };
         let ledgers = &ledgers[..1];
         let reservation = Reservation::take(ledgers, Amount::default(), noon()).unwrap();
-        reservation.settle(amount).into_iter().map(|alert| alert.threshold).collect::<Vec<_>>()
+        reservation.settle(amount).alerts.into_iter().map(|alert| alert.threshold).collect::<Vec<_>>()
     };
     assert_eq!([settle(499), settle(1), settle(1)], [vec![], vec![500], vec![]]);
     assert_eq!(settle(600), [1_000]);

@@ -297,7 +297,8 @@ fn budgets_and_running_requests_survive_an_update() {
     let first = builder.build(&raw(&[&a]), None, now()).snapshot;
     let context = first.resolve(&key, now()).unwrap();
     let amount = Amount { tokens: 60, ..Amount::default() };
-    crate::ledger::Reservation::take(context.ledgers(), amount, now()).unwrap().settle(amount);
+    let _not_stored =
+        crate::ledger::Reservation::take(context.ledgers(), amount, now()).unwrap().settle(amount);
     let admission = context.admit(now()).unwrap();
     let second =
         builder.update(&first, &[changed(&a, |a| a.policy = policy(&document(70)))], &[], now()).snapshot;

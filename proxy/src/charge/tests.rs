@@ -108,16 +108,19 @@ fn past_the_line_more_is_reserved_while_there_is_some() {
 }
 
 #[test]
-fn a_dropped_charge_releases_or_charges_what_was_counted() {
+fn without_a_reply_a_charge_is_released_or_what_was_counted() {
     let tokens = ledger(BudgetUnit::Tokens, 1_000, AtLimit::Cut);
     drop(reserve(&tokens, chat(Some(100))).unwrap());
+    assert!(reserve(&tokens, chat(Some(100))).unwrap().settle_unanswered().is_none(), "nobody got it");
     assert_eq!(committed(&tokens), 0);
 
     let mut charge = reserve(&tokens, chat(Some(100))).unwrap();
     charge.sent(Instant::now());
     charge.count(40 * OUTPUT_BYTES_PER_TOKEN).unwrap();
-    drop(charge);
+    let charged = charge.settle_unanswered().unwrap().charged;
+    assert_eq!(charged.deltas.iter().map(|delta| delta.amount).collect::<Vec<_>>(), [140]);
     assert_eq!(committed(&tokens), 140);
+    assert!(charge.settle_unanswered().is_none(), "once");
 
     let mut charge = reserve(&tokens, chat(Some(100))).unwrap();
     charge.sent(Instant::now());

@@ -138,7 +138,7 @@ impl Relay<'_> {
         loop {
             inspector.push(chunk).map_err(|stop| stopped(stop, self.config))?;
             while inspector.step(out).map_err(|stop| stopped(stop, self.config))? {
-                if let Err(exhausted) = self.charge.count(inspector.text_bytes()) {
+                if let Err(exhausted) = self.recorder.charge.count(inspector.text_bytes()) {
                     let rejection = Rejection::budget_exhausted(
                         self.exchange.endpoint.dialect,
                         exhausted.budget.as_str(),

@@ -1,11 +1,10 @@
 //! Writing a group of records at once, by whoever comes first.
 
 use super::Shared;
-use super::record::Encoder;
+use super::record::{Encoder, SpooledTrace};
 use crate::rejection::TRACES_FULL;
 use bulkhead_policy::compile::TraceSettings;
 use bulkhead_policy::document::{Durability, WhenFull};
-use bulkhead_policy::trace::TraceRecord;
 use bulkhead_spool::{Folder, Record, Room, Writer};
 use std::io;
 use std::sync::Arc;
@@ -20,7 +19,7 @@ const SLOW_WRITE: Duration = Duration::from_millis(5);
 /// A record and how it is to be kept.
 #[derive(Debug)]
 pub(super) struct Envelope {
-    pub(super) record: TraceRecord,
+    pub(super) spooled: SpooledTrace,
     pub(super) keep: TraceSettings,
     /// Who waits to hear whether it is kept.
     pub(super) done: Option<oneshot::Sender<bool>>,
@@ -33,9 +32,25 @@ impl Envelope {
         }
     }
 
+    /// The trace is lost; what it charged is not.
+    pub(super) fn lose(mut self, reason: &str, shared: &Shared) {
+        shared.dropped(reason, 1);
+        shared.ledgers.owe(std::mem::take(&mut self.spooled.charges));
+        self.settle(false);
+    }
+
+    /// Leaves the bodies out; false if there are none.
+    pub(super) fn drop_bodies(&mut self, shared: &Shared) -> bool {
+        let had_bodies = self.spooled.trace.bodies.take().is_some();
+        if had_bodies {
+            shared.dropped("body_only", 1);
+        }
+        had_bodies
+    }
+
     fn insists(&self) -> bool {
         // Refusals for want of room do not make the want greater.
-        self.keep.when_full == WhenFull::Refuse && self.record.reason.as_deref() != Some(TRACES_FULL)
+        self.keep.when_full == WhenFull::Refuse && self.spooled.trace.reason.as_deref() != Some(TRACES_FULL)
     }
 }
 
@@ -65,27 +80,25 @@ impl GroupWriter {
     /// Adds a record to the group, as much of it as there is room for.
     pub(super) fn push(&mut self, mut envelope: Envelope) -> Option<Envelope> {
         let Some(mut record) = self.encoded(&mut envelope) else {
-            envelope.settle(false);
+            envelope.lose("not_encoded", &self.shared);
             return None;
         };
         let mut room = self.writer.room(record.owner, record.stored_bytes());
-        if room != Room::Free && envelope.record.bodies.take().is_some() {
-            self.shared.dropped("body_only", 1);
-            record = self.encoder.encode(&envelope.record)?;
+        if room != Room::Free && envelope.drop_bodies(&self.shared) {
+            record = self.encoder.encode(&envelope.spooled)?;
             room = self.writer.room(record.owner, record.stored_bytes());
         }
         // Where a policy insists, requests are not let in any more; those that were are few, and written.
         if room == Room::Full && !envelope.insists() {
-            self.shared.dropped("spool_full", 1);
-            envelope.settle(false);
+            envelope.lose("spool_full", &self.shared);
             return None;
         }
         match self.writer.push(&record) {
             Ok(()) => Some(envelope),
             Err(error) => {
-                tracing::error!(%error, trace = %envelope.record.id, "a trace cannot be spooled and is dropped");
-                self.shared.dropped("too_long", 1);
-                envelope.settle(false);
+                let trace = envelope.spooled.trace.id;
+                tracing::error!(%error, %trace, "a trace cannot be spooled and is dropped");
+                envelope.lose("too_long", &self.shared);
                 None
             }
         }
@@ -93,13 +106,11 @@ impl GroupWriter {
 
     /// The record with its bodies if they fit into one, else without.
     fn encoded(&self, envelope: &mut Envelope) -> Option<Record> {
-        let record = self.encoder.encode(&envelope.record)?;
-        if record.payload.len() <= bulkhead_spool::PAYLOAD_BYTES_MAX || envelope.record.bodies.is_none() {
+        let record = self.encoder.encode(&envelope.spooled)?;
+        if record.payload.len() <= bulkhead_spool::PAYLOAD_BYTES_MAX || !envelope.drop_bodies(&self.shared) {
             return Some(record);
         }
-        envelope.record.bodies = None;
-        self.shared.dropped("body_only", 1);
-        self.encoder.encode(&envelope.record)
+        self.encoder.encode(&envelope.spooled)
     }
 
     /// Writes the group in one go, and tells those who wait.
@@ -115,7 +126,7 @@ impl GroupWriter {
                 self.failed(&error);
                 // One by one and without bodies: some may still fit.
                 for mut envelope in group.drain(..) {
-                    envelope.record.bodies = None;
+                    envelope.spooled.trace.bodies = None;
                     self.write_alone(envelope);
                 }
             }
@@ -140,14 +151,11 @@ impl GroupWriter {
 
     fn write_alone(&mut self, envelope: Envelope) {
         let pushed =
-            self.encoder.encode(&envelope.record).is_some_and(|record| self.writer.push(&record).is_ok());
+            self.encoder.encode(&envelope.spooled).is_some_and(|record| self.writer.push(&record).is_ok());
         let written = if pushed { self.writer.commit() } else { Err(io::Error::other("not encoded")) };
         match written {
             Ok(()) => self.confirm(&mut vec![envelope]),
-            Err(_) => {
-                self.shared.dropped("disk_full", 1);
-                envelope.settle(false);
-            }
+            Err(_) => envelope.lose("disk_full", &self.shared),
         }
     }
 

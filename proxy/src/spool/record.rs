@@ -5,21 +5,34 @@
 
 use bulkhead_policy::crypto::{CryptoError, Sealer, SpoolKeys};
 use bulkhead_policy::ids::{TenantId, TraceId};
+use bulkhead_policy::ledger::LedgerDelta;
 use bulkhead_policy::trace::TraceRecord;
 use bulkhead_spool::{Owner, Record};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use secrecy::ExposeSecret as _;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 use uuid::Uuid;
 
 const KIND_CLEAR: u8 = 1;
 const KIND_SEALED: u8 = 2;
 const SALT_BYTES: usize = 16;
 
-#[derive(Serialize, Deserialize)]
-struct Spooled<'a> {
-    trace: Cow<'a, TraceRecord>,
+/// A trace and what its request was charged: stored together or not at all.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SpooledTrace {
+    /// The trace.
+    pub trace: TraceRecord,
+    /// What each budget counted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub charges: Vec<LedgerDelta>,
+}
+
+/// The part of a record that a start needs.
+#[derive(Deserialize)]
+struct Charges {
+    #[serde(default)]
+    charges: Vec<LedgerDelta>,
 }
 
 /// Why a record of the spool is no trace.
@@ -53,10 +66,11 @@ impl Encoder {
     }
 
     /// `None` if there is no JSON of a trace, or no random number: neither happens.
-    pub(super) fn encode(&self, trace: &TraceRecord) -> Option<Record> {
+    pub(super) fn encode(&self, spooled: &SpooledTrace) -> Option<Record> {
+        let trace = &spooled.trace;
         let at_millis = u64::try_from(trace.at.timestamp_millis()).unwrap_or(0);
         let owner = Owner(trace.tenant.as_uuid().into_bytes());
-        let mut payload = serde_json::to_vec(&Spooled { trace: Cow::Borrowed(trace) }).ok()?;
+        let mut payload = serde_json::to_vec(spooled).ok()?;
         let mut kind = KIND_CLEAR;
         if trace.bodies.is_some() {
             let sealed = self.sealer.seal(&place(trace.tenant, trace.id), &payload, &self.random).ok()?;
@@ -71,18 +85,29 @@ impl Encoder {
 ///
 /// # Errors
 /// [`Unreadable`]: it is not of this version, of another master key, or not a trace.
-pub fn read_spooled(record: &Record, keys: &SpoolKeys) -> Result<TraceRecord, Unreadable> {
-    let spooled: Spooled<'_> = match record.kind {
-        KIND_CLEAR => serde_json::from_slice(&record.payload)?,
+pub fn read_spooled(record: &Record, keys: &SpoolKeys) -> Result<SpooledTrace, Unreadable> {
+    read(record, keys)
+}
+
+/// Reads only what a record of the spool charges.
+///
+/// # Errors
+/// [`Unreadable`], as [`read_spooled`].
+pub(crate) fn read_charges(record: &Record, keys: &SpoolKeys) -> Result<Vec<LedgerDelta>, Unreadable> {
+    read::<Charges>(record, keys).map(|read| read.charges)
+}
+
+fn read<T: DeserializeOwned>(record: &Record, keys: &SpoolKeys) -> Result<T, Unreadable> {
+    match record.kind {
+        KIND_CLEAR => Ok(serde_json::from_slice(&record.payload)?),
         KIND_SEALED => {
             let (id, salt, sealed) = parts(&record.payload).ok_or(CryptoError)?;
             let tenant = TenantId::from_uuid(Uuid::from_bytes(record.owner.0));
             let opened = keys.sealer(salt)?.open(&place(tenant, id), sealed)?;
-            serde_json::from_str(opened.expose_secret())?
+            Ok(serde_json::from_str(opened.expose_secret())?)
         }
-        kind => return Err(Unreadable::Kind(kind)),
-    };
-    Ok(spooled.trace.into_owned())
+        kind => Err(Unreadable::Kind(kind)),
+    }
 }
 
 /// Returns the trace's id, which needs no key.
@@ -90,7 +115,7 @@ pub fn read_spooled(record: &Record, keys: &SpoolKeys) -> Result<TraceRecord, Un
 pub fn spooled_id(record: &Record) -> Option<TraceId> {
     match record.kind {
         KIND_CLEAR => {
-            serde_json::from_slice::<Spooled<'_>>(&record.payload).ok().map(|spooled| spooled.trace.id)
+            serde_json::from_slice::<SpooledTrace>(&record.payload).ok().map(|spooled| spooled.trace.id)
         }
         KIND_SEALED => parts(&record.payload).map(|(id, _, _)| id),
         _ => None,

@@ -35,7 +35,7 @@ impl WriterThread {
             let mut group = Vec::with_capacity(received.len());
             let mut writer = self.writer();
             for envelope in received.drain(..) {
-                self.shared.body_bytes.fetch_sub(body_bytes(&envelope.record), Ordering::Relaxed);
+                self.shared.body_bytes.fetch_sub(body_bytes(&envelope.spooled), Ordering::Relaxed);
                 if let Some(pushed) = writer.push(envelope) {
                     group.push(pushed);
                 }

@@ -1,12 +1,12 @@
 //! Random actions and random crashes, compared with a list of what was promised.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
 use super::disk::{Disk, Loss};
-use super::{open_on, record};
-use crate::{BatchLimits, Lane, Reader, Writer};
+use super::{ORIGIN, SMALL, record};
+use crate::{BatchLimits, Lane, Origin, Reader, Writer, open};
 
 #[derive(Debug, Clone)]
 enum Action {
@@ -62,18 +62,35 @@ struct Promised {
     perhaps_gone: BTreeSet<u64>,
 }
 
+/// Whether the taker keeps what it took together with the place, as a database does in one transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Taker {
+    Forgets,
+    Keeps,
+}
+
 struct World {
     disk: Disk,
     writer: Writer<Disk>,
     reader: Reader<Disk>,
     promised: Promised,
+    taker: Taker,
+    /// The end of what the taker keeps, by segment.
+    kept: BTreeMap<u64, u64>,
+    processes: u64,
+}
+
+fn open_as(disk: &Disk, process: u64) -> (Writer<Disk>, Reader<Disk>) {
+    // The clock of a later process is ahead of every number that an earlier one used.
+    open(disk.clone(), SMALL, Origin { segment: process * 1_000_000, ..ORIGIN }).unwrap()
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(taker: Taker) -> Self {
         let disk = Disk::default();
-        let (writer, reader) = open_on(&disk);
-        Self { disk, writer, reader, promised: Promised::default() }
+        let (writer, reader) = open_as(&disk, 0);
+        let (promised, kept) = (Promised::default(), BTreeMap::new());
+        Self { disk, writer, reader, promised, taker, kept, processes: 0 }
     }
 
     fn act(&mut self, action: &Action) {
@@ -116,6 +133,7 @@ impl World {
         let Some(batch) = self.reader.take(lane, limits).unwrap() else { return };
         let numbers: Vec<u64> = batch.records.iter().map(|record| record.at_millis).collect();
         self.delivered(&numbers);
+        self.kept.insert(batch.place().segment, batch.place().to);
         let is_kept = self.reader.acknowledge(&batch).is_ok();
         for number in numbers {
             self.promised.waiting.remove(&number);
@@ -131,6 +149,8 @@ impl World {
         assert!(numbers.is_sorted_by(|a, b| a < b), "out of order or twice: {numbers:?}");
         for number in numbers {
             assert!(!promised.gone.contains(number), "{number} came again");
+            let is_known_gone = self.taker == Taker::Keeps && promised.perhaps_gone.contains(number);
+            assert!(!is_known_gone, "{number} came again although it was kept");
             let known = [&promised.waiting, &promised.perhaps, &promised.perhaps_gone];
             assert!(known.iter().any(|set| set.contains(number)), "{number} was never appended");
         }
@@ -153,7 +173,24 @@ impl World {
             self.disk.set_room(None);
         }
         self.disk = self.disk.of_next_process();
-        (self.writer, self.reader) = open_on(&self.disk);
+        self.processes += 1;
+        (self.writer, self.reader) = open_as(&self.disk, self.processes);
+        if self.taker == Taker::Keeps {
+            for segment in self.reader.waiting_segments() {
+                let kept = self.kept.get(&segment).copied().unwrap_or(0);
+                self.reader.skip_to(segment, kept).unwrap();
+            }
+            self.check_left();
+        }
+    }
+
+    /// What an earlier process left is what waits now.
+    fn check_left(&self) {
+        let mut left = BTreeSet::new();
+        self.reader.visit_left(|record| assert!(left.insert(record.at_millis))).unwrap();
+        assert!(self.promised.waiting.is_subset(&left), "lost: {:?} of {left:?}", self.promised.waiting);
+        assert!(left.is_disjoint(&self.promised.gone) && left.is_disjoint(&self.promised.perhaps_gone));
+        assert_eq!(left.len() as u64, self.reader.usage().records);
     }
 
     /// Everything that was promised comes now, oldest first, and nothing twice.
@@ -186,8 +223,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn what_is_promised_comes_back_once_and_in_order(actions in prop::collection::vec(action(), 1..40)) {
-        let mut world = World::new();
+    fn what_is_promised_comes_back_once_and_in_order(
+        actions in prop::collection::vec(action(), 1..40),
+        taker in prop_oneof![Just(Taker::Forgets), Just(Taker::Keeps)],
+    ) {
+        let mut world = World::new(taker);
         for action in &actions {
             world.act(action);
         }

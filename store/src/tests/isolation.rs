@@ -87,7 +87,7 @@ async fn fill(world: &World, tenant: TenantId) -> Theirs {
         unit: BudgetUnit::Usd,
         amount: 5,
     };
-    writer::add_budget_usage(&world.writer, &[UsageBatch { id: uuid::Uuid::now_v7(), deltas: vec![delta] }])
+    writer::add_budget_usage(&world.writer, &UsageBatch { id: uuid::Uuid::now_v7(), deltas: vec![delta] })
         .await
         .unwrap();
     Theirs { agent, key, trace: record.id, policy }

@@ -1,12 +1,15 @@
 //! Usage counts once, however often it is sent.
 
 use bulkhead_policy::ids::{BudgetId, TenantId};
-use bulkhead_policy::ledger::{BudgetUnit, LedgerDelta, LedgerKey, Subject};
+use bulkhead_policy::ledger::{BudgetUnit, LedgerDelta, LedgerKey, LedgerUsage, Subject};
+use bulkhead_policy::trace::TraceRecord;
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use super::{World, now};
-use crate::writer::{UsageBatch, add_budget_usage, forget_old_usage, load_budget_usage};
+use super::{World, now, trace};
+use crate::writer::{
+    Shipment, Shipped, SpoolPlace, UsageBatch, add_budget_usage, forget_old_usage, load_stored, ship,
+};
 
 fn delta(tenant: TenantId, subject: Subject, window_start: DateTime<Utc>, amount: u64) -> LedgerDelta {
     let key = LedgerKey { tenant, budget: BudgetId::new("month"), subject };
@@ -15,6 +18,10 @@ fn delta(tenant: TenantId, subject: Subject, window_start: DateTime<Utc>, amount
 
 fn batch(deltas: Vec<LedgerDelta>) -> UsageBatch {
     UsageBatch { id: Uuid::now_v7(), deltas }
+}
+
+async fn stored_usage(world: &World) -> Vec<LedgerUsage> {
+    load_stored(&world.writer, Uuid::nil()).await.unwrap().usage
 }
 
 #[tokio::test]
@@ -26,15 +33,11 @@ async fn a_batch_sent_twice_counts_once() {
     let first = batch(vec![delta(one, Subject::Tenant, start, 5), delta(two, key, start, 7)]);
     let second = batch(vec![delta(one, Subject::Tenant, start, 10), delta(one, Subject::Tenant, start, 1)]);
     let third = batch(vec![]);
-    add_budget_usage(&world.writer, &[first.clone(), first.clone()]).await.unwrap();
-    add_budget_usage(&world.writer, &[first, second.clone(), third]).await.unwrap();
-    add_budget_usage(&world.writer, &[second]).await.unwrap();
-    let mut usage: Vec<_> = load_budget_usage(&world.writer)
-        .await
-        .unwrap()
-        .into_iter()
-        .map(|row| (row.key.subject, row.amount))
-        .collect();
+    for batch in [&first, &first, &second, &third, &second] {
+        add_budget_usage(&world.writer, batch).await.unwrap();
+    }
+    let mut usage: Vec<_> =
+        stored_usage(&world).await.into_iter().map(|row| (row.key.subject, row.amount)).collect();
     usage.sort();
     assert_eq!(usage, [(Subject::Tenant, 16), (key, 7)]);
     let seen = world.api.tenant(one).await.unwrap().budget_usage(start).await.unwrap();
@@ -47,11 +50,11 @@ async fn a_count_stops_at_the_largest_number() {
     let tenant = world.tenant("acme").await.id;
     let start = now();
     for amount in [u64::MAX, 5] {
-        add_budget_usage(&world.writer, &[batch(vec![delta(tenant, Subject::Tenant, start, amount)])])
+        add_budget_usage(&world.writer, &batch(vec![delta(tenant, Subject::Tenant, start, amount)]))
             .await
             .unwrap();
     }
-    assert_eq!(load_budget_usage(&world.writer).await.unwrap()[0].amount, i64::MAX.unsigned_abs());
+    assert_eq!(stored_usage(&world).await[0].amount, i64::MAX.unsigned_abs());
 }
 
 #[tokio::test]
@@ -67,14 +70,65 @@ async fn a_node_goes_on_from_the_newest_window_and_old_ones_are_forgotten() {
         // A window that never ends has no newer one.
         delta(tenant, agent, DateTime::UNIX_EPOCH, 4),
     ];
-    add_budget_usage(&world.writer, &[batch(deltas)]).await.unwrap();
-    let newest = |usage: Vec<bulkhead_policy::ledger::LedgerUsage>| {
+    add_budget_usage(&world.writer, &batch(deltas)).await.unwrap();
+    let newest = |usage: Vec<LedgerUsage>| {
         let mut amounts: Vec<_> = usage.into_iter().map(|row| row.amount).collect();
         amounts.sort_unstable();
         amounts
     };
-    assert_eq!(newest(load_budget_usage(&world.writer).await.unwrap()), [3, 4]);
+    assert_eq!(newest(stored_usage(&world).await), [3, 4]);
     forget_old_usage(&world.writer).await.unwrap();
     let mut tx = world.api.tenant(tenant).await.unwrap();
     assert_eq!(newest(tx.budget_usage(DateTime::UNIX_EPOCH).await.unwrap()), [2, 3, 4]);
+}
+
+#[tokio::test]
+async fn a_stretch_of_a_spool_is_stored_once_with_what_it_spent() {
+    let world = World::new().await;
+    let tenant = world.tenant("acme").await.id;
+    let (spool, other) = (Uuid::now_v7(), Uuid::now_v7());
+    let start = now();
+    let traces = [trace(tenant, now()), trace(tenant, now())];
+    let send = async |spool, segment, from, to, amount| {
+        let charges = [delta(tenant, Subject::Tenant, start, amount)];
+        let place = SpoolPlace { spool, segment, from, to };
+        ship(&world.writer, &Shipment { place, traces: &traces, charges: &charges }).await.unwrap()
+    };
+    for (spool, segment, from, to, amount, expected) in [
+        (spool, 7, 0, 100, 1, Shipped::Stored),
+        // Again, and a part of it.
+        (spool, 7, 0, 100, 10, Shipped::Stored),
+        (spool, 7, 50, 100, 10, Shipped::Stored),
+        // Reaches over what is stored.
+        (spool, 7, 50, 150, 10, Shipped::Overlaps),
+        (spool, 7, 100, 150, 100, Shipped::Stored),
+        // After a gap, in another segment, and in another spool.
+        (spool, 7, 200, 250, 1_000, Shipped::Stored),
+        (spool, 8, 0, 100, 10_000, Shipped::Stored),
+        (other, 7, 0, 100, 100_000, Shipped::Stored),
+    ] {
+        assert_eq!(send(spool, segment, from, to, amount).await, expected, "{segment} {from}..{to}");
+    }
+    let stored = load_stored(&world.writer, spool).await.unwrap();
+    assert_eq!(stored.positions, [(7, 250), (8, 100)].into());
+    assert_eq!(stored.usage.iter().map(|usage| usage.amount).collect::<Vec<_>>(), [111_101]);
+    let mut tx = world.api.tenant(tenant).await.unwrap();
+    let page = tx.traces(&crate::tenant::TraceFilter { limit: 10, ..Default::default() }).await.unwrap();
+    assert_eq!(page.traces.len(), 2);
+}
+
+#[tokio::test]
+async fn a_shipment_with_a_refused_record_leaves_the_position_where_it_was() {
+    let world = World::new().await;
+    let tenant = world.tenant("acme").await.id;
+    let place = SpoolPlace { spool: Uuid::now_v7(), segment: 1, from: 0, to: 10 };
+    let charges = [delta(tenant, Subject::Tenant, now(), 5)];
+    sqlx::raw_sql("alter table traces add check (status <> 299)")
+        .execute(world.migrator.connections())
+        .await
+        .unwrap();
+    let traces = [trace(tenant, now()), TraceRecord { status: 299, ..trace(tenant, now()) }];
+    assert!(ship(&world.writer, &Shipment { place, traces: &traces, charges: &charges }).await.is_err());
+    let stored = load_stored(&world.writer, place.spool).await.unwrap();
+    assert!(stored.positions.is_empty() && stored.usage.is_empty(), "{stored:?}");
 }

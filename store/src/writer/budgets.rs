@@ -1,10 +1,9 @@
 //! Counts what was spent.
 
-use std::collections::HashSet;
-
 use bulkhead_policy::ids::{BudgetId, TenantId};
 use bulkhead_policy::ledger::{LedgerDelta, LedgerKey, LedgerUsage};
 use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::Store;
@@ -20,34 +19,40 @@ pub struct UsageBatch {
     pub deltas: Vec<LedgerDelta>,
 }
 
-/// Adds usage to the stored counts; batches that were added before change nothing.
+/// Adds usage to the stored counts; a batch that was added before changes nothing.
 ///
 /// # Errors
-/// [`StoreError::Database`]; all batches were added or none.
-pub async fn add_budget_usage(store: &Store, batches: &[UsageBatch]) -> Result<(), StoreError> {
-    if batches.is_empty() {
+/// [`StoreError::Database`]; all of the batch was added or nothing.
+pub async fn add_budget_usage(store: &Store, batch: &UsageBatch) -> Result<(), StoreError> {
+    let tenants = batch.deltas.iter().map(|delta| delta.key.tenant.as_uuid()).collect();
+    let mut tx = super::begin(store, tenants).await?;
+    let fresh = sqlx::query!("insert into budget_batches (id) values ($1) on conflict do nothing", batch.id)
+        .execute(&mut *tx)
+        .await
+        .attempted("note a batch of budget usage")?;
+    if fresh.rows_affected() > 0 {
+        add(&mut tx, &batch.deltas).await?;
+    }
+    tx.commit().await.attempted("commit budget usage")
+}
+
+/// Adds to the counts, whatever was added before.
+pub(super) async fn add(connection: &mut PgConnection, deltas: &[LedgerDelta]) -> Result<(), StoreError> {
+    if deltas.is_empty() {
         return Ok(());
     }
-    let rows = Rows::of(batches);
-    let mut tx = super::begin(store, rows.tenant_id.clone()).await?;
+    let rows = Rows::of(deltas);
     // Ordered, so that two nodes that add to the same budgets wait for each other instead of for ever.
     sqlx::query!(
-        "with fresh as (
-           insert into budget_batches (id) select distinct batch from unnest($1::uuid[]) as batch order by batch
-           on conflict do nothing returning id
-         )
-         insert into budget_usage (tenant_id, budget, subject, unit, window_start, amount)
+        "insert into budget_usage (tenant_id, budget, subject, unit, window_start, amount)
          select tenant_id, budget, subject, unit, window_start, least(sum(amount), 9223372036854775807)::bigint
-         from unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::bigint[])
-           as delta (batch, tenant_id, budget, subject, unit, window_start, amount)
-         where batch in (select id from fresh)
+         from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::bigint[])
+           as delta (tenant_id, budget, subject, unit, window_start, amount)
          group by tenant_id, budget, subject, unit, window_start
          order by tenant_id, budget, subject, unit, window_start
          on conflict (tenant_id, budget, subject, unit, window_start) do update
          set amount = least(budget_usage.amount::numeric + excluded.amount, 9223372036854775807)::bigint,
            changed_at = clock_timestamp()",
-        &rows.batches,
-        &rows.batch,
         &rows.tenant_id,
         &rows.budget,
         &rows.subject,
@@ -55,36 +60,34 @@ pub async fn add_budget_usage(store: &Store, batches: &[UsageBatch]) -> Result<(
         &rows.window_start,
         &rows.amount,
     )
-    .execute(&mut *tx)
+    .execute(connection)
     .await
     .attempted("add budget usage")?;
-    tx.commit().await.attempted("commit budget usage")
+    Ok(())
 }
 
-/// Returns what all tenants have spent in the newest window of each count: what a node goes on from when it starts.
-///
-/// # Errors
-/// [`StoreError::Database`] or [`StoreError::Stored`].
-pub async fn load_budget_usage(store: &Store) -> Result<Vec<LedgerUsage>, StoreError> {
+/// Returns what all tenants have spent in the newest window of each count.
+pub(super) async fn load(connection: &mut PgConnection) -> Result<Vec<LedgerUsage>, StoreError> {
     let rows = sqlx::query_as!(
         StoredUsage,
         "select distinct on (tenant_id, budget, subject, unit) tenant_id, budget, subject, unit, window_start, amount
          from budget_usage order by tenant_id, budget, subject, unit, window_start desc"
     )
-    .fetch_all(store.connections())
+    .fetch_all(connection)
     .await
     .attempted("load budget usage")?;
     rows.into_iter().map(LedgerUsage::try_from).collect()
 }
 
-/// Removes counts of windows that began more than 60 days ago and have a newer one beside them, and the ids of batches
-/// older than 30 days. Meant to be called with [`super::ensure_partitions`].
+/// Removes counts of windows that began more than 60 days ago and have a newer one beside them, and what recognises batches
+/// and stretches of spools after 30 days. Meant to be called with [`super::ensure_partitions`].
 ///
 /// # Errors
 /// [`StoreError::Database`].
 pub async fn forget_old_usage(store: &Store) -> Result<(), StoreError> {
     sqlx::query!(
-        "with forgotten as (delete from budget_batches where at < clock_timestamp() - interval '30 days')
+        "with batches as (delete from budget_batches where at < clock_timestamp() - interval '30 days'),
+         positions as (delete from spool_positions where at < clock_timestamp() - interval '30 days')
          delete from budget_usage old where window_start < clock_timestamp() - interval '60 days' and exists (
            select from budget_usage newer where newer.tenant_id = old.tenant_id and newer.budget = old.budget
              and newer.subject = old.subject and newer.unit = old.unit and newer.window_start > old.window_start)"
@@ -95,11 +98,9 @@ pub async fn forget_old_usage(store: &Store) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The deltas of several batches, by column.
+/// Deltas, by column.
 #[derive(Default)]
 struct Rows {
-    batches: Vec<Uuid>,
-    batch: Vec<Uuid>,
     tenant_id: Vec<Uuid>,
     budget: Vec<String>,
     subject: Vec<String>,
@@ -109,21 +110,15 @@ struct Rows {
 }
 
 impl Rows {
-    /// A batch that is named twice is taken once.
-    fn of(batches: &[UsageBatch]) -> Self {
+    fn of(deltas: &[LedgerDelta]) -> Self {
         let mut rows = Self::default();
-        let mut seen = HashSet::new();
-        for batch in batches.iter().filter(|batch| seen.insert(batch.id)) {
-            rows.batches.push(batch.id);
-            for delta in &batch.deltas {
-                rows.batch.push(batch.id);
-                rows.tenant_id.push(delta.key.tenant.as_uuid());
-                rows.budget.push(delta.key.budget.as_str().to_owned());
-                rows.subject.push(delta.key.subject.to_string());
-                rows.unit.push(delta.unit.as_str().to_owned());
-                rows.window_start.push(delta.window_start);
-                rows.amount.push(to_i64(delta.amount));
-            }
+        for delta in deltas {
+            rows.tenant_id.push(delta.key.tenant.as_uuid());
+            rows.budget.push(delta.key.budget.as_str().to_owned());
+            rows.subject.push(delta.key.subject.to_string());
+            rows.unit.push(delta.unit.as_str().to_owned());
+            rows.window_start.push(delta.window_start);
+            rows.amount.push(to_i64(delta.amount));
         }
         rows
     }

@@ -1,7 +1,7 @@
 //! Appends traces.
 
 use bulkhead_policy::trace::TraceRecord;
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::PgConnection;
 
 use super::columns::Columns;
 use crate::Store;
@@ -18,11 +18,20 @@ pub async fn insert_traces(store: &Store, traces: &[TraceRecord]) -> Result<(), 
     if traces.is_empty() {
         return Ok(());
     }
-    let columns = Columns::of(traces)?;
-    let mut tx: Transaction<'static, Postgres> = super::begin(store, columns.tenant_id.clone()).await?;
-    append(&mut tx, &columns).await?;
-    note_used_keys(&mut tx, &columns).await?;
+    let tenants = traces.iter().map(|trace| trace.tenant.as_uuid()).collect();
+    let mut tx = super::begin(store, tenants).await?;
+    insert(&mut tx, traces).await?;
     tx.commit().await.attempted("commit traces")
+}
+
+/// The same within a transaction.
+pub(super) async fn insert(connection: &mut PgConnection, traces: &[TraceRecord]) -> Result<(), StoreError> {
+    if traces.is_empty() {
+        return Ok(());
+    }
+    let columns = Columns::of(traces)?;
+    append(connection, &columns).await?;
+    note_used_keys(connection, &columns).await
 }
 
 async fn append(connection: &mut PgConnection, columns: &Columns) -> Result<(), StoreError> {

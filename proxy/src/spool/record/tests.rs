@@ -1,5 +1,7 @@
 use super::*;
 use bulkhead_policy::crypto::MasterKey;
+use bulkhead_policy::ids::BudgetId;
+use bulkhead_policy::ledger::{BudgetUnit, LedgerKey, Subject};
 use bulkhead_policy::trace::TraceBodies;
 use chrono::DateTime;
 
@@ -24,19 +26,35 @@ fn trace(bodies: Option<TraceBodies>) -> TraceRecord {
     }
 }
 
-fn with_bodies() -> TraceRecord {
+fn spooled(bodies: Option<TraceBodies>, amounts: &[u64]) -> SpooledTrace {
+    let trace = trace(bodies);
+    let key = LedgerKey { tenant: trace.tenant, budget: BudgetId::new("month"), subject: Subject::Tenant };
+    let charge = |amount: &u64| LedgerDelta {
+        key: key.clone(),
+        window_start: trace.at,
+        unit: BudgetUnit::Usd,
+        amount: *amount,
+    };
+    SpooledTrace { charges: amounts.iter().map(charge).collect(), trace }
+}
+
+fn with_bodies() -> SpooledTrace {
     let request = Some("what a body says".to_owned());
-    trace(Some(TraceBodies { request, response: Some("\u{0}".to_owned()), truncated: true }))
+    spooled(
+        Some(TraceBodies { request, response: Some("\u{0}".to_owned()), truncated: true }),
+        &[1, u64::MAX],
+    )
 }
 
 #[test]
 fn a_trace_comes_back_as_it_was() {
     let encoder = Encoder::new(&keys("5a")).unwrap();
-    for trace in [trace(None), with_bodies()] {
-        let record = encoder.encode(&trace).unwrap();
-        assert_eq!(read_spooled(&record, &keys("5a")).unwrap(), trace);
-        assert_eq!(spooled_id(&record), Some(trace.id));
-        assert_eq!(record.owner.0, trace.tenant.as_uuid().into_bytes());
+    for spooled in [spooled(None, &[]), spooled(None, &[7]), with_bodies()] {
+        let record = encoder.encode(&spooled).unwrap();
+        assert_eq!(read_spooled(&record, &keys("5a")).unwrap(), spooled);
+        assert_eq!(read_charges(&record, &keys("5a")).unwrap(), spooled.charges);
+        assert_eq!(spooled_id(&record), Some(spooled.trace.id));
+        assert_eq!(record.owner.0, spooled.trace.tenant.as_uuid().into_bytes());
     }
 }
 

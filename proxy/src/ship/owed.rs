@@ -1,0 +1,47 @@
+//! Spend of requests whose traces were lost: stored from memory.
+
+use bulkhead_policy::ledger::LedgerBook;
+use bulkhead_store::writer::{UsageBatch, add_budget_usage};
+use bulkhead_store::{Store, StoreError};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// What memory owes to the database.
+#[derive(Debug)]
+pub(super) struct Owed {
+    store: Store,
+    ledgers: Arc<LedgerBook>,
+    /// Keeps its id until the database has confirmed it: sent again after an unclear commit it counts once.
+    unconfirmed: Option<UsageBatch>,
+}
+
+impl Owed {
+    pub(super) fn new(store: Store, ledgers: Arc<LedgerBook>) -> Self {
+        Self { store, ledgers, unconfirmed: None }
+    }
+
+    /// Stores what is owed. Not before the budgets were loaded, or that would be counted again.
+    pub(super) async fn pay(&mut self) -> Result<(), StoreError> {
+        let batch = match self.unconfirmed.take() {
+            Some(batch) => batch,
+            None => UsageBatch { id: Uuid::now_v7(), deltas: self.ledgers.take_owed() },
+        };
+        if batch.deltas.is_empty() {
+            return Ok(());
+        }
+        // First, so that it is not lost when the wait for the database is given up.
+        let batch = self.unconfirmed.insert(batch);
+        match add_budget_usage(&self.store, batch).await {
+            Err(error) if error.is_transient() => Err(error),
+            Err(error) => {
+                tracing::error!(%error, "spend was refused by the database and is dropped");
+                self.unconfirmed = None;
+                Err(error)
+            }
+            Ok(()) => {
+                self.unconfirmed = None;
+                Ok(())
+            }
+        }
+    }
+}
