@@ -145,6 +145,10 @@ impl Observer for FeedMetrics {
         self.0.policy_feed_connected.set(i64::from(up));
     }
 
+    fn told(&self, yes: bool) {
+        self.0.policy_feed_notified.set(i64::from(yes));
+    }
+
     fn published(&self, snapshot: &Snapshot) {
         let newest = snapshot.tenants().map(|tenant| tenant.revision().get()).max().unwrap_or(0);
         self.0.policy_revision.set(i64::try_from(newest).unwrap_or(i64::MAX));

@@ -111,7 +111,8 @@ impl fmt::Debug for PolicySync {
 impl PolicySync {
     /// Prepares without connecting, so that a node can start while the database is away.
     ///
-    /// `database_url` must lead to the server itself: a pooler in transaction mode swallows notifications.
+    /// `database_url` must lead to the server itself: a pooler in transaction mode swallows notifications. That is noticed and
+    /// told; changes are then found with the next poll.
     ///
     /// # Errors
     /// [`SyncError`] if an argument is of no use.
@@ -210,6 +211,7 @@ impl PolicySync {
             tenants = snapshot.tenants().len(),
             "serving from the snapshot file"
         );
+        self.handle.confirm(*saved_at);
         self.handle.publish(Arc::clone(snapshot));
         self.observer.published(snapshot);
         self.observer.started_from_file(age);

@@ -14,6 +14,11 @@ pub trait Observer: Send + Sync {
         let _ = up;
     }
 
+    /// Whether the database's notifications arrive. Where they do not, changes are found by looking for them every so often.
+    fn told(&self, yes: bool) {
+        let _ = yes;
+    }
+
     /// A snapshot was published.
     fn published(&self, snapshot: &Snapshot) {
         let _ = snapshot;

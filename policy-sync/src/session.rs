@@ -7,7 +7,7 @@ use std::time::Duration;
 use bulkhead_policy::ids::{Revision, TenantId};
 use bulkhead_policy::snapshot::{Rejected, Snapshot, Tenant};
 use bulkhead_store::StoreError;
-use bulkhead_store::system::{self, Change, Verdict};
+use bulkhead_store::system::{self, Change, Revisions, Verdict};
 use chrono::Utc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tracing::{debug, info, warn};
@@ -42,6 +42,15 @@ async fn follow(
 ) -> Result<std::convert::Infallible, Lost> {
     // Listening first: what is committed from now on is heard, what was committed before is found by comparing.
     let mut changes = answer(system::listen(&sync.store)).await?;
+    let is_told = answer(changes.are_heard(&sync.store)).await?;
+    sync.observer.told(is_told);
+    if !is_told {
+        warn!(
+            poll_seconds = sync.config.poll.as_secs(),
+            "notifications do not arrive, so changes are only found by looking for them: does the URL lead through a pooler \
+             in transaction mode? connect the policy feed directly to PostgreSQL"
+        );
+    }
     answer(system::sign_of_life(&sync.store, &sync.config.node)).await?;
     let refused = compare(sync, known, Told::Nothing).await?;
     // Everything, because what was told in the last session may have been lost with it.
@@ -99,7 +108,20 @@ fn is_news(known: &Known, tenant: TenantId, revision: Revision) -> bool {
 
 /// Compares every revision with what is known, and loads what differs.
 async fn compare(sync: &PolicySync, known: &mut Known, told: Told) -> Result<Vec<Rejected>, Lost> {
+    let asked_at = Utc::now();
     let newest = answer(system::revisions(&sync.store)).await?;
+    let refused = catch_up(sync, known, newest, told).await?;
+    sync.handle.confirm(asked_at);
+    Ok(refused)
+}
+
+/// Loads what differs from the newest revisions.
+async fn catch_up(
+    sync: &PolicySync,
+    known: &mut Known,
+    newest: Revisions,
+    told: Told,
+) -> Result<Vec<Rejected>, Lost> {
     if known.snapshot().is_none() || known.platform != Some(newest.platform) {
         return load_all(sync, known, newest.platform, told).await;
     }

@@ -1,5 +1,7 @@
 //! Against a real PostgreSQL: changes arrive, bad ones do not, and nothing stays unnoticed.
 
+mod pooler;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,12 +16,13 @@ use bulkhead_policy::snapshot::{Refusal, Snapshot, SnapshotHandle};
 use bulkhead_store::tenant::{Layer, NewKey, NodeStatus};
 use bulkhead_store::testing::{Server, database};
 use bulkhead_store::{Actor, Role, Store, system};
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::{Observer, PolicySync, SyncConfig, SyncError};
+use pooler::Pooler;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const NEVER: Duration = Duration::from_secs(3600);
@@ -27,6 +30,7 @@ const NEVER: Duration = Duration::from_secs(3600);
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Event {
     Connected(bool),
+    Told(bool),
     Applied(TenantId, Revision),
     Rejected(Option<TenantId>, Revision),
     StartedFromFile,
@@ -40,6 +44,9 @@ struct Recorder(mpsc::UnboundedSender<Event>);
 impl Observer for Recorder {
     fn connected(&self, up: bool) {
         let _ = self.0.send(Event::Connected(up));
+    }
+    fn told(&self, yes: bool) {
+        let _ = self.0.send(Event::Told(yes));
     }
     fn published(&self, _: &Snapshot) {
         let _ = self.0.send(Event::Published);
@@ -314,6 +321,51 @@ async fn what_no_notification_tells_the_poll_finds() {
 }
 
 #[tokio::test]
+async fn swallowed_notifications_are_noticed_and_changes_found_all_the_same() {
+    let url = database().await.unwrap();
+    let office = Office::new(&url).await;
+    let pooler = Pooler::before(&url).await;
+    let mut node = Node::start(&pooler.url, "node", Duration::from_millis(100), None);
+    node.until(&Event::Told(false)).await;
+    node.until(&Event::Connected(true)).await;
+    let revision = office.limit(5).await;
+    node.until(&Event::Applied(office.tenant, revision)).await;
+    node.stop().await;
+    let mut node = Node::start(&url, "direct", NEVER, None);
+    node.until(&Event::Told(true)).await;
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_known_grows_old_while_the_database_is_away() {
+    let url = database().await.unwrap();
+    let _office = Office::new(&url).await;
+    let folder = Folder::new("stale");
+    let file = folder.0.join("snapshot");
+    let before = Utc::now();
+    let node = Node::ready(&url, "node", Duration::from_millis(50), Some(file.clone())).await;
+    assert!(node.handle.staleness(Utc::now()) <= (Utc::now() - before).to_std().unwrap());
+    let confirmed =
+        |node: &Node| Utc::now() - TimeDelta::from_std(node.handle.staleness(Utc::now())).unwrap();
+    let first = confirmed(&node);
+    timeout(PATIENCE, async {
+        // Each poll confirms it anew.
+        while confirmed(&node) <= first + TimeDelta::milliseconds(20) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .unwrap();
+    node.stop().await;
+    let mut node = Node::start("postgres:///none?host=/nowhere", "node", NEVER, Some(file));
+    node.until(&Event::StartedFromFile).await;
+    let written = node.handle.staleness(Utc::now());
+    assert!(written <= (Utc::now() - before).to_std().unwrap(), "as old as the file: {written:?}");
+    assert!(written > Duration::ZERO);
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn what_happens_while_the_connection_is_lost_is_found_afterwards() {
     let url = database().await.unwrap();
     let office = Office::new(&url).await;
@@ -324,7 +376,7 @@ async fn what_happens_while_the_connection_is_lost_is_found_afterwards() {
     admin(
         &url,
         "select pg_terminate_backend(pid) from pg_stat_activity
-         where datname = current_database() and query ilike 'listen%' and pid <> pg_backend_pid()",
+         where datname = current_database() and query ~* '^(un)?listen' and pid <> pg_backend_pid()",
     )
     .await;
     node.until(&Event::Connected(false)).await;

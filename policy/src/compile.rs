@@ -9,7 +9,7 @@
 //! - Upstreams are the tenant's. Routes are the agent's where its document has some, else the tenant's.
 //! - Prices: the platform's, then the tenant's, then the built-in table. `unknown_price: refuse` of any layer
 //!   wins.
-//! - `capture`: the least that a layer states. `traces`: the surest.
+//! - `capture`: the least that a layer states. `traces`: the surest. `max_staleness_seconds`: the lowest.
 
 mod dlp;
 mod pattern;
@@ -227,6 +227,7 @@ pub struct TenantPolicy {
     body_bytes_max: u64,
     capture: Capture,
     traces: TraceSettings,
+    max_staleness_seconds: Option<u64>,
 }
 
 /// Lays documents over each other and resolves every name in them.
@@ -260,6 +261,7 @@ pub fn compile(input: &CompileInput<'_>) -> Result<TenantPolicy, CompileError> {
             .unwrap_or(BODY_BYTES_DEFAULT),
         capture: layers.each(|document| document.capture).min().unwrap_or(Capture::None),
         traces: TraceSettings::of(&layers),
+        max_staleness_seconds: layers.each(|document| document.max_staleness_seconds).min(),
     })
 }
 
@@ -403,6 +405,12 @@ impl TenantPolicy {
     #[must_use]
     pub fn capture(&self) -> Capture {
         self.capture
+    }
+
+    /// Returns how long this may be judged by after the database was last reached; `None`: for ever.
+    #[must_use]
+    pub fn max_staleness_seconds(&self) -> Option<u64> {
+        self.max_staleness_seconds
     }
 
     /// Returns how surely traces are kept.

@@ -84,6 +84,9 @@ pub struct PolicyDocument {
     /// How surely traces are kept.
     #[serde(skip_serializing_if = "TracesDocument::is_empty")]
     pub traces: TracesDocument,
+    /// How long a node may judge by what it knew when it last reached the database; absent: until it reaches it again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_staleness_seconds: Option<u64>,
     /// Prices that replace the built-in table's, by model.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "value::unique_map")]
     pub prices: BTreeMap<String, PriceDocument>,

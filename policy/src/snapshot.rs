@@ -13,6 +13,8 @@ mod build;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use chrono::{DateTime, Utc};
@@ -297,6 +299,8 @@ impl KeyContext {
 #[derive(Clone, Default)]
 pub struct SnapshotHandle {
     current: Arc<ArcSwapOption<Snapshot>>,
+    /// Milliseconds of the Unix epoch; 0: never.
+    confirmed_at: Arc<AtomicI64>,
 }
 
 impl SnapshotHandle {
@@ -304,6 +308,18 @@ impl SnapshotHandle {
     #[must_use]
     pub fn load(&self) -> Option<Arc<Snapshot>> {
         self.current.load_full()
+    }
+
+    /// Says that the newest snapshot is what the database held at `at`.
+    pub fn confirm(&self, at: DateTime<Utc>) {
+        self.confirmed_at.store(at.timestamp_millis(), Ordering::Release);
+    }
+
+    /// Returns how long ago the newest snapshot was last known to be what the database holds.
+    #[must_use]
+    pub fn staleness(&self, now: DateTime<Utc>) -> Duration {
+        let millis = now.timestamp_millis().saturating_sub(self.confirmed_at.load(Ordering::Acquire));
+        Duration::from_millis(u64::try_from(millis).unwrap_or(0))
     }
 
     /// Puts a snapshot in place for all requests that load from now on.

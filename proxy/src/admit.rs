@@ -93,15 +93,20 @@ pub(crate) fn resolve(
     }
 }
 
-/// Steps 4 and 5: the operation, the rate, the room, and whether any budget is left at all.
+/// Steps 4 and 5: whether what is known is new enough, the operation, the rate, the room, and whether any budget is left at all.
 ///
 /// # Errors
 /// The rejection of the first thing that stands in the way.
 pub(crate) fn admit(
     resolved: &Resolved,
     endpoint: Result<Endpoint, Unknown>,
+    snapshots: &SnapshotHandle,
     arrival: &Arrival,
 ) -> Result<Exchange, Rejection> {
+    let max_staleness = resolved.key.policy().max_staleness_seconds();
+    if max_staleness.is_some_and(|seconds| snapshots.staleness(arrival.at).as_secs() > seconds) {
+        return Err(Rejection::policy_stale());
+    }
     let endpoint = endpoint.map_err(|unknown| match unknown.reason {
         UnknownReason::NoSuchPath => Rejection::unknown_path(),
         UnknownReason::MethodNotAllowed { allow } => Rejection::method_not_allowed(allow),

@@ -133,7 +133,7 @@ impl Gateway {
         if keep.when_full == WhenFull::Refuse && !self.parts.traces.has_room(resolved.key.tenant()) {
             return Err(Rejection::traces_full());
         }
-        let exchange = admit::admit(resolved, endpoint, arrival)?;
+        let exchange = admit::admit(resolved, endpoint, &self.parts.snapshot, arrival)?;
         let policy = Arc::clone(exchange.key.policy());
         if policy.capture() == Capture::Masked {
             recorder.capture_bodies(self.config.limits.captured_body_bytes);

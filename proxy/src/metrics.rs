@@ -47,6 +47,8 @@ pub struct Metrics {
     pub policy_propagation_seconds: Histogram,
     /// 1 while the policy feed is connected to PostgreSQL.
     pub policy_feed_connected: IntGauge,
+    /// 1 while `PostgreSQL`'s notifications arrive.
+    pub policy_feed_notified: IntGauge,
 }
 
 impl Metrics {
@@ -142,6 +144,10 @@ impl Metrics {
             policy_feed_connected: declare.gauge(
                 "bulkhead_policy_feed_connected",
                 "1 while the policy feed is connected to PostgreSQL, else 0",
+            )?,
+            policy_feed_notified: declare.gauge(
+                "bulkhead_policy_feed_notified",
+                "1 while PostgreSQL's notifications arrive; 0 behind a pooler in transaction mode: changes then take seconds",
             )?,
             registry,
         })

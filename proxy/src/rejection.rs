@@ -115,6 +115,17 @@ impl Rejection {
         }
     }
 
+    /// The database has not been reached for longer than the policy allows: keys may have been revoked meanwhile.
+    pub(crate) fn policy_stale() -> Self {
+        let message = "the policy in force could not be confirmed for longer than it allows; try again later";
+        Self {
+            outcome: Outcome::Refused,
+            source: Source::Internal,
+            retry_after_seconds: Some(5),
+            ..Self::new(503, ErrorKind::Unavailable, "policy_stale", message)
+        }
+    }
+
     /// The policy wants no request without a trace, and there is no room for one.
     pub(crate) fn traces_full() -> Self {
         let message =

@@ -11,6 +11,7 @@ use bulkhead_tests::{Bulkhead, Client, Options, eventually, run};
 
 const POLICY: &str = r#"
 upstreams: { openai: { base_url: "https://api.example.com", dialect: openai } }
+max_staleness_seconds: 15
 dlp: { rules: [{ detect: ["secret.*"], on: both, action: block }] }
 "#;
 
@@ -67,7 +68,7 @@ impl Drop for Node {
 }
 
 #[test]
-fn with_a_snapshot_on_disk_it_judges_as_before_and_without_one_it_refuses() {
+fn with_a_snapshot_on_disk_it_judges_as_before_for_a_while_and_without_one_it_refuses() {
     run(async {
         let mut bulkhead =
             Bulkhead::start(Options { policy: Some(POLICY.to_owned()), ..Options::default() }).await;
@@ -86,6 +87,14 @@ fn with_a_snapshot_on_disk_it_judges_as_before_and_without_one_it_refuses() {
         let reply = client.post("/v1/chat/completions", &request).await.expect(400);
         assert_eq!(reply.json()["error"]["code"], "dlp_blocked");
         client.with_key("bh_dev_unknown").post("/v1/chat/completions", &request).await.expect(401);
+        let reply = eventually("what it knows is too old for the policy", || async {
+            let reply = client.post("/v1/chat/completions", &request).await;
+            (reply.status != 400).then_some(reply)
+        })
+        .await
+        .expect(503);
+        assert_eq!(reply.json()["error"]["code"], "policy_stale");
+        assert_eq!(reply.header("retry-after"), Some("5"));
         drop(node);
 
         let nothing = bulkhead.folder().join("no-snapshot");

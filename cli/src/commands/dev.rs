@@ -3,6 +3,7 @@
 //! A private PostgreSQL, a demo tenant with key and policy, a built-in demo model, proxy and metrics. All of it lives in
 //! the data dir; started again there, after whatever end, it goes on with the same tenant and key.
 
+mod beside;
 mod paste;
 mod tenant;
 
@@ -57,7 +58,10 @@ pub(crate) struct DevArgs {
     /// Worker threads of the proxy; one per core if left out
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroU16>,
-    /// Where everything is kept
+    /// Run one more node beside the `bulkhead dev` whose data dir this is: the same database, tenant and key
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["upstream", "policy"])]
+    beside: Option<PathBuf>,
+    /// Where everything is kept; a node beside another needs one of its own
     #[arg(long, default_value = DATA_DIR_DEFAULT, value_name = "DIR")]
     data_dir: PathBuf,
 }
@@ -67,6 +71,9 @@ pub(crate) fn run(args: &DevArgs, format: Format) -> Result<(), Failure> {
         LogFormat::Text,
         if format == Format::Machines { "info,sqlx=warn" } else { "warn,sqlx=error" },
     )?;
+    if let Some(first) = &args.beside {
+        return beside::run(args, &DataDir::new(first), format);
+    }
     // Before anything is created: a mistake in the policy or the URL changes nothing.
     let document = source_document(args)?;
     let proxy = proxy_config(args)?;

@@ -322,8 +322,11 @@ fn traces_are_kept_as_surely_as_the_strictest_layer_says() {
 #[test]
 fn limits_take_the_lowest_and_agents_have_their_own() {
     let policy = compile_layers(&[
-        (Layer::Platform, "{ limits: { requests_per_minute: 100, body_bytes: 1000 }, capture: masked }"),
-        (Layer::Tenant, "limits: { requests_per_minute: 600, concurrent_requests: 64 }"),
+        (
+            Layer::Platform,
+            "{ limits: { requests_per_minute: 100, body_bytes: 1000 }, capture: masked, max_staleness_seconds: 60 }",
+        ),
+        (Layer::Tenant, "{ limits: { requests_per_minute: 600, concurrent_requests: 64 }, max_staleness_seconds: 600 }"),
         (Layer::Agent, "{ limits: { requests_per_minute: 5, body_bytes: 500 }, capture: none }"),
     ])
     .unwrap();
@@ -335,6 +338,11 @@ fn limits_take_the_lowest_and_agents_have_their_own() {
     assert_eq!(policy.agent_limits(), limits(5, 0));
     assert_eq!(policy.body_bytes_max(), 500);
     assert_eq!(policy.capture(), Capture::None);
+    assert_eq!(
+        policy.max_staleness_seconds(),
+        Some(60),
+        "the tenant cannot ask for more than the platform allows"
+    );
 }
 
 #[test]

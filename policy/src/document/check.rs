@@ -30,6 +30,9 @@ const PRICES_MAX: usize = 1_000;
 /// A thousand times the dearest model there is; more is a slip of the keyboard.
 const PRICE_MAX: NanoUsd = NanoUsd::new(600_000 * 1_000_000_000);
 
+/// Three of the intervals at which nodes compare with the database: less would refuse requests on a healthy day.
+const STALENESS_SECONDS_MIN: u64 = 15;
+
 type Checked = Result<(), DocumentError>;
 
 pub(super) fn check(document: &PolicyDocument, options: &CheckOptions) -> Checked {
@@ -49,6 +52,10 @@ pub(super) fn check(document: &PolicyDocument, options: &CheckOptions) -> Checke
             ));
         }
         check_budget(&path, budget)?;
+    }
+    if let Some(seconds) = document.max_staleness_seconds.filter(|seconds| *seconds < STALENESS_SECONDS_MIN) {
+        let expected = format!("at least {STALENESS_SECONDS_MIN}: nodes look for changes every 5 seconds");
+        return Err(DocumentError::found("max_staleness_seconds", &seconds.to_string(), &expected));
     }
     check_count("prices", document.prices.len(), PRICES_MAX)?;
     for (model, price) in &document.prices {

@@ -151,6 +151,7 @@ const WRONG: &[(&str, &str, &[&str])] = &[
     ("allow: { operations: [chat, fly] }", "allow.operations[1]", &["found fly", "count_tokens"]),
     ("allow: { models: [''] }", "allow.models[0]", &["model name"]),
     ("limits: { requests_per_minute: 0 }", "limits.requests_per_minute", &["nonzero"]),
+    ("max_staleness_seconds: 14", "max_staleness_seconds", &["14", "at least 15"]),
     ("limits: { body_bytes: -5 }", "limits.body_bytes", &[]),
     ("limits: { concurrent_requests: many }", "limits.concurrent_requests", &[]),
     (
