@@ -55,7 +55,7 @@ pub(super) fn check(document: &PolicyDocument, options: &CheckOptions) -> Checke
     }
     if let Some(seconds) = document.max_staleness_seconds.filter(|seconds| *seconds < STALENESS_SECONDS_MIN) {
         let expected = format!("at least {STALENESS_SECONDS_MIN}: nodes look for changes every 5 seconds");
-        return Err(DocumentError::found("max_staleness_seconds", &seconds.to_string(), &expected));
+        return Err(DocumentError::found("max_staleness_seconds", seconds.to_string(), &expected));
     }
     check_count("prices", document.prices.len(), PRICES_MAX)?;
     for (model, price) in &document.prices {
