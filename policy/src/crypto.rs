@@ -17,6 +17,7 @@ use ring::{hkdf, hmac};
 use secrecy::{ExposeSecret, SecretBox, SecretString};
 use zeroize::Zeroizing;
 
+use crate::audit::HeadSigner;
 use crate::ids::{CredentialId, TenantId};
 
 const KEY_BYTES: usize = 32;
@@ -94,6 +95,14 @@ impl MasterKey {
     #[must_use]
     pub fn snapshot_authenticator(&self) -> Authenticator {
         Authenticator(hmac::Key::new(hmac::HMAC_SHA256, &*self.derive("snapshot authentication")))
+    }
+
+    /// Returns what signs the heads of audit chains.
+    ///
+    /// # Errors
+    /// [`CryptoError`] if the signature scheme refuses its key, which does not happen.
+    pub fn head_signer(&self) -> Result<HeadSigner, CryptoError> {
+        HeadSigner::from_seed(&self.derive("audit head signing"))
     }
 
     fn derive(&self, purpose: &str) -> Zeroizing<[u8; KEY_BYTES]> {
@@ -288,11 +297,11 @@ impl fmt::Debug for Authenticator {
     }
 }
 
-fn to_hex(bytes: &[u8]) -> String {
+pub(crate) fn to_hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn from_hex(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
     let nibble = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let pairs = text.as_bytes().chunks(2).map(|pair| match pair {
         [high, low] => Some(nibble(high)? << 4 | nibble(low)?),
@@ -301,19 +310,24 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
     pairs.collect()
 }
 
-/// Hashes as hexadecimal text in serialised rows.
+/// Hashes, keys and signatures as hexadecimal text.
 pub(crate) mod hex_text {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    pub(crate) fn serialize<S: Serializer>(bytes: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<const N: usize, S: Serializer>(
+        bytes: &[u8; N],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&super::to_hex(bytes))
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
+    pub(crate) fn deserialize<'de, const N: usize, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<[u8; N], D::Error> {
         let text = String::deserialize(deserializer)?;
         super::from_hex(&text)
             .and_then(|bytes| bytes.try_into().ok())
-            .ok_or_else(|| D::Error::custom("expected 64 hexadecimal characters"))
+            .ok_or_else(|| D::Error::custom(format!("expected {} hexadecimal characters", N * 2)))
     }
 }
 

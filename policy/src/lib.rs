@@ -1,5 +1,7 @@
 //! Who may do what: ids, money, prices, policy documents and what they compile to.
 //!
+//! Beside that, [`audit`] says how the trail of changes is hashed, checked and signed.
+//!
 //! Nothing here does I/O. Text, rows, time and randomness come in as arguments; what comes out is immutable
 //! and shared behind `Arc`, except for the counters of [`ledger`] and [`limiter`], which are atomics.
 //!
@@ -12,6 +14,7 @@
 
 pub mod address;
 pub mod api_key;
+pub mod audit;
 pub mod compile;
 pub mod crypto;
 pub mod document;
