@@ -302,7 +302,7 @@ async fn the_platform_s_policy_reaches_every_tenant_and_a_bad_one_none() {
         system::publish_platform_policy(&office.migrator, &by(), r#"{"nonsense":1}"#).await.unwrap();
     node.until(&Event::Rejected(None, Revision::new(version))).await;
     assert_eq!(node.requests_per_minute(office.tenant), Some(3));
-    system::remove_platform_policy(&office.migrator).await.unwrap();
+    system::remove_platform_policy(&office.migrator, &by()).await.unwrap();
     node.until(&Event::Applied(office.tenant, Revision::new(before.get() + 3))).await;
     assert_eq!(node.requests_per_minute(office.tenant), Some(10));
     node.stop().await;

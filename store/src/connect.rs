@@ -25,6 +25,8 @@ pub enum Role {
     /// Platform administration: tenants, the platform's policy, retention. Sees a tenant's rows as [`Role::Api`] does,
     /// through a [`TenantTx`]; of the others it sees none.
     Migrator,
+    /// Reads the audit trail of every tenant and of the platform, and nothing else.
+    Auditor,
 }
 
 impl Role {
@@ -36,6 +38,7 @@ impl Role {
             Self::Sync => "bulkhead_sync",
             Self::Writer => "bulkhead_writer",
             Self::Migrator => "bulkhead_migrator",
+            Self::Auditor => "bulkhead_auditor",
         }
     }
 
@@ -58,6 +61,11 @@ impl Role {
             Self::Migrator => {
                 "set role bulkhead_migrator; set search_path = bulkhead, pg_temp; set timezone = 'UTC'; \
                  set statement_timeout = '10min'; set idle_in_transaction_session_timeout = '60s'"
+            }
+            Self::Auditor => {
+                "set role bulkhead_auditor; set search_path = bulkhead, pg_temp; set timezone = 'UTC'; \
+                 set statement_timeout = '10min'; set idle_in_transaction_session_timeout = '60s'; \
+                 set default_transaction_read_only = on"
             }
         }
     }

@@ -14,9 +14,9 @@
 //! ```no_run
 //! use bulkhead_store::{Actor, Role, Store, migrate, system};
 //! # async fn example(url: &str) -> Result<(), bulkhead_store::StoreError> {
-//! migrate(url).await?;
-//! let platform = Store::connect(url, Role::Migrator, 2).await?;
 //! let operator = Actor::new("ada");
+//! migrate(url, &operator).await?;
+//! let platform = Store::connect(url, Role::Migrator, 2).await?;
 //! let tenant = system::create_tenant(&platform, &operator, "acme").await?;
 //!
 //! let store = Store::connect(url, Role::Api, 8).await?;
@@ -29,6 +29,7 @@
 
 #![warn(missing_docs)]
 
+mod audit;
 mod connect;
 mod error;
 mod migrate;
@@ -40,10 +41,11 @@ pub mod tenant;
 pub mod testing;
 pub mod writer;
 
+pub use audit::{Actor, AuditEntry, AuditFilter};
 pub use connect::{Role, Store};
 pub use error::StoreError;
 pub use migrate::{Applied, migrate};
-pub use tenant::{Actor, TenantTx};
+pub use tenant::TenantTx;
 
 #[cfg(test)]
 mod tests;

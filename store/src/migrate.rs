@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
+use bulkhead_policy::audit::Chain;
+use serde_json::json;
 use sqlx::migrate::{Migrate, Migrator};
 use sqlx::{ConnectOptions, Connection, PgConnection};
 
+use crate::audit::{self, Actor};
 use crate::connect::connect_options;
 use crate::error::{Attempted, StoreError};
 
-static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
-const ROLES: &str = include_str!("../../migrations/roles.sql");
+pub(crate) static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
+pub(crate) const ROLES: &str = include_str!("../../migrations/roles.sql");
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What [`migrate`] did.
@@ -28,7 +31,7 @@ pub struct Applied {
 ///
 /// # Errors
 /// [`StoreError::Connect`], [`StoreError::Migrate`] or [`StoreError::Database`].
-pub async fn migrate(url: &str) -> Result<Applied, StoreError> {
+pub async fn migrate(url: &str, actor: &Actor) -> Result<Applied, StoreError> {
     let refused = |source| StoreError::Connect { role: "bulkhead_owner", source };
     let options = connect_options(url)?;
     let mut connection = tokio::time::timeout(CONNECT_TIMEOUT, options.connect())
@@ -56,11 +59,16 @@ pub async fn migrate(url: &str) -> Result<Applied, StoreError> {
         .execute(&mut connection)
         .await
         .attempted("create partitions for traces")?;
-    connection.close().await.attempted("close the connection")?;
-    Ok(Applied {
+    let done = Applied {
         version: after.iter().copied().max().unwrap_or(0),
         applied: after.into_iter().filter(|version| !before.contains(version)).collect(),
-    })
+    };
+    if !done.applied.is_empty() {
+        let (target, detail) = (done.version.to_string(), json!({ "applied": done.applied }));
+        audit::record(&mut connection, Chain::Platform, actor, "schema.migrate", &target, detail).await?;
+    }
+    connection.close().await.attempted("close the connection")?;
+    Ok(done)
 }
 
 async fn roles_are_there(connection: &mut PgConnection) -> Result<bool, StoreError> {

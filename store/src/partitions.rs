@@ -1,8 +1,11 @@
 //! Partitions of `traces`, one per day: created ahead by proxies, dropped by retention, checked after either.
 
+use bulkhead_policy::audit::Chain;
 use chrono::{Days, NaiveDate};
+use serde_json::json;
 
 use crate::Store;
+use crate::audit::{self, Actor};
 use crate::error::{Attempted, StoreError};
 
 /// Days for which partitions are made ahead. A week of failing attempts goes unnoticed by traffic.
@@ -33,11 +36,15 @@ pub async fn ensure_partitions(store: &Store, today: NaiveDate) -> Result<u32, S
 ///
 /// # Errors
 /// [`StoreError::Database`], also if `before` is later than yesterday.
-pub async fn drop_partitions(store: &Store, before: NaiveDate) -> Result<u32, StoreError> {
+pub async fn drop_partitions(store: &Store, actor: &Actor, before: NaiveDate) -> Result<u32, StoreError> {
+    let mut tx = store.connections().begin().await.attempted("begin a transaction")?;
     let dropped = sqlx::query_scalar!(r#"select drop_trace_partitions($1) as "dropped!""#, before)
-        .fetch_one(store.connections())
+        .fetch_one(&mut *tx)
         .await
         .attempted("drop partitions")?;
+    let (target, detail) = (before.to_string(), json!({ "days_dropped": dropped }));
+    audit::record(&mut tx, Chain::Platform, actor, "trace.prune", &target, detail).await?;
+    tx.commit().await.attempted("commit the drop of partitions")?;
     Ok(u32::try_from(dropped).unwrap_or(0))
 }
 

@@ -2,6 +2,7 @@
 //!
 //! They are out of reach of [`crate::Role::Api`]: its role sees one tenant, and grants and row-level security say so.
 
+mod audit;
 mod load;
 mod nodes;
 mod notify;
@@ -9,6 +10,7 @@ mod platform;
 mod tenants;
 
 pub use crate::partitions::{check_partitions, drop_partitions};
+pub use audit::{AuditChain, audit_chain, audit_chains, audit_entries, verify_audit_chain};
 pub use load::{Revisions, load_snapshot, load_tenants, revisions};
 pub use nodes::{Verdict, record_verdicts, sign_of_life};
 pub use notify::{Change, Changes, listen};

@@ -12,8 +12,6 @@ mod keys;
 mod policies;
 mod traces;
 
-use std::fmt;
-
 use bulkhead_policy::ids::{Revision, TenantId};
 use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
@@ -21,41 +19,12 @@ use uuid::Uuid;
 use crate::error::{Attempted, StoreError};
 use crate::numbers::to_u64;
 
+pub use crate::audit::Actor;
 pub use agents::Agent;
-pub use audit::{AuditCursor, AuditEntry};
 pub use credentials::{Credential, CredentialSlot};
 pub use keys::{Key, NewKey};
 pub use policies::{Layer, NodeStatus, Policy, PublishedPolicy};
 pub use traces::{TraceCursor, TraceFilter, TracePage, TraceSummary};
-
-/// Who makes a change, as the audit trail shall show it: an operator's name, or the program that acts for one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Actor(String);
-
-impl Actor {
-    /// Longest name, in characters.
-    pub const LENGTH_MAX: usize = 256;
-
-    /// Names an actor. Longer names are cut, control characters become `?`, an empty name becomes `unknown`.
-    #[must_use]
-    pub fn new(name: &str) -> Self {
-        let clean: String =
-            name.chars().take(Self::LENGTH_MAX).map(|c| if c.is_control() { '?' } else { c }).collect();
-        Self(if clean.is_empty() { "unknown".to_owned() } else { clean })
-    }
-
-    /// Returns the name.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Actor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// A transaction bound to one tenant. Dropped without [`TenantTx::commit`], it changes nothing.
 #[derive(Debug)]

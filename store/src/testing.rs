@@ -78,7 +78,7 @@ impl Server {
         let server = Self { programs, folder, user, _watchdog: watchdog };
         server.start_again()?;
         server.sql("postgres", &format!("create database {TEMPLATE}")).await?;
-        crate::migrate(&server.url(TEMPLATE)).await.map_err(io::Error::other)?;
+        crate::migrate(&server.url(TEMPLATE), &crate::Actor::new("tests")).await.map_err(io::Error::other)?;
         Ok(server)
     }
 

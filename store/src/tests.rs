@@ -1,6 +1,8 @@
 //! Against a real PostgreSQL: the walls between tenants, and that nothing is lost, doubled or silently changed.
 
+mod audit;
 mod catalog;
+mod entries;
 mod isolation;
 mod policies;
 mod revisions;
@@ -27,6 +29,7 @@ struct World {
     sync: Store,
     writer: Store,
     migrator: Store,
+    auditor: Store,
 }
 
 impl World {
@@ -38,6 +41,7 @@ impl World {
             sync: connect(Role::Sync).await,
             writer: connect(Role::Writer).await,
             migrator: connect(Role::Migrator).await,
+            auditor: connect(Role::Auditor).await,
             url,
         }
     }

@@ -18,6 +18,7 @@ use bulkhead_policy::crypto::MasterKey;
 use bulkhead_policy::document::PolicyDocument;
 use bulkhead_policy::snapshot::Refusal;
 use bulkhead_proxy::Addresses;
+use bulkhead_store::tenant::Actor;
 use chrono::Utc;
 use clap::Args;
 use ring::rand::SecureRandom as _;
@@ -39,6 +40,8 @@ use crate::signals::StopSignal;
 const DRAIN: Duration = Duration::from_secs(10);
 const WATCH_EVERY: Duration = Duration::from_millis(500);
 const READY_WITHIN: Duration = Duration::from_secs(30);
+/// Who makes what a demo needs, for the audit trail.
+const ACTOR: &str = "bulkhead dev";
 const DEMO_POLICY: &str = include_str!("../../demo-policy.yaml");
 
 #[derive(Debug, Args)]
@@ -121,7 +124,7 @@ fn with_database(
     let Plan { args, proxy, document, previous, master_key } = plan;
     let database_url = postgres.url();
     say(format, "preparing the database and the demo tenant");
-    block_on(async { Ok(bulkhead_store::migrate(&database_url).await?) })?;
+    block_on(async { Ok(bulkhead_store::migrate(&database_url, &Actor::new(ACTOR)).await?) })?;
 
     let wanted = previous.as_ref().and_then(|state| state.demo_model);
     let model = if args.upstream.is_none() { Some(DemoModel::start(wanted)?) } else { None };

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::config;
-use crate::context::{DatabaseArgs, block_on};
+use crate::context::{DatabaseArgs, actor, block_on};
 use crate::failure::Failure;
 use crate::output::{Format, print_one};
 
@@ -24,7 +24,7 @@ pub(crate) fn run(args: &MigrateArgs, format: Format) -> Result<(), Failure> {
         Some(path) => config::load(path)?.database.migrator_url,
         None => args.database.url()?,
     };
-    let done = block_on(async { Ok(bulkhead_store::migrate(&url).await?) })?;
+    let done = block_on(async { Ok(bulkhead_store::migrate(&url, &actor()).await?) })?;
     let text = match done.applied.as_slice() {
         [] => format!("the schema is at version {} already", done.version),
         applied => format!("applied {} migrations; the schema is at version {}", applied.len(), done.version),

@@ -13,7 +13,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::context::{DatabaseArgs, TenantArgs, block_on, named};
+use crate::context::{DatabaseArgs, TenantArgs, actor, block_on, named};
 use crate::dev_state::{DATA_DIR_DEFAULT, DataDir, SPOOL};
 use crate::duration;
 use crate::failure::Failure;
@@ -87,7 +87,7 @@ pub(crate) fn run(command: TraceCommand, format: Format) -> Result<(), Failure> 
 async fn prune(keep_days: u32, database: &DatabaseArgs, format: Format) -> Result<(), Failure> {
     let store = database.connect(Role::Migrator).await?;
     let before = Utc::now().date_naive() - Days::new(u64::from(keep_days));
-    let dropped = system::drop_partitions(&store, before).await?;
+    let dropped = system::drop_partitions(&store, &actor(), before).await?;
     match format {
         Format::Machines => print_json(&json!({ "before": before, "days_dropped": dropped })),
         Format::People => print(&format!("dropped {dropped} days of traces before {before}")),

@@ -1,7 +1,10 @@
 //! The platform's policy: the floor under every tenant's. It belongs to no tenant. For [`crate::Role::Migrator`].
 
+use bulkhead_policy::audit::Chain;
 use chrono::{DateTime, Utc};
+use serde_json::json;
 
+use crate::audit;
 use crate::error::{Attempted, StoreError};
 use crate::numbers::to_u64;
 use crate::{Actor, Store};
@@ -20,8 +23,6 @@ pub struct PlatformPolicy {
 }
 
 /// Stores a document as a new version and puts it in force: a new revision of every tenant.
-///
-/// Who published which version stays in the table of versions, which nobody can change.
 ///
 /// # Errors
 /// [`StoreError::Invalid`] if `document` is not JSON.
@@ -51,6 +52,15 @@ pub async fn publish_platform_policy(
         .execute(&mut *tx)
         .await
         .attempted("put the platform's policy in force")?;
+    audit::record(
+        &mut tx,
+        Chain::Platform,
+        actor,
+        "platform_policy.publish",
+        &version.to_string(),
+        json!({}),
+    )
+    .await?;
     tx.commit().await.attempted("commit the platform's policy")?;
     Ok(to_u64(version))
 }
@@ -59,17 +69,20 @@ pub async fn publish_platform_policy(
 ///
 /// # Errors
 /// [`StoreError::NotFound`] if none is in force.
-pub async fn remove_platform_policy(store: &Store) -> Result<(), StoreError> {
-    let done = sqlx::query!(
-        "update platform set policy_version = null, revision = revision + 1 where policy_version is not null"
+pub async fn remove_platform_policy(store: &Store, actor: &Actor) -> Result<(), StoreError> {
+    let mut tx = store.connections().begin().await.attempted("begin a transaction")?;
+    let version = sqlx::query_scalar!(
+        r#"with before as (select policy_version from platform where policy_version is not null for update)
+           update platform set policy_version = null, revision = revision + 1 from before
+           returning before.policy_version as "version!""#
     )
-    .execute(store.connections())
+    .fetch_optional(&mut *tx)
     .await
-    .attempted("take the platform's policy out of force")?;
-    if done.rows_affected() == 0 {
-        return Err(StoreError::NotFound { what: "platform policy" });
-    }
-    Ok(())
+    .attempted("take the platform's policy out of force")?
+    .ok_or(StoreError::NotFound { what: "platform policy" })?;
+    audit::record(&mut tx, Chain::Platform, actor, "platform_policy.remove", &version.to_string(), json!({}))
+        .await?;
+    tx.commit().await.attempted("commit the removal of the platform's policy")
 }
 
 /// Returns the platform's policy in force.

@@ -5,7 +5,7 @@ use bulkhead_policy::ids::TraceId;
 use super::{World, actor, new_key, now, trace};
 use crate::tenant::{Layer, TraceFilter};
 use crate::writer::{self, UsageBatch};
-use crate::{StoreError, TenantTx};
+use crate::{AuditFilter, StoreError, TenantTx};
 use bulkhead_policy::ids::{AgentId, BudgetId, KeyId, TenantId};
 use bulkhead_policy::ledger::{BudgetUnit, LedgerDelta, LedgerKey, Subject};
 
@@ -118,7 +118,7 @@ async fn a_tenant_reads_nothing_of_another() {
         assert_eq!(tx.traces(&TraceFilter { limit: 10, ..TraceFilter::default() }).await.unwrap().traces, []);
         absent(tx.trace(b.trace).await);
         assert_eq!(tx.budget_usage(now() - chrono::TimeDelta::days(1)).await.unwrap(), []);
-        let audit = tx.audit(10, None).await.unwrap();
+        let audit = tx.audit(&AuditFilter { limit: 10, ..AuditFilter::default() }).await.unwrap();
         assert!(audit.iter().all(|entry| entry.target == "ours"), "{audit:?}");
         assert_eq!(tx.revision().await.unwrap(), ours.revision);
         assert_eq!(tx.tenant(), ours.id);

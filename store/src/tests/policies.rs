@@ -1,9 +1,9 @@
 //! Policies, credentials and the audit trail, as their owner uses them.
 
 use super::{World, actor};
-use crate::StoreError;
 use crate::system::{self, Verdict};
 use crate::tenant::Layer;
+use crate::{AuditFilter, StoreError};
 use bulkhead_policy::ids::Revision;
 
 #[tokio::test]
@@ -79,9 +79,9 @@ async fn changes_are_in_the_audit_trail_page_by_page() {
     world.agent(tenant, "worker", "AAAAAAAAAAAAAAAA").await;
     let mut tx = world.api.tenant(tenant).await.unwrap();
     let mut seen = Vec::new();
-    let mut after = None;
-    while let Some(entry) = tx.audit(1, after).await.unwrap().pop() {
-        after = Some(entry.cursor());
+    let mut filter = AuditFilter { limit: 1, ..AuditFilter::default() };
+    while let Some(entry) = tx.audit(&filter).await.unwrap().pop() {
+        filter.after = Some(entry.seq);
         seen.push((entry.actor, entry.action));
     }
     let actions: Vec<_> = seen.iter().map(|(actor, action)| (actor.as_str(), action.as_str())).collect();
@@ -130,10 +130,9 @@ async fn a_deleted_tenant_leaves_only_its_audit_trail() {
         system::tenant_by_name(&world.migrator, "acme").await,
         Err(StoreError::NotFound { .. })
     ));
-    assert_eq!(
-        world.api.tenant(tenant).await.unwrap().audit(1, None).await.unwrap()[0].action,
-        "tenant.delete"
-    );
+    let newest = AuditFilter { limit: 1, ..AuditFilter::default() };
+    let trail = world.api.tenant(tenant).await.unwrap().audit(&newest).await.unwrap();
+    assert_eq!(trail[0].action, "tenant.delete");
 }
 
 #[tokio::test]

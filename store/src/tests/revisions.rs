@@ -105,10 +105,10 @@ async fn the_platform_s_policy_revises_every_tenant() {
     let loaded = system::load_snapshot(&world.sync).await.unwrap();
     assert_eq!(loaded.platform.unwrap().document, r#"{"limits":{}}"#);
     assert_eq!(loaded.tenants.len(), 2);
-    system::remove_platform_policy(&world.migrator).await.unwrap();
+    system::remove_platform_policy(&world.migrator, &actor()).await.unwrap();
     assert_eq!(system::platform_policy(&world.migrator).await.unwrap(), None);
     assert!(matches!(
-        system::remove_platform_policy(&world.migrator).await,
+        system::remove_platform_policy(&world.migrator, &actor()).await,
         Err(StoreError::NotFound { .. })
     ));
 }

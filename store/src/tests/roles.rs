@@ -6,7 +6,7 @@ use super::{World, now, trace};
 use crate::{Role, Store, StoreError, writer};
 
 /// Runs a statement outside any tenant's transaction and returns the code of its refusal.
-async fn refusal(store: &Store, statement: &str) -> String {
+pub(super) async fn refusal(store: &Store, statement: &str) -> String {
     let error = sqlx::raw_sql(AssertSqlSafe(statement.to_owned()))
         .execute(store.connections())
         .await
@@ -32,9 +32,12 @@ async fn without_a_tenant_there_are_no_rows_and_inserts_are_refused() {
     {
         assert_eq!(count(&world.api, table).await, 0, "{table}");
     }
-    for table in ["agents", "api_keys", "policies", "traces", "audit"] {
+    for table in ["agents", "api_keys", "policies", "traces"] {
         assert_eq!(count(&world.migrator, table).await, 0, "{table} as migrator");
     }
+    // The platform's own entries belong to no tenant.
+    let of_tenants = "audit where tenant_id <> '00000000-0000-0000-0000-000000000000'";
+    assert_eq!(count(&world.migrator, of_tenants).await, 0);
     let insert =
         format!("insert into agents (tenant_id, id, name) values ('{tenant}', gen_random_uuid(), 'x')");
     assert_eq!(refusal(&world.api, &insert).await, "42501");
@@ -53,7 +56,7 @@ async fn without_a_tenant_there_are_no_rows_and_inserts_are_refused() {
 async fn each_role_is_refused_what_is_not_its_own() {
     let world = World::new().await;
     world.tenant("acme").await;
-    let (api, sync, writer) = (&world.api, &world.sync, &world.writer);
+    let (api, sync, writer, auditor) = (&world.api, &world.sync, &world.writer, &world.auditor);
     let refused: &[(&Store, &str)] = &[
         (writer, "select from traces"),
         (writer, "select id from traces where false"),
@@ -78,6 +81,18 @@ async fn each_role_is_refused_what_is_not_its_own() {
         (api, "delete from tenants"),
         (api, "delete from audit"),
         (api, "update audit set actor = 'x'"),
+        (api, "truncate audit"),
+        (api, "select from audit_heads"),
+        (api, "delete from audit_heads"),
+        (sync, "select from audit_heads"),
+        (writer, "select from audit"),
+        (writer, "insert into audit select"),
+        (auditor, "select from agents"),
+        (auditor, "select suspended from tenants"),
+        (auditor, "select from traces"),
+        (auditor, "set transaction read write; delete from audit"),
+        (auditor, "set transaction read write; update audit_heads set seq = 1"),
+        (auditor, "set transaction read write; insert into audit select"),
         (api, "update policies set document = '{}'"),
         (api, "delete from policies"),
         (api, "delete from traces"),

@@ -43,7 +43,7 @@ pub(super) struct Demo {
 
 /// Makes what is missing, keeps what is there.
 pub(super) async fn set_up(wanted: Wanted<'_>) -> Result<Demo, Failure> {
-    let actor = Actor::new("bulkhead dev");
+    let actor = Actor::new(super::ACTOR);
     let platform = Store::connect(wanted.database_url, Role::Migrator, 1).await?;
     let tenant = match system::tenant_by_name(&platform, TENANT).await {
         Err(StoreError::NotFound { .. }) => system::create_tenant(&platform, &actor, TENANT).await?,

@@ -1,0 +1,210 @@
+//! Each change leaves exactly one audit entry, and no entry holds a secret.
+
+use std::path::Path;
+
+use super::{World, actor, new_key, now};
+use crate::tenant::Layer;
+use crate::{AuditEntry, AuditFilter, migrate, system};
+
+/// Every public function that an operator changes something with, and the action that it leaves behind.
+const CHANGES: [(&str, &[&str]); 18] = [
+    ("migrate", &["schema.migrate"]),
+    ("create_tenant", &["tenant.create"]),
+    ("set_tenant_suspended", &["tenant.suspend", "tenant.resume"]),
+    ("delete_tenant", &["tenant.delete"]),
+    ("publish_platform_policy", &["platform_policy.publish"]),
+    ("remove_platform_policy", &["platform_policy.remove"]),
+    ("drop_partitions", &["trace.prune"]),
+    ("create_agent", &["agent.create"]),
+    ("set_agent_disabled", &["agent.disable", "agent.enable"]),
+    ("delete_agent", &["agent.delete"]),
+    ("add_key", &["key.create"]),
+    ("revoke_key", &["key.revoke"]),
+    ("expire_key", &["key.expire"]),
+    ("put_credential", &["credential.put"]),
+    ("delete_credential", &["credential.delete"]),
+    ("publish_policy", &["policy.publish"]),
+    ("activate_policy", &["policy.activate"]),
+    ("deactivate_policy", &["policy.deactivate"]),
+];
+
+/// What nodes write by themselves while they serve: what happened to requests, and what nodes enforce. Nobody decides it,
+/// and a trail of it would be as long as the traces.
+const OF_NODES: [&str; 7] = [
+    "insert_traces",
+    "ship",
+    "add_budget_usage",
+    "forget_old_usage",
+    "ensure_partitions",
+    "sign_of_life",
+    "record_verdicts",
+];
+
+/// What changes nothing.
+const READS: [&str; 33] = [
+    "connect",
+    "tenant",
+    "ping",
+    "close",
+    "commit",
+    "revision",
+    "revisions",
+    "load_snapshot",
+    "load_tenants",
+    "listen",
+    "next",
+    "platform_policy",
+    "tenants",
+    "tenant_by_name",
+    "check_partitions",
+    "audit_chains",
+    "audit_chain",
+    "audit_entries",
+    "verify_audit_chain",
+    "load_stored",
+    "agents",
+    "agent_by_name",
+    "audit",
+    "budget_usage",
+    "credential_slot",
+    "credentials",
+    "keys",
+    "policies",
+    "policy_document",
+    "active_policy",
+    "policy_status",
+    "traces",
+    "trace",
+];
+
+/// Public functions below `folder`, each with its parameters.
+fn functions(folder: &Path, found: &mut Vec<(String, String)>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.ends_with("tests") {
+            functions(&path, found);
+        } else if path.is_file() && !path.ends_with("tests.rs") && !path.ends_with("testing.rs") {
+            let source = std::fs::read_to_string(&path).unwrap();
+            for declared in source.split("pub async fn ").skip(1) {
+                let (name, rest) = declared.split_once('(').unwrap();
+                let parameters = rest.split_once("->").unwrap_or((rest, "")).0;
+                found.push((name.to_owned(), parameters.to_owned()));
+            }
+        }
+    }
+}
+
+#[test]
+fn every_function_is_known_to_leave_an_entry_or_to_need_none() {
+    let mut found = Vec::new();
+    functions(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+    assert!(found.len() > 40, "{found:?}");
+    let changes = CHANGES.map(|(name, _)| name);
+    for (name, parameters) in &found {
+        let name = name.as_str();
+        let kinds = [changes.contains(&name), OF_NODES.contains(&name), READS.contains(&name)];
+        let known = kinds.iter().filter(|known| **known).count();
+        assert_eq!(known, 1, "{name}: say in exactly one list whether it leaves an audit entry");
+        assert_eq!(kinds[0], parameters.contains("actor: &Actor"), "{name}: who changes something is named");
+    }
+    for name in changes.iter().chain(&OF_NODES).chain(&READS) {
+        assert!(found.iter().any(|(found, _)| found == name), "{name} is gone");
+    }
+}
+
+/// All entries of all chains, in no order.
+async fn entries(world: &World) -> Vec<AuditEntry> {
+    let all = AuditFilter { limit: 1000, ..AuditFilter::default() };
+    let mut entries = Vec::new();
+    for found in system::audit_chains(&world.auditor).await.unwrap() {
+        entries.extend(system::audit_entries(&world.auditor, found.chain, &all).await.unwrap());
+    }
+    entries
+}
+
+/// What happened since [`Trail::begin`], call by call.
+struct Trail<'a> {
+    world: &'a World,
+    seen: Vec<AuditEntry>,
+    actions: Vec<String>,
+}
+
+impl<'a> Trail<'a> {
+    async fn begin(world: &'a World) -> Self {
+        Self { world, seen: entries(world).await, actions: Vec::new() }
+    }
+
+    /// Waits for a change and proves that it left one entry, of the right actor.
+    async fn check<T>(&mut self, change: impl Future<Output = Result<T, crate::StoreError>>) -> T {
+        let value = change.await.unwrap();
+        let now = entries(self.world).await;
+        let new: Vec<&AuditEntry> = now.iter().filter(|entry| !self.seen.contains(entry)).collect();
+        let [entry] = new[..] else { panic!("{} entries: {new:?}", new.len()) };
+        assert_eq!(entry.actor, "tester");
+        self.actions.push(entry.action.clone());
+        self.seen = now;
+        value
+    }
+}
+
+#[tokio::test]
+async fn each_change_leaves_one_entry_and_none_holds_a_secret() {
+    const SECRET: &str = "s3cr3t-marker";
+    let world = World::new().await;
+    let by = &actor();
+    let migrator = &world.migrator;
+    let mut trail = Trail::begin(&world).await;
+    let document = format!(r#"{{"x": "{SECRET}"}}"#);
+    let tenant = trail.check(system::create_tenant(migrator, by, "acme")).await.id;
+
+    /// Runs one function of a tenant's transaction and commits.
+    macro_rules! in_tenant {
+        ($($call:tt)+) => {
+            trail.check(async {
+                let mut tx = world.api.tenant(tenant).await?;
+                let value = tx.$($call)+.await?;
+                tx.commit().await.map(|()| value)
+            })
+            .await
+        };
+    }
+    let agent = in_tenant!(create_agent(by, "worker")).id;
+    let key = new_key(agent, "AAAAAAAAAAAAAAAA");
+    in_tenant!(add_key(by, &key));
+    in_tenant!(expire_key(by, key.id, Some(now())));
+    in_tenant!(revoke_key(by, key.id));
+    in_tenant!(set_agent_disabled(by, agent, true));
+    in_tenant!(set_agent_disabled(by, agent, false));
+    let slot = world.api.tenant(tenant).await.unwrap().credential_slot("openai").await.unwrap();
+    in_tenant!(put_credential(by, slot, SECRET.as_bytes()));
+    in_tenant!(delete_credential(by, "openai"));
+    let version = in_tenant!(publish_policy(by, Layer::Tenant, &document)).version;
+    in_tenant!(activate_policy(by, version));
+    in_tenant!(deactivate_policy(by, Layer::Tenant));
+    in_tenant!(delete_agent(by, agent));
+    trail.check(system::publish_platform_policy(migrator, by, &document)).await;
+    trail.check(system::remove_platform_policy(migrator, by)).await;
+    let before = now().date_naive() - chrono::Days::new(30);
+    trail.check(system::drop_partitions(migrator, by, before)).await;
+    trail.check(system::set_tenant_suspended(migrator, by, tenant, true)).await;
+    trail.check(system::set_tenant_suspended(migrator, by, tenant, false)).await;
+    trail.check(system::delete_tenant(migrator, by, tenant)).await;
+    // The database itself was made by one call, and making it again does nothing.
+    let made = |seen: &[AuditEntry]| seen.iter().filter(|entry| entry.action == "schema.migrate").count();
+    assert_eq!(made(&trail.seen), 1);
+    migrate(&world.url, by).await.unwrap();
+    assert_eq!(entries(&world).await, trail.seen);
+
+    let mut actions = trail.actions;
+    actions.push("schema.migrate".to_owned());
+    actions.sort_unstable();
+    let mut listed: Vec<&str> = CHANGES.iter().flat_map(|(_, actions)| actions.iter().copied()).collect();
+    listed.sort_unstable();
+    assert_eq!(actions, listed, "a listed change was not tried, or tried twice");
+
+    let written = serde_json::to_string(&trail.seen).unwrap();
+    let hash = key.hash.as_bytes().map(|byte| format!("{byte:02x}")).concat();
+    for secret in [SECRET, &hash] {
+        assert!(!written.contains(secret), "{secret} in {written}");
+    }
+}
