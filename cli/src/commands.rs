@@ -1,6 +1,7 @@
 //! The command line: one module per noun.
 
 mod agent;
+mod audit;
 mod check;
 mod credential;
 mod detectors;
@@ -62,6 +63,9 @@ enum Command {
     /// Credentials for the providers
     #[command(subcommand)]
     Credential(credential::CredentialCommand),
+    /// The audit trail: who changed what, and proof that nobody changed that
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Traces: what was asked, decided and paid
     #[command(subcommand)]
     Trace(trace::TraceCommand),
@@ -72,6 +76,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let format = if arguments.json { Format::Machines } else { Format::People };
     match arguments.command {
         Command::Scan(args) => return scan::run(&args, format),
+        Command::Audit(command) => return audit::run(command, format),
         Command::Detectors(args) => detectors::run(&args, format),
         Command::Dev(args) => dev::run(&args, format),
         Command::Proxy(args) => proxy::run(&args),
