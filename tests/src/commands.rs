@@ -122,6 +122,26 @@ impl Bulkhead {
         self.cli(&["trace", "show", id, "--tenant", tenant, "--json"]).await
     }
 
+    /// Lists an audit trail; `trail` says whose, and which entries.
+    pub async fn audit_list(&self, trail: &[&str]) -> Value {
+        self.cli(&[&["audit", "list", "--json"], trail].concat()).await.json()
+    }
+
+    /// Checks an audit trail; `trail` says whose, and against which signed head.
+    pub async fn audit_verify(&self, trail: &[&str]) -> Printed {
+        self.cli(&[&["audit", "verify", "--json"], trail].concat()).await
+    }
+
+    /// Signs the newest entry of a tenant's audit trail into a file.
+    pub async fn audit_head(&self, tenant: &str, file: &str) -> Printed {
+        self.cli(&["audit", "head", "--tenant", tenant, "--out", file]).await
+    }
+
+    /// The key that signed heads are checked with.
+    pub async fn audit_public_key(&self) -> String {
+        self.cli(&["audit", "public-key"]).await.ok().trim().to_owned()
+    }
+
     /// Writes a file of the test's own.
     pub fn write(&self, stem: &str, text: &str) -> std::path::PathBuf {
         use std::sync::atomic::{AtomicU32, Ordering};
