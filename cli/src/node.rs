@@ -142,24 +142,24 @@ struct FeedMetrics(Arc<Metrics>);
 
 impl Observer for FeedMetrics {
     fn connected(&self, up: bool) {
-        self.0.policy_feed_connected.set(i64::from(up));
+        self.0.policy.connected.set(i64::from(up));
     }
 
     fn told(&self, yes: bool) {
-        self.0.policy_feed_notified.set(i64::from(yes));
+        self.0.policy.notified.set(i64::from(yes));
     }
 
     fn published(&self, snapshot: &Snapshot) {
         let newest = snapshot.tenants().map(|tenant| tenant.revision().get()).max().unwrap_or(0);
-        self.0.policy_revision.set(i64::try_from(newest).unwrap_or(i64::MAX));
+        self.0.policy.revision.set(i64::try_from(newest).unwrap_or(i64::MAX));
     }
 
     fn applied(&self, _: TenantId, _: Revision, propagation: Duration) {
-        self.0.policy_propagation_seconds.observe(propagation.as_secs_f64());
+        self.0.policy.propagation_seconds.observe(propagation.as_secs_f64());
     }
 
     fn rejected(&self, _: Option<TenantId>, _: Revision, _: &str) {
-        self.0.policy_rejected.inc();
+        self.0.policy.rejected.inc();
     }
 }
 

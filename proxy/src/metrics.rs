@@ -39,16 +39,8 @@ pub struct Metrics {
     pub(crate) traces_written: IntCounter,
     pub(crate) traces_dropped: IntCounterVec,
     pub(crate) budget_flush_failures: IntCounter,
-    /// Highest policy revision that this node applied, over all tenants.
-    pub policy_revision: IntGauge,
-    /// Policy documents that did not compile; the tenant kept its last good policy.
-    pub policy_rejected: IntCounter,
-    /// Commit in PostgreSQL to publication on this node.
-    pub policy_propagation_seconds: Histogram,
-    /// 1 while the policy feed is connected to PostgreSQL.
-    pub policy_feed_connected: IntGauge,
-    /// 1 while `PostgreSQL`'s notifications arrive.
-    pub policy_feed_notified: IntGauge,
+    /// The policy feed.
+    pub policy: PolicyFeedMetrics,
 }
 
 impl Metrics {
@@ -128,27 +120,7 @@ impl Metrics {
                 "bulkhead_budget_flush_failures_total",
                 "Attempts to write spend to PostgreSQL that failed and will be repeated",
             )?,
-            policy_revision: declare.gauge(
-                "bulkhead_policy_revision",
-                "Highest policy revision applied on this node, over all tenants",
-            )?,
-            policy_rejected: declare.counter(
-                "bulkhead_policy_rejected_total",
-                "Policy documents refused on this node; their tenants keep the last good policy",
-            )?,
-            policy_propagation_seconds: declare.histogram(
-                "bulkhead_policy_propagation_seconds",
-                "Commit of a policy change in PostgreSQL until this node enforces it",
-                PROPAGATION_SECONDS,
-            )?,
-            policy_feed_connected: declare.gauge(
-                "bulkhead_policy_feed_connected",
-                "1 while the policy feed is connected to PostgreSQL, else 0",
-            )?,
-            policy_feed_notified: declare.gauge(
-                "bulkhead_policy_feed_notified",
-                "1 while PostgreSQL's notifications arrive; 0 behind a pooler in transaction mode: changes then take seconds",
-            )?,
+            policy: PolicyFeedMetrics::new(&declare)?,
             registry,
         })
     }
@@ -194,6 +166,49 @@ impl SpoolMetrics {
             write_failures: declare.counter(
                 "bulkhead_spool_write_failures_total",
                 "Writes to the spool that the disk refused",
+            )?,
+        })
+    }
+}
+
+/// What the policy feed does.
+#[derive(Debug)]
+pub struct PolicyFeedMetrics {
+    /// Highest policy revision that this node applied, over all tenants.
+    pub revision: IntGauge,
+    /// Policy documents that did not compile; the tenant kept its last good policy.
+    pub rejected: IntCounter,
+    /// Commit in PostgreSQL to publication on this node.
+    pub propagation_seconds: Histogram,
+    /// 1 while the policy feed is connected to PostgreSQL.
+    pub connected: IntGauge,
+    /// 1 while `PostgreSQL`'s notifications arrive.
+    pub notified: IntGauge,
+}
+
+impl PolicyFeedMetrics {
+    fn new(declare: &Declare<'_>) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            revision: declare.gauge(
+                "bulkhead_policy_revision",
+                "Highest policy revision applied on this node, over all tenants",
+            )?,
+            rejected: declare.counter(
+                "bulkhead_policy_rejected_total",
+                "Policy documents refused on this node; their tenants keep the last good policy",
+            )?,
+            propagation_seconds: declare.histogram(
+                "bulkhead_policy_propagation_seconds",
+                "Commit of a policy change in PostgreSQL until this node enforces it",
+                PROPAGATION_SECONDS,
+            )?,
+            connected: declare.gauge(
+                "bulkhead_policy_feed_connected",
+                "1 while the policy feed is connected to PostgreSQL, else 0",
+            )?,
+            notified: declare.gauge(
+                "bulkhead_policy_feed_notified",
+                "1 while PostgreSQL's notifications arrive; 0 behind a pooler in transaction mode: changes then take seconds",
             )?,
         })
     }

@@ -30,7 +30,8 @@ const CHANGES: [(&str, &[&str]); 18] = [
 
 /// What nodes write by themselves while they serve: what happened to requests, and what nodes enforce. Nobody decides it,
 /// and a trail of it would be as long as the traces.
-const OF_NODES: [&str; 7] = [
+const OF_NODES: [&str; 8] = [
+    "are_heard",
     "insert_traces",
     "ship",
     "add_budget_usage",
