@@ -7,6 +7,8 @@
 pub mod client;
 pub mod commands;
 pub mod fixture;
+pub mod load;
+pub mod postgres;
 pub mod process;
 pub mod provider;
 pub mod samples;

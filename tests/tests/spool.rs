@@ -2,21 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bulkhead_tests::client::Ended;
+use bulkhead_tests::load::Load;
+use bulkhead_tests::postgres::Frozen;
 use bulkhead_tests::shapes::{chat, streamed};
-use bulkhead_tests::{Bulkhead, Client, FakeProvider, Options, eventually, run, runtime};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use bulkhead_tests::{Bulkhead, FakeProvider, Options, eventually, run};
 use serde_json::Value;
 
 /// The most that `trace list` shows; tests stay below.
 const ROWS_MAX: usize = 1000;
 
-/// How long a caller waits before it asks again.
+/// How long a caller waits before it asks again: so many rows that a list shows them all.
 const PACE: Duration = Duration::from_millis(60);
 
 async fn start(policy: &str, environment: &[(&str, &str)]) -> (FakeProvider, Bulkhead) {
@@ -29,69 +26,6 @@ async fn start(policy: &str, environment: &[(&str, &str)]) -> (FakeProvider, Bul
         ..Options::default()
     };
     (provider, Bulkhead::start(options).await)
-}
-
-/// Callers that ask again and again, and remember which requests were answered to the last byte.
-struct Load {
-    stop: Arc<AtomicBool>,
-    answered: Arc<Mutex<Vec<String>>>,
-    callers: Vec<tokio::task::JoinHandle<()>>,
-}
-
-impl Load {
-    fn start(client: &Client, model: &str) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let answered = Arc::new(Mutex::new(Vec::new()));
-        let caller = |number: usize| {
-            let (stop, answered) = (Arc::clone(&stop), Arc::clone(&answered));
-            let (client, request) = (client.clone(), chat(model, "hi"));
-            let request = if number.is_multiple_of(2) { request } else { streamed(request) };
-            runtime().spawn(async move {
-                while !stop.load(Ordering::Acquire) {
-                    match ask(&client, &request).await {
-                        Some(id) => {
-                            answered.lock().expect("no caller panics").push(id);
-                            // So many rows that a list shows them all.
-                            tokio::time::sleep(PACE).await;
-                        }
-                        // Killed meanwhile: nobody listens until it is started again.
-                        None => tokio::time::sleep(Duration::from_millis(5)).await,
-                    }
-                }
-            })
-        };
-        let callers = (0..8).map(caller).collect();
-        Self { stop, answered, callers }
-    }
-
-    fn count(&self) -> usize {
-        self.answered.lock().expect("no caller panics").len()
-    }
-
-    /// Waits until so many more requests were answered.
-    async fn more(&self, count: usize) {
-        let wanted = self.count() + count;
-        eventually("more answers", || async { (self.count() >= wanted).then_some(()) }).await;
-    }
-
-    async fn stop(self) -> Vec<String> {
-        self.stop.store(true, Ordering::Release);
-        for caller in self.callers {
-            caller.await.expect("a caller");
-        }
-        self.answered.lock().expect("no caller panics").clone()
-    }
-}
-
-/// The id of a request that was answered to its last byte.
-async fn ask(client: &Client, request: &Value) -> Option<String> {
-    let mut live = client.try_connect().await?;
-    let call = client.call("POST", "/v1/chat/completions").json(request);
-    if !live.try_send(&call).await {
-        return None;
-    }
-    let reply = live.rest().await;
-    (reply.status == 200 && reply.ended == Ended::Complete).then(|| reply.trace_id())
 }
 
 /// Every id has one row, and the rows have as many ids; waits until all have come.
@@ -123,10 +57,10 @@ fn a_proxy_killed_under_load_loses_and_doubles_no_trace() {
         let (_provider, mut bulkhead) = start("{}", &[]).await;
         let mut answered = Vec::new();
         for round in 0..5 {
-            let load = Load::start(&bulkhead.client(), "gpt-killed");
+            let load = Load::start(&bulkhead.client(), 8, PACE, "gpt-killed");
             load.more(40 + 7 * round).await;
             bulkhead.kill_9();
-            answered.extend(load.stop().await);
+            answered.extend(load.stop().await.into_iter().map(|answer| answer.id));
             bulkhead.restart().await;
         }
         assert_each_has_one_row(&bulkhead, &answered).await;
@@ -148,10 +82,10 @@ fn a_proxy_killed_under_load_forgets_and_doubles_no_charge() {
         let (_provider, mut bulkhead) = start(&budget, &[]).await;
         let mut answered = Vec::new();
         for round in 0..6 {
-            let load = Load::start(&bulkhead.client(), "gpt-charged");
+            let load = Load::start(&bulkhead.client(), 8, PACE, "gpt-charged");
             load.more(10 + 3 * round).await;
             bulkhead.kill_9();
-            answered.extend(load.stop().await);
+            answered.extend(load.stop().await.into_iter().map(|answer| answer.id));
             bulkhead.restart().await;
         }
         assert_each_has_one_row(&bulkhead, &answered).await;
@@ -189,21 +123,21 @@ fn an_answer_is_never_ahead_of_its_trace() {
 fn traces_of_an_outage_of_postgresql_are_all_there_afterwards() {
     run(async {
         let (_provider, mut bulkhead) = start("{}", &[]).await;
-        let load = Load::start(&bulkhead.client(), "gpt-outage");
+        let load = Load::start(&bulkhead.client(), 8, PACE, "gpt-outage");
         for _ in 0..2 {
             load.more(20).await;
             bulkhead.kill_postgres().await;
             load.more(60).await;
         }
-        let mut answered = load.stop().await;
+        let mut answered: Vec<String> = load.stop().await.into_iter().map(|answer| answer.id).collect();
         assert_each_has_one_row(&bulkhead, &answered).await;
 
         // Frozen, it answers nothing and refuses nothing; and the proxy dies meanwhile.
         let frozen = Frozen::of(&bulkhead);
-        let load = Load::start(&bulkhead.client(), "gpt-outage");
+        let load = Load::start(&bulkhead.client(), 8, PACE, "gpt-outage");
         load.more(100).await;
         bulkhead.kill_9();
-        answered.extend(load.stop().await);
+        answered.extend(load.stop().await.into_iter().map(|answer| answer.id));
         drop(frozen);
         bulkhead.restart().await;
         assert_each_has_one_row(&bulkhead, &answered).await;
@@ -367,45 +301,6 @@ fn two_processes_never_share_a_spool() {
         assert_eq!(second.status.code(), Some(1), "{said}");
         assert!(said.contains(&spool.display().to_string()) && said.contains("another process"), "{said}");
     });
-}
-
-/// Stops PostgreSQL where it stands until this is dropped: it neither answers nor refuses.
-struct Frozen(Vec<Pid>);
-
-impl Frozen {
-    fn of(bulkhead: &Bulkhead) -> Self {
-        let postmaster = bulkhead.postmaster().expect("a running PostgreSQL");
-        // The parent first, so that it starts no more children.
-        let mut frozen = Self(vec![Pid::from_raw(postmaster)]);
-        frozen.send(Signal::SIGSTOP);
-        frozen.0.extend(children_of(postmaster));
-        frozen.send(Signal::SIGSTOP);
-        frozen
-    }
-
-    fn send(&self, signal: Signal) {
-        for pid in &self.0 {
-            // A child may have ended by itself.
-            let _ = kill(*pid, signal);
-        }
-    }
-}
-
-impl Drop for Frozen {
-    fn drop(&mut self) {
-        self.send(Signal::SIGCONT);
-    }
-}
-
-fn children_of(parent: i32) -> Vec<Pid> {
-    let printed = std::process::Command::new("ps").args(["-A", "-o", "pid=,ppid="]).output().expect("run ps");
-    let text = String::from_utf8_lossy(&printed.stdout).into_owned();
-    let child = |line: &str| {
-        let mut numbers = line.split_whitespace().filter_map(|number| number.parse::<i32>().ok());
-        let (pid, ppid) = (numbers.next()?, numbers.next()?);
-        (ppid == parent).then_some(Pid::from_raw(pid))
-    };
-    text.lines().filter_map(child).collect()
 }
 
 /// Has `count` requests answered whose traces no database takes, and kills the proxy; returns their ids.

@@ -1,0 +1,64 @@
+//! The PostgreSQL of a `bulkhead dev`, treated as no operator should.
+
+use std::process::Command;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::process::Bulkhead;
+
+impl Bulkhead {
+    /// Runs statements as a superuser, in the schema, and returns the rows they print: one a line, columns behind `|`.
+    pub fn sql(&self, statements: &str) -> String {
+        let server = format!("/proc/{}/exe", self.postmaster().expect("a running PostgreSQL"));
+        let server = std::fs::read_link(server).expect("the server's program");
+        let output = Command::new(server.with_file_name("psql"))
+            .args(["-qAtX", "-v", "ON_ERROR_STOP=1", "-c", "set search_path = bulkhead", "-c", statements])
+            .arg(&self.ready.database_url)
+            .output()
+            .expect("run psql");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+}
+
+/// Stops PostgreSQL where it stands until this is dropped: it neither answers nor refuses.
+#[derive(Debug)]
+pub struct Frozen(Vec<Pid>);
+
+impl Frozen {
+    /// Stops it.
+    pub fn of(bulkhead: &Bulkhead) -> Self {
+        let postmaster = bulkhead.postmaster().expect("a running PostgreSQL");
+        // The parent first, so that it starts no more children.
+        let mut frozen = Self(vec![Pid::from_raw(postmaster)]);
+        frozen.send(Signal::SIGSTOP);
+        frozen.0.extend(children_of(postmaster));
+        frozen.send(Signal::SIGSTOP);
+        frozen
+    }
+
+    fn send(&self, signal: Signal) {
+        for pid in &self.0 {
+            // A child may have ended by itself.
+            let _ = kill(*pid, signal);
+        }
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        self.send(Signal::SIGCONT);
+    }
+}
+
+fn children_of(parent: i32) -> Vec<Pid> {
+    let printed = Command::new("ps").args(["-A", "-o", "pid=,ppid="]).output().expect("run ps");
+    let text = String::from_utf8_lossy(&printed.stdout).into_owned();
+    let child = |line: &str| {
+        let mut numbers = line.split_whitespace().filter_map(|number| number.parse::<i32>().ok());
+        let (pid, ppid) = (numbers.next()?, numbers.next()?);
+        (ppid == parent).then_some(Pid::from_raw(pid))
+    };
+    text.lines().filter_map(child).collect()
+}
