@@ -1,31 +1,45 @@
-//! How long a policy change takes until it is enforced, while requests run.
+//! How long a policy change and a key's revocation take until three nodes enforce them, while requests run.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use bulkhead_tests::shapes::chat;
+use bulkhead_tests::{Bulkhead, Client, Options};
 use tokio::task::JoinSet;
 
 use crate::driver::{Check, Connection, Target};
 use crate::measure::percentile;
 use crate::scenario::{Kind, Scenario};
-use crate::subject::{POLICY, Subjects};
+use crate::subject::{POLICY, Subjects, address_of};
 
 /// What the changes have shown.
 #[derive(Clone, Debug)]
 pub struct Propagation {
-    /// Changes made.
-    pub changes: usize,
     /// Requests served meanwhile; none failed.
     pub requests: u64,
-    /// Sorted microseconds from the start of `policy apply` to the first answer under the new revision.
+    /// Sorted microseconds from the start of `policy apply` until all nodes answered under the new revision.
     pub applied: Vec<u32>,
-    /// The node's own histogram of commit to publication: upper bound in seconds, cumulative count.
+    /// The same while the database tells nobody.
+    pub applied_untold: Vec<u32>,
+    /// Sorted microseconds from the start of `key revoke` until all nodes refused the key.
+    pub revoked: Vec<u32>,
+    /// The nodes' own histograms of commit to publication, added up: upper bound in seconds, cumulative count.
     pub published: Vec<(f64, u64)>,
 }
 
-/// Changes the demo tenant's policy `changes` times under load.
+/// Three nodes under load.
+struct Nodes<'a> {
+    first: &'a Bulkhead,
+    beside: [Bulkhead; 2],
+    /// The newest revision that each has answered under.
+    newest: [Arc<AtomicU64>; 3],
+    stop: Arc<AtomicBool>,
+    load: JoinSet<anyhow::Result<u64>>,
+}
+
+/// Changes the demo tenant's policy `changes` times under load, and revokes keys.
 ///
 /// # Errors
 /// If a request fails, or a change is not enforced within ten seconds.
@@ -35,21 +49,62 @@ pub async fn measure(
     scenario: &Scenario,
     changes: usize,
 ) -> anyhow::Result<Propagation> {
-    let before = histogram(&subjects.bulkhead.metrics().await);
-    let newest = Arc::new(AtomicU64::new(0));
-    let stop = Arc::new(AtomicBool::new(false));
-    let mut load = JoinSet::new();
-    for _ in 0..4 {
-        load.spawn(requests(target.clone(), scenario.clone(), Arc::clone(&newest), Arc::clone(&stop)));
-    }
-    let mut applied = Vec::with_capacity(changes);
+    let mut nodes = Nodes::start(&subjects.bulkhead, target, scenario).await?;
+    let before = nodes.histogram().await;
+    let mut applied = Vec::new();
     for change in 0..changes {
-        let seen = newest.load(Ordering::Acquire);
+        applied.push(nodes.apply(change).await?);
+    }
+    let after = nodes.histogram().await;
+    let revoked = nodes.revoke(changes / 5).await?;
+    // Only looking for changes finds them now.
+    nodes.first.sql("alter table tenants disable trigger announce");
+    let mut applied_untold = Vec::new();
+    for change in 0..changes.div_ceil(10) {
+        applied_untold.push(nodes.apply(changes + change).await?);
+    }
+    nodes.first.sql("alter table tenants enable trigger announce");
+    let requests = nodes.stop().await?;
+    for times in [&mut applied, &mut applied_untold] {
+        times.sort_unstable();
+    }
+    let published =
+        after.iter().zip(&before).map(|((bound, count), (_, earlier))| (*bound, count - earlier)).collect();
+    Ok(Propagation { requests, applied, applied_untold, revoked, published })
+}
+
+impl<'a> Nodes<'a> {
+    async fn start(first: &'a Bulkhead, target: &Target, scenario: &Scenario) -> anyhow::Result<Self> {
+        let folder = first.data_dir().display().to_string();
+        let beside = || {
+            let arguments = ["--beside", &folder, "--threads", "1"].map(str::to_owned).to_vec();
+            Bulkhead::start(Options { arguments, ..Options::default() })
+        };
+        let beside = [beside().await, beside().await];
+        let newest: [Arc<AtomicU64>; 3] = Default::default();
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut load = JoinSet::new();
+        for (node, newest) in [first].into_iter().chain(&beside).zip(&newest) {
+            let target = Target { address: address_of(node)?, ..target.clone() };
+            for _ in 0..2 {
+                load.spawn(requests(target.clone(), scenario.clone(), Arc::clone(newest), Arc::clone(&stop)));
+            }
+        }
+        Ok(Self { first, beside, newest, stop, load })
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Bulkhead> {
+        [self.first].into_iter().chain(&self.beside)
+    }
+
+    /// Applies a policy; microseconds until the last node enforces it.
+    async fn apply(&mut self, change: usize) -> anyhow::Result<u32> {
+        let seen = self.newest.each_ref().map(|newest| newest.load(Ordering::Acquire));
         let policy = POLICY.replace("100000000,", &format!("{},", 100_000_000 + change));
         let start = Instant::now();
-        let apply = subjects.bulkhead.apply(&subjects.bulkhead.ready.tenant, &policy);
+        let apply = self.first.apply(&self.first.ready.tenant, &policy);
         let enforced = async {
-            while newest.load(Ordering::Acquire) <= seen {
+            while self.newest.iter().zip(seen).any(|(newest, seen)| newest.load(Ordering::Acquire) <= seen) {
                 tokio::time::sleep(Duration::from_micros(200)).await;
             }
             start.elapsed()
@@ -58,24 +113,60 @@ pub async fn measure(
             tokio::join!(apply, tokio::time::timeout(Duration::from_secs(10), enforced));
         ensure!(printed.code == Some(0), "policy apply: {}{}", printed.out, printed.err);
         let enforced = enforced.context("the change is not enforced within ten seconds")?;
-        applied.push(u32::try_from(enforced.as_micros()).unwrap_or(u32::MAX));
+        Ok(micros(enforced))
     }
-    stop.store(true, Ordering::Release);
-    let mut requests = 0;
-    while let Some(served) = load.join_next().await {
-        requests += served?.context("a request failed while policies changed")?;
+
+    /// Makes and revokes keys; sorted microseconds until the last node refuses one.
+    async fn revoke(&self, keys: usize) -> anyhow::Result<Vec<u32>> {
+        let (tenant, agent) = (&self.first.ready.tenant, &self.first.ready.agent);
+        let mut revoked = Vec::new();
+        for _ in 0..keys {
+            let key = self.first.new_key(tenant, agent, &[]).await;
+            let clients: Vec<Client> = self.all().map(|node| node.client().with_key(&key)).collect();
+            until_all_answer(&clients, 200).await?;
+            let start = Instant::now();
+            let (_, refused) = tokio::join!(self.first.revoke(tenant, &key), until_all_answer(&clients, 401));
+            refused?;
+            revoked.push(micros(start.elapsed()));
+        }
+        revoked.sort_unstable();
+        Ok(revoked)
     }
-    applied.sort_unstable();
-    let after = histogram(&subjects.bulkhead.metrics().await);
-    let published = after
-        .iter()
-        .map(|(bound, count)| {
-            let earlier =
-                before.iter().find(|(b, _)| b.total_cmp(bound).is_eq()).map_or(0, |(_, count)| *count);
-            (*bound, count.saturating_sub(earlier))
-        })
-        .collect();
-    Ok(Propagation { changes, requests, applied, published })
+
+    async fn histogram(&self) -> Vec<(f64, u64)> {
+        let mut sum: Vec<(f64, u64)> = Vec::new();
+        for node in self.all() {
+            let buckets = histogram(&node.metrics().await);
+            sum.resize(buckets.len().max(sum.len()), (0.0, 0));
+            for (sum, (bound, count)) in sum.iter_mut().zip(buckets) {
+                *sum = (bound, sum.1 + count);
+            }
+        }
+        sum
+    }
+
+    async fn stop(&mut self) -> anyhow::Result<u64> {
+        self.stop.store(true, Ordering::Release);
+        let mut requests = 0;
+        while let Some(served) = self.load.join_next().await {
+            requests += served?.context("a request failed while policies changed")?;
+        }
+        Ok(requests)
+    }
+}
+
+async fn until_all_answer(clients: &[Client], status: u16) -> anyhow::Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    for client in clients {
+        while client.post("/v1/chat/completions", &chat(Kind::Json.model(), "hi")).await.status != status {
+            ensure!(Instant::now() < deadline, "not every node answers {status} within ten seconds");
+        }
+    }
+    Ok(())
+}
+
+fn micros(time: Duration) -> u32 {
+    u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
 }
 
 impl Propagation {
@@ -89,17 +180,22 @@ impl Propagation {
                 .filter(|_| total > 0)
                 .map_or_else(|| "-".to_owned(), |(bound, _)| format!("< {} ms", bound * 1000.0))
         };
-        let millis = |per_cent: usize| f64::from(percentile(&self.applied, per_cent)) / 1000.0;
+        let millis = |times: &[u32]| {
+            let at = |per_cent| f64::from(percentile(times, per_cent)) / 1000.0;
+            format!("p50 {:.1} ms, p99 {:.1} ms ({} times)", at(50), at(99), times.len())
+        };
         format!(
-            "\nPolicy propagation, {} changes while {} requests were served and none failed\n  \
-             commit to publication on the node (its own histogram): p50 {}, p99 {}\n  \
-             start of `policy apply` to the first answer under the new revision: p50 {:.1} ms, p99 {:.1} ms\n",
-            self.changes,
+            "\nPropagation to three nodes, while they served {} requests and none failed\n  \
+             commit of a policy to publication (the nodes' own histograms): p50 {}, p99 {}\n  \
+             start of `policy apply` until all answer under the new revision: {}\n  \
+             the same while notifications are suppressed: {}\n  \
+             start of `key revoke` until all refuse the key: {}\n",
             self.requests,
             bound(50),
             bound(99),
-            millis(50),
-            millis(99),
+            millis(&self.applied),
+            millis(&self.applied_untold),
+            millis(&self.revoked),
         )
     }
 }

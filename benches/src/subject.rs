@@ -90,9 +90,7 @@ impl Subjects {
         let address = match name {
             Name::Direct => self.upstream,
             Name::Bare => self.bare.address,
-            Name::Bulkhead => {
-                self.bulkhead.ready.proxy_url.trim_start_matches("http://").trim_end_matches('/').parse()?
-            }
+            Name::Bulkhead => address_of(&self.bulkhead)?,
         };
         let key = Arc::from(self.bulkhead.ready.api_key.as_str());
         Ok(Target { address, key, masks: name == Name::Bulkhead, clock: self.clock })
@@ -107,6 +105,14 @@ impl Subjects {
             Name::Bulkhead => Some(self.bulkhead.pid()),
         }
     }
+}
+
+/// Where a Bulkhead listens.
+///
+/// # Errors
+/// If its address is not one.
+pub fn address_of(bulkhead: &Bulkhead) -> anyhow::Result<SocketAddr> {
+    Ok(bulkhead.ready.proxy_url.trim_start_matches("http://").trim_end_matches('/').parse()?)
 }
 
 /// The running bare pass-through; stopped when dropped.
