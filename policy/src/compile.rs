@@ -9,7 +9,8 @@
 //! - Upstreams are the tenant's. Routes are the agent's where its document has some, else the tenant's.
 //! - Prices: the platform's, then the tenant's, then the built-in table. `unknown_price: refuse` of any layer
 //!   wins.
-//! - `capture`: the least that a layer states. `traces`: the surest. `max_staleness_seconds`: the lowest.
+//! - `capture`: the least that a layer states. `traces`: the surest, kept for the shortest time.
+//!   `max_staleness_seconds`: the lowest.
 
 mod dlp;
 mod pattern;
@@ -260,7 +261,7 @@ pub fn compile(input: &CompileInput<'_>) -> Result<TenantPolicy, CompileError> {
             .min()
             .unwrap_or(BODY_BYTES_DEFAULT),
         capture: layers.each(|document| document.capture).min().unwrap_or(Capture::None),
-        traces: TraceSettings::of(&layers),
+        traces: TraceSettings::of(&layers)?,
         max_staleness_seconds: layers.each(|document| document.max_staleness_seconds).min(),
     })
 }

@@ -81,7 +81,7 @@ pub struct PolicyDocument {
     /// Which bodies traces keep.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capture: Option<Capture>,
-    /// How surely traces are kept.
+    /// How surely traces are kept, and how long.
     #[serde(skip_serializing_if = "TracesDocument::is_empty")]
     pub traces: TracesDocument,
     /// How long a node may judge by what it knew when it last reached the database; absent: until it reaches it again.

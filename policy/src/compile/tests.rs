@@ -1,3 +1,5 @@
+use std::num::NonZeroU32;
+
 use secrecy::ExposeSecret;
 
 use super::*;
@@ -148,6 +150,8 @@ fn sections_stand_only_where_they_mean_something() {
             "budgets: [{ id: b, scope: tenant, unit: usd, limit: 1, window: day, at_limit: cut }]",
             "budgets[0].scope:",
         ),
+        (Layer::Agent, "traces: { keep_days: 3 }", "traces.keep_days:"),
+        (Layer::Agent, "traces: { keep_body_days: 3 }", "traces.keep_body_days:"),
         (Layer::Tenant, "routes: [{ models: ['*'], to: [x] }]", "routes[0].to[0]:"),
         (
             Layer::Tenant,
@@ -304,7 +308,8 @@ fn one_block_of_the_uninspectable_is_enough() {
 
 #[test]
 fn traces_are_kept_as_surely_as_the_strictest_layer_says() {
-    let settings = |durability, when_full| TraceSettings { durability, when_full };
+    let settings =
+        |durability, when_full| TraceSettings { durability, when_full, ..TraceSettings::default() };
     for (platform, tenant, expected) in [
         ("{}", "{}", settings(Durability::Written, WhenFull::Drop)),
         ("{}", "traces: { when_full: refuse }", settings(Durability::Written, WhenFull::Refuse)),
@@ -316,6 +321,21 @@ fn traces_are_kept_as_surely_as_the_strictest_layer_says() {
     ] {
         let policy = compile_layers(&[(Layer::Platform, platform), (Layer::Tenant, tenant)]).unwrap();
         assert_eq!(policy.traces(), expected, "{platform} {tenant}");
+    }
+}
+
+#[test]
+fn traces_are_kept_for_the_shortest_time_that_a_layer_says() {
+    for (platform, tenant, expected) in [
+        ("{}", "{}", (None, None)),
+        ("traces: { keep_days: 30 }", "{}", (Some(30), None)),
+        ("traces: { keep_days: 30 }", "traces: { keep_days: 90, keep_body_days: 7 }", (Some(30), Some(7))),
+        ("traces: { keep_body_days: 3 }", "traces: { keep_days: 1, keep_body_days: 7 }", (Some(1), Some(3))),
+    ] {
+        let policy = compile_layers(&[(Layer::Platform, platform), (Layer::Tenant, tenant)]).unwrap();
+        let traces = policy.traces();
+        let days = |days: Option<NonZeroU32>| days.map(NonZeroU32::get);
+        assert_eq!((days(traces.keep_days), days(traces.keep_body_days)), expected, "{platform} {tenant}");
     }
 }
 

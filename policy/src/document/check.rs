@@ -1,6 +1,7 @@
 //! Checks that one document can pass or fail alone.
 
 use std::collections::HashSet;
+use std::num::NonZeroU32;
 
 use bulkhead_dlp::{HOLD_LIMIT, catalogue};
 use chrono_tz::Tz;
@@ -32,6 +33,8 @@ const PRICE_MAX: NanoUsd = NanoUsd::new(600_000 * 1_000_000_000);
 
 /// Three of the intervals at which nodes compare with the database: less would refuse requests on a healthy day.
 const STALENESS_SECONDS_MIN: u64 = 15;
+/// A hundred years; longer is forever, which is said by saying nothing.
+const KEEP_DAYS_MAX: u32 = 36_500;
 
 type Checked = Result<(), DocumentError>;
 
@@ -57,6 +60,8 @@ pub(super) fn check(document: &PolicyDocument, options: &CheckOptions) -> Checke
         let expected = format!("at least {STALENESS_SECONDS_MIN}: nodes look for changes every 5 seconds");
         return Err(DocumentError::found("max_staleness_seconds", seconds.to_string(), &expected));
     }
+    check_days("traces.keep_days", document.traces.keep_days)?;
+    check_days("traces.keep_body_days", document.traces.keep_body_days)?;
     check_count("prices", document.prices.len(), PRICES_MAX)?;
     for (model, price) in &document.prices {
         check_price(&format!("prices.{model}"), price)?;
@@ -64,6 +69,13 @@ pub(super) fn check(document: &PolicyDocument, options: &CheckOptions) -> Checke
     match &document.unknown_price {
         Some(UnknownPrice::Assume(price)) => check_price("unknown_price.assume", price),
         _ => Ok(()),
+    }
+}
+
+fn check_days(path: &str, days: Option<NonZeroU32>) -> Checked {
+    match days.filter(|days| days.get() > KEEP_DAYS_MAX) {
+        Some(days) => Err(DocumentError::found(path, days, format!("from 1 to {KEEP_DAYS_MAX}"))),
+        None => Ok(()),
     }
 }
 

@@ -29,7 +29,7 @@ budgets:
   - { id: agent-day, scope: agent, unit: tokens, limit: 2000000, window: day, at_limit: refuse }
 limits: { requests_per_minute: 600, concurrent_requests: 64, body_bytes: 33554432 }
 capture: masked
-traces: { durability: synced, when_full: refuse }
+traces: { durability: synced, when_full: refuse, keep_days: 90, keep_body_days: 7 }
 prices:
   my-model: { input_usd_per_mtok: 0.15, output_usd_per_mtok: "0.60", cached_input_usd_per_mtok: 0 }
 unknown_price: { assume: { input_usd_per_mtok: 10, output_usd_per_mtok: 50 } }
@@ -75,6 +75,8 @@ const WRONG: &[(&str, &str, &[&str])] = &[
     ("capture: sealed", "capture", &["sealed is not available", "none or masked"]),
     ("capture: all", "capture", &["none or masked"]),
     ("traces: { durability: maybe }", "traces.durability", &["written", "synced"]),
+    ("traces: { keep_days: 0 }", "traces.keep_days", &["nonzero"]),
+    ("traces: { keep_body_days: 70000 }", "traces.keep_body_days", &["70000", "from 1 to 36500"]),
     ("traces: { when_full: wait }", "traces.when_full", &["drop", "refuse"]),
     (
         "dlp: { rules: [{ detect: [X], on: both, action: tokenize }] }",

@@ -1,8 +1,10 @@
 //! The section `traces`.
 
+use std::num::NonZeroU32;
+
 use serde::{Deserialize, Serialize};
 
-/// How surely traces are kept.
+/// How surely traces are kept, and how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TracesDocument {
@@ -12,6 +14,12 @@ pub struct TracesDocument {
     /// What happens when a node has no room for traces any more; absent: `drop`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub when_full: Option<WhenFull>,
+    /// Days after which a tenant's traces are removed; absent: as long as the installation keeps them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_days: Option<NonZeroU32>,
+    /// Days after which their bodies are removed; absent: with the trace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_body_days: Option<NonZeroU32>,
 }
 
 impl TracesDocument {
