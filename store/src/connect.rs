@@ -22,6 +22,8 @@ pub enum Role {
     Sync,
     /// Appends traces and budget usage.
     Writer,
+    /// Removes traces that are old, all tenants' by the day or one tenant's through a [`TenantTx`]; cannot read what they say.
+    Retention,
     /// Platform administration: tenants, the platform's policy, retention. Sees a tenant's rows as [`Role::Api`] does,
     /// through a [`TenantTx`]; of the others it sees none.
     Migrator,
@@ -37,6 +39,7 @@ impl Role {
             Self::Api => "bulkhead_api",
             Self::Sync => "bulkhead_sync",
             Self::Writer => "bulkhead_writer",
+            Self::Retention => "bulkhead_retention",
             Self::Migrator => "bulkhead_migrator",
             Self::Auditor => "bulkhead_auditor",
         }
@@ -46,9 +49,11 @@ impl Role {
     /// statement nor a forgotten transaction holds locks for ever.
     const fn prepare(self) -> &'static str {
         match self {
+            // Filters that are not set are parameters too: only a plan for their very values leaves them out.
             Self::Api => {
                 "set role bulkhead_api; set search_path = bulkhead, pg_temp; set timezone = 'UTC'; \
-                 set statement_timeout = '10s'; set idle_in_transaction_session_timeout = '30s'"
+                 set statement_timeout = '10s'; set idle_in_transaction_session_timeout = '30s'; \
+                 set plan_cache_mode = 'force_custom_plan'"
             }
             Self::Sync => {
                 "set role bulkhead_sync; set search_path = bulkhead, pg_temp; set timezone = 'UTC'; \
@@ -57,6 +62,10 @@ impl Role {
             Self::Writer => {
                 "set role bulkhead_writer; set search_path = bulkhead, pg_temp; set timezone = 'UTC'; \
                  set statement_timeout = '30s'; set idle_in_transaction_session_timeout = '30s'"
+            }
+            Self::Retention => {
+                "set role bulkhead_retention; set search_path = bulkhead, pg_temp; set timezone = 'UTC'; \
+                 set statement_timeout = '5min'; set idle_in_transaction_session_timeout = '30s'"
             }
             Self::Migrator => {
                 "set role bulkhead_migrator; set search_path = bulkhead, pg_temp; set timezone = 'UTC'; \

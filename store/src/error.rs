@@ -55,10 +55,16 @@ pub enum StoreError {
         what: &'static str,
     },
     /// A partition could be reached around its parent's row-level security.
-    #[error("partition {partition} is not closed: row-level security is off or a role was granted rights")]
+    #[error(
+        "{table} is not closed: {problem}; nothing is appended there until somebody runs, as bulkhead_owner: {remedy}"
+    )]
     OpenPartition {
-        /// Its name.
-        partition: String,
+        /// Name of the partition or its parent.
+        table: String,
+        /// What is wrong.
+        problem: String,
+        /// The statement that puts it right.
+        remedy: String,
     },
     /// Anything else that the database says.
     #[error("{attempted}")]
@@ -79,7 +85,7 @@ impl StoreError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Connect { .. } | Self::UnsafeRole { .. } => true,
+            Self::Connect { .. } | Self::UnsafeRole { .. } | Self::OpenPartition { .. } => true,
             Self::Database { source, .. } => match source {
                 sqlx::Error::Database(error) => {
                     // Classes: cardinality, data exception, integrity constraint; and program limits such as a row too large.

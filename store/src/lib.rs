@@ -35,6 +35,7 @@ mod error;
 mod migrate;
 mod numbers;
 mod partitions;
+mod retention;
 pub mod system;
 pub mod tenant;
 #[cfg(any(test, feature = "testing"))]

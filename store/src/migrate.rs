@@ -73,9 +73,9 @@ pub async fn migrate(url: &str, actor: &Actor) -> Result<Applied, StoreError> {
 
 async fn roles_are_there(connection: &mut PgConnection) -> Result<bool, StoreError> {
     sqlx::query_scalar!(
-        r#"select count(*) = 6 and to_regnamespace('bulkhead') is not null as "there!" from pg_roles
+        r#"select count(*) = 7 and to_regnamespace('bulkhead') is not null as "there!" from pg_roles
            where rolname in ('bulkhead_owner', 'bulkhead_migrator', 'bulkhead_sync', 'bulkhead_writer', 'bulkhead_api',
-             'bulkhead_auditor')"#
+             'bulkhead_retention', 'bulkhead_auditor')"#
     )
     .fetch_one(connection)
     .await

@@ -1,7 +1,7 @@
 //! A private PostgreSQL for tests: one server per test binary, one migrated database per test.
 //!
-//! Listens on a unix socket in a short temporary folder, never runs as root, syncs nothing to disk. A watchdog process stops
-//! it and removes the folder when the test binary ends, however it ends.
+//! Listens on a unix socket in a short temporary folder, never runs as root, syncs nothing to disk unless told to. A watchdog
+//! process stops it and removes the folder when the test binary ends, however it ends.
 
 use std::ffi::OsStr;
 use std::io;
@@ -35,6 +35,7 @@ pub struct Server {
     programs: PathBuf,
     folder: PathBuf,
     user: Option<User>,
+    settings: &'static str,
     /// Holds the pipe whose end is the sign to clean up.
     _watchdog: Child,
 }
@@ -51,6 +52,14 @@ impl Server {
     /// # Errors
     /// If no server can be found or started.
     pub async fn start() -> io::Result<Self> {
+        Self::start_with("-c fsync=off").await
+    }
+
+    /// Starts a server with settings of its own (`-c name=value`), for measurements.
+    ///
+    /// # Errors
+    /// If no server can be found or started.
+    pub async fn start_with(settings: &'static str) -> io::Result<Self> {
         let programs = find_programs()?;
         let user = if is_root()? { Some(unprivileged_user()?) } else { None };
         // Short, because the path of a unix socket must fit into about 100 bytes.
@@ -75,7 +84,7 @@ impl Server {
             .stdin(Stdio::piped())
             .process_group(0)
             .spawn()?;
-        let server = Self { programs, folder, user, _watchdog: watchdog };
+        let server = Self { programs, folder, user, settings, _watchdog: watchdog };
         server.start_again()?;
         server.sql("postgres", &format!("create database {TEMPLATE}")).await?;
         crate::migrate(&server.url(TEMPLATE), &crate::Actor::new("tests")).await.map_err(io::Error::other)?;
@@ -106,7 +115,8 @@ impl Server {
     /// If it does not come up.
     pub fn start_again(&self) -> io::Result<()> {
         let folder = self.folder.display();
-        let options = format!("-k {folder} -c listen_addresses='' -c fsync=off -c max_connections=200");
+        let settings = self.settings;
+        let options = format!("-k {folder} -c listen_addresses='' -c max_connections=200 {settings}");
         self.pg_ctl(&["-w", "-o", &options, "-l", &format!("{folder}/log"), "start"])
     }
 

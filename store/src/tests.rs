@@ -5,6 +5,7 @@ mod catalog;
 mod entries;
 mod isolation;
 mod policies;
+mod retention;
 mod revisions;
 mod roles;
 mod traces;
@@ -14,7 +15,9 @@ use bulkhead_policy::api_key::KeyHash;
 use bulkhead_policy::ids::{AgentId, KeyId, Revision, TenantId, TraceId};
 use bulkhead_policy::money::NanoUsd;
 use bulkhead_policy::raw::{RawScopes, RawTenant};
-use bulkhead_policy::trace::{Outcome, Timings, TraceRecord, TraceTokens};
+use bulkhead_policy::trace::{
+    Direction, FindingRecord, Outcome, Timings, TraceBodies, TraceRecord, TraceTokens,
+};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::system::{self, Tenant};
@@ -28,6 +31,7 @@ struct World {
     api: Store,
     sync: Store,
     writer: Store,
+    retention: Store,
     migrator: Store,
     auditor: Store,
 }
@@ -40,6 +44,7 @@ impl World {
             api: connect(Role::Api).await,
             sync: connect(Role::Sync).await,
             writer: connect(Role::Writer).await,
+            retention: connect(Role::Retention).await,
             migrator: connect(Role::Migrator).await,
             auditor: connect(Role::Auditor).await,
             url,
@@ -113,6 +118,23 @@ fn trace(tenant: TenantId, at: DateTime<Utc>) -> TraceRecord {
         uninspected: false,
         bodies: None,
     }
+}
+
+fn finding(detector: &str) -> FindingRecord {
+    FindingRecord {
+        detector: detector.into(),
+        category: "pii".into(),
+        direction: Direction::Request,
+        channel: "choice 0 content".into(),
+        start: 4,
+        end: 20,
+        action: "mask".parse().unwrap(),
+        fingerprint: Some("0123456789abcdef01234567".into()),
+    }
+}
+
+fn bodies(request: &str) -> Option<TraceBodies> {
+    Some(TraceBodies { request: Some(request.to_owned()), response: None, truncated: true })
 }
 
 fn minutes_ago(minutes: i64) -> DateTime<Utc> {

@@ -141,6 +141,14 @@ pub async fn delete_tenant(store: &Store, actor: &Actor, tenant: TenantId) -> Re
         .execute(tx.connection())
         .await
         .attempted("delete a tenant's traces")?;
+    sqlx::query!("delete from trace_bodies where tenant_id = $1", id)
+        .execute(tx.connection())
+        .await
+        .attempted("delete a tenant's bodies")?;
+    sqlx::query!("delete from trace_detectors where tenant_id = $1", id)
+        .execute(tx.connection())
+        .await
+        .attempted("delete a tenant's detectors")?;
     sqlx::query!("delete from budget_usage where tenant_id = $1", id)
         .execute(tx.connection())
         .await

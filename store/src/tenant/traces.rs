@@ -5,6 +5,7 @@ use bulkhead_policy::money::NanoUsd;
 use bulkhead_policy::trace::{FindingRecord, Outcome, Timings, TraceBodies, TraceRecord, TraceTokens};
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::types::Json;
+use uuid::Uuid;
 
 use super::TenantTx;
 use crate::error::{Attempted, StoreError};
@@ -12,6 +13,7 @@ use crate::numbers::to_u64;
 
 /// How far an id's time may be from the time of arrival. The id is made on arrival, from the same clock.
 const ID_TIME_TOLERANCE: TimeDelta = TimeDelta::seconds(2);
+const ABSENT: StoreError = StoreError::NotFound { what: "trace" };
 
 /// Which traces to list. Every field that is set narrows the list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,6 +26,10 @@ pub struct TraceFilter {
     pub agent: Option<AgentId>,
     /// Requests that ended this way.
     pub outcome: Option<Outcome>,
+    /// Requests in which this detector found something, among the findings that traces carry.
+    pub detector: Option<String>,
+    /// Requests whose caller named this model.
+    pub model: Option<String>,
     /// From the place after this one on.
     pub after: Option<TraceCursor>,
     /// Most to return.
@@ -83,62 +89,116 @@ pub struct TraceSummary {
     pub findings_total: u64,
 }
 
+impl TraceFilter {
+    /// One more than asked for tells whether there is a next page.
+    fn rows(&self) -> i64 {
+        i64::from(self.limit) + 1
+    }
+}
+
 impl TenantTx {
     /// Lists traces, newest first.
     ///
-    /// Cost: walks the index from the cursor; a filter by outcome skips rows that it has to read.
+    /// Cost: one walk along an index that holds every filter but `since` and `until` as keys, in each day's partition between
+    /// those two. What one filter lets pass and another does not is stepped over inside the index.
     ///
     /// # Errors
     /// [`StoreError::Database`].
     pub async fn traces(&mut self, filter: &TraceFilter) -> Result<TracePage, StoreError> {
+        let mut rows = if filter.detector.is_some() {
+            self.summaries_by_detector(filter).await?
+        } else {
+            self.summaries(filter).await?
+        };
+        let limit = usize::try_from(filter.limit).unwrap_or(usize::MAX);
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let traces = rows.into_iter().map(TraceSummary::try_from).collect::<Result<Vec<_>, _>>()?;
+        let next = traces.last().filter(|_| more).map(|last| TraceCursor { at: last.at, id: last.id });
+        Ok(TracePage { traces, next })
+    }
+
+    async fn summaries(&mut self, filter: &TraceFilter) -> Result<Vec<StoredSummary>, StoreError> {
         let tenant = self.id();
-        let rows = sqlx::query!(
+        sqlx::query_as!(
+            StoredSummary,
             "select id, at, agent_id, operation, model_asked, upstream, status, outcome, reason, input_tokens,
                output_tokens, cost_nano_usd, overhead_micros, total_micros, findings_total
              from traces
              where tenant_id = $1 and at >= coalesce($2, '-infinity'::timestamptz)
                and at < coalesce($3, 'infinity'::timestamptz) and ($4::uuid is null or agent_id = $4)
-               and ($5::text is null or outcome = $5) and ($6::timestamptz is null or (at, id) < ($6, $7::uuid))
-             order by at desc, id desc limit $8",
+               and ($5::text is null or outcome = $5) and ($6::text is null or model_asked = $6)
+               and ($7::timestamptz is null or (at, id) < ($7, $8::uuid))
+             order by at desc, id desc limit $9",
             tenant,
             filter.since,
             filter.until,
             filter.agent.map(AgentId::as_uuid),
             filter.outcome.map(Outcome::as_str),
+            filter.model,
             filter.after.map(|place| place.at),
             filter.after.map(|place| place.id.as_uuid()),
-            // One more than asked for tells whether there is a next page.
-            i64::from(filter.limit) + 1,
+            filter.rows(),
         )
         .fetch_all(self.connection())
         .await
-        .attempted("list traces")?;
-        let more = rows.len() > usize::try_from(filter.limit).unwrap_or(usize::MAX);
-        let traces = rows
-            .into_iter()
-            .take(usize::try_from(filter.limit).unwrap_or(usize::MAX))
-            .map(|row| {
-                Ok(TraceSummary {
-                    id: TraceId::from_uuid(row.id),
-                    at: row.at,
-                    agent: row.agent_id.map(AgentId::from_uuid),
-                    operation: row.operation,
-                    model_asked: row.model_asked,
-                    upstream: row.upstream,
-                    status: stored_u16(row.status, "status")?,
-                    outcome: stored_outcome(&row.outcome)?,
-                    reason: row.reason,
-                    input_tokens: to_u64(row.input_tokens),
-                    output_tokens: to_u64(row.output_tokens),
-                    cost: NanoUsd::new(to_u64(row.cost_nano_usd)),
-                    overhead_micros: to_u64(row.overhead_micros),
-                    total_micros: to_u64(row.total_micros),
-                    findings_total: to_u64(row.findings_total),
-                })
-            })
-            .collect::<Result<Vec<_>, StoreError>>()?;
-        let next = traces.last().filter(|_| more).map(|last| TraceCursor { at: last.at, id: last.id });
-        Ok(TracePage { traces, next })
+        .attempted("list traces")
+    }
+
+    /// The same along `trace_detectors`, whose rows repeat what else is filtered by.
+    async fn summaries_by_detector(
+        &mut self,
+        filter: &TraceFilter,
+    ) -> Result<Vec<StoredSummary>, StoreError> {
+        let tenant = self.id();
+        sqlx::query_as!(
+            StoredSummary,
+            "select id, at, traces.agent_id, operation, traces.model_asked, upstream, status, traces.outcome, reason,
+               input_tokens, output_tokens, cost_nano_usd, overhead_micros, total_micros, findings_total
+             from traces join (
+               select tenant_id, at, id from trace_detectors
+               where tenant_id = $1 and detector = $10 and at >= coalesce($2, '-infinity'::timestamptz)
+                 and at < coalesce($3, 'infinity'::timestamptz) and ($4::uuid is null or agent_id = $4)
+                 and ($5::text is null or outcome = $5) and ($6::text is null or model_asked = $6)
+                 and ($7::timestamptz is null or (at, id) < ($7, $8::uuid))
+               order by at desc, id desc limit $9
+             ) as found using (tenant_id, at, id)
+             where tenant_id = $1
+             order by at desc, id desc",
+            tenant,
+            filter.since,
+            filter.until,
+            filter.agent.map(AgentId::as_uuid),
+            filter.outcome.map(Outcome::as_str),
+            filter.model,
+            filter.after.map(|place| place.at),
+            filter.after.map(|place| place.id.as_uuid()),
+            filter.rows(),
+            filter.detector,
+        )
+        .fetch_all(self.connection())
+        .await
+        .attempted("list traces by detector")
+    }
+
+    /// Returns the place in the list that a trace has: where a page that ended with it goes on.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], also for an id that is none of ours.
+    pub async fn trace_cursor(&mut self, id: TraceId) -> Result<TraceCursor, StoreError> {
+        let (earliest, latest) = arrival(id)?;
+        let tenant = self.id();
+        let at = sqlx::query_scalar!(
+            "select at from traces where tenant_id = $1 and at between $2 and $3 and id = $4",
+            tenant,
+            earliest,
+            latest,
+            id.as_uuid(),
+        )
+        .fetch_optional(self.connection())
+        .await
+        .attempted("find a trace")?;
+        at.map(|at| TraceCursor { at, id }).ok_or(ABSENT)
     }
 
     /// Returns one request in full.
@@ -146,20 +206,17 @@ impl TenantTx {
     /// # Errors
     /// [`StoreError::NotFound`], also for an id that is none of ours.
     pub async fn trace(&mut self, id: TraceId) -> Result<TraceRecord, StoreError> {
-        const ABSENT: StoreError = StoreError::NotFound { what: "trace" };
-        // The id says when, so one partition is searched instead of all.
-        let arrival = time_of(id).ok_or(ABSENT)?;
+        let (earliest, latest) = arrival(id)?;
         let (tenant_id, tenant) = (self.id(), self.tenant());
         let row = sqlx::query!(
             r#"select at, agent_id, key_id, policy_revision, dialect, operation, model_asked, model_served, upstream, status,
                  outcome, reason, streamed, input_tokens, cached_input_tokens, output_tokens, reasoning_tokens,
                  tokens_estimated, cost_nano_usd, overhead_micros, first_byte_micros, total_micros, attempts, request_bytes,
-                 response_bytes, findings as "findings: Json<Vec<FindingRecord>>", findings_total, uninspected, request_body,
-                 response_body, bodies_truncated
+                 response_bytes, findings as "findings: Json<Vec<FindingRecord>>", findings_total, uninspected
                from traces where tenant_id = $1 and at between $2 and $3 and id = $4"#,
             tenant_id,
-            arrival - ID_TIME_TOLERANCE,
-            arrival + ID_TIME_TOLERANCE,
+            earliest,
+            latest,
             id.as_uuid(),
         )
         .fetch_optional(self.connection())
@@ -167,7 +224,6 @@ impl TenantTx {
         .attempted("read a trace")?
         .ok_or(ABSENT)?;
         let key = row.key_id.map(|key| key.parse::<KeyId>()).transpose();
-        let bodies = row.request_body.is_some() || row.response_body.is_some();
         Ok(TraceRecord {
             id,
             at: row.at,
@@ -203,13 +259,78 @@ impl TenantTx {
             findings: row.findings.0,
             findings_total: to_u64(row.findings_total),
             uninspected: row.uninspected,
-            bodies: bodies.then(|| TraceBodies {
-                request: row.request_body.map(text),
-                response: row.response_body.map(text),
-                truncated: row.bodies_truncated,
-            }),
+            bodies: self.bodies(id, row.at).await?,
         })
     }
+
+    /// The bodies of a trace that arrived at `at`, as long as they are kept.
+    async fn bodies(&mut self, id: TraceId, at: DateTime<Utc>) -> Result<Option<TraceBodies>, StoreError> {
+        let tenant = self.id();
+        let row = sqlx::query!(
+            "select request, response, truncated from trace_bodies
+             where tenant_id = $1 and at = $2 and id = $3 and form = 'masked'",
+            tenant,
+            at,
+            id.as_uuid()
+        )
+        .fetch_optional(self.connection())
+        .await
+        .attempted("read a trace's bodies")?;
+        Ok(row.map(|row| TraceBodies {
+            request: row.request.map(text),
+            response: row.response.map(text),
+            truncated: row.truncated,
+        }))
+    }
+}
+
+/// A row of the list.
+struct StoredSummary {
+    id: Uuid,
+    at: DateTime<Utc>,
+    agent_id: Option<Uuid>,
+    operation: String,
+    model_asked: Option<String>,
+    upstream: Option<String>,
+    status: i32,
+    outcome: String,
+    reason: Option<String>,
+    input_tokens: i64,
+    output_tokens: i64,
+    cost_nano_usd: i64,
+    overhead_micros: i64,
+    total_micros: i64,
+    findings_total: i64,
+}
+
+impl TryFrom<StoredSummary> for TraceSummary {
+    type Error = StoreError;
+
+    fn try_from(row: StoredSummary) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: TraceId::from_uuid(row.id),
+            at: row.at,
+            agent: row.agent_id.map(AgentId::from_uuid),
+            operation: row.operation,
+            model_asked: row.model_asked,
+            upstream: row.upstream,
+            status: stored_u16(row.status, "status")?,
+            outcome: stored_outcome(&row.outcome)?,
+            reason: row.reason,
+            input_tokens: to_u64(row.input_tokens),
+            output_tokens: to_u64(row.output_tokens),
+            cost: NanoUsd::new(to_u64(row.cost_nano_usd)),
+            overhead_micros: to_u64(row.overhead_micros),
+            total_micros: to_u64(row.total_micros),
+            findings_total: to_u64(row.findings_total),
+        })
+    }
+}
+
+/// The first and the last time at which a trace of this id can have arrived, so that one partition is searched instead of all.
+fn arrival(id: TraceId) -> Result<(DateTime<Utc>, DateTime<Utc>), StoreError> {
+    let time = time_of(id).ok_or(ABSENT)?;
+    Ok((time - ID_TIME_TOLERANCE, time + ID_TIME_TOLERANCE))
 }
 
 fn time_of(id: TraceId) -> Option<DateTime<Utc>> {

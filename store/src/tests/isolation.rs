@@ -10,7 +10,7 @@ use bulkhead_policy::ids::{AgentId, BudgetId, KeyId, TenantId};
 use bulkhead_policy::ledger::{BudgetUnit, LedgerDelta, LedgerKey, Subject};
 
 /// Every public function of a tenant's transaction; those without a database behind them come last.
-const COVERED: [&str; 27] = [
+const COVERED: [&str; 28] = [
     "create_agent",
     "agents",
     "agent_by_name",
@@ -33,6 +33,7 @@ const COVERED: [&str; 27] = [
     "policy_status",
     "traces",
     "trace",
+    "trace_cursor",
     "budget_usage",
     "audit",
     "revision",
@@ -116,6 +117,7 @@ async fn a_tenant_reads_nothing_of_another() {
         assert_eq!(tx.active_policy(Layer::Agent(b.agent)).await.unwrap(), None);
         assert_eq!(tx.policy_status().await.unwrap(), []);
         assert_eq!(tx.traces(&TraceFilter { limit: 10, ..TraceFilter::default() }).await.unwrap().traces, []);
+        absent(tx.trace_cursor(b.trace).await);
         absent(tx.trace(b.trace).await);
         assert_eq!(tx.budget_usage(now() - chrono::TimeDelta::days(1)).await.unwrap(), []);
         let audit = tx.audit(&AuditFilter { limit: 10, ..AuditFilter::default() }).await.unwrap();

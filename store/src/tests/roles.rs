@@ -2,7 +2,7 @@
 
 use sqlx::AssertSqlSafe;
 
-use super::{World, now, trace};
+use super::{World, bodies, finding, now, trace};
 use crate::{Role, Store, StoreError, writer};
 
 /// Runs a statement outside any tenant's transaction and returns the code of its refusal.
@@ -26,13 +26,24 @@ async fn without_a_tenant_there_are_no_rows_and_inserts_are_refused() {
     let (_, key) = world.agent(tenant, "worker", "AAAAAAAAAAAAAAAA").await;
     let mut record = trace(tenant, now());
     record.key = Some(key);
+    record.findings = vec![finding("EMAIL_ADDRESS")];
+    record.bodies = bodies("{}");
     writer::insert_traces(&world.writer, &[record]).await.unwrap();
-    for table in
-        ["tenants", "agents", "api_keys", "policies", "traces", "audit", "api_key_usage", "budget_usage"]
-    {
+    for table in [
+        "tenants",
+        "agents",
+        "api_keys",
+        "policies",
+        "traces",
+        "trace_bodies",
+        "trace_detectors",
+        "audit",
+        "api_key_usage",
+        "budget_usage",
+    ] {
         assert_eq!(count(&world.api, table).await, 0, "{table}");
     }
-    for table in ["agents", "api_keys", "policies", "traces"] {
+    for table in ["agents", "api_keys", "policies", "traces", "trace_bodies", "trace_detectors"] {
         assert_eq!(count(&world.migrator, table).await, 0, "{table} as migrator");
     }
     // The platform's own entries belong to no tenant.
@@ -45,10 +56,17 @@ async fn without_a_tenant_there_are_no_rows_and_inserts_are_refused() {
     let insert = format!(
         "insert into traces (tenant_id, at, id, policy_revision, dialect, operation, status, outcome, streamed, input_tokens,
            cached_input_tokens, output_tokens, reasoning_tokens, tokens_estimated, cost_nano_usd, overhead_micros,
-           total_micros, attempts, request_bytes, response_bytes, findings, findings_total, uninspected, bodies_truncated)
+           total_micros, attempts, request_bytes, response_bytes, findings, findings_total, uninspected)
          values ('{tenant}', now(), gen_random_uuid(), 1, '', '', 1, '', true, 1, 1, 1, 1, true, 1, 1, 1, 1, 1, 1, '[]', 1,
-           true, true)"
+           true)"
     );
+    assert_eq!(refusal(&world.writer, &insert).await, "42501");
+    let insert = format!(
+        "insert into trace_bodies select '{tenant}', now(), gen_random_uuid(), 'masked', '', '', true"
+    );
+    assert_eq!(refusal(&world.writer, &insert).await, "42501");
+    let insert =
+        format!("insert into trace_detectors select '{tenant}', 'X', now(), gen_random_uuid(), null, '', ''");
     assert_eq!(refusal(&world.writer, &insert).await, "42501");
 }
 
@@ -57,6 +75,7 @@ async fn each_role_is_refused_what_is_not_its_own() {
     let world = World::new().await;
     world.tenant("acme").await;
     let (api, sync, writer, auditor) = (&world.api, &world.sync, &world.writer, &world.auditor);
+    let retention = &world.retention;
     let refused: &[(&Store, &str)] = &[
         (writer, "select from traces"),
         (writer, "select id from traces where false"),
@@ -70,7 +89,27 @@ async fn each_role_is_refused_what_is_not_its_own() {
         (writer, "insert into traces_default select"),
         (writer, "copy traces_default from stdin"),
         (writer, "select drop_trace_partitions('2020-01-01')"),
+        (writer, "select drop_body_partitions('2020-01-01')"),
+        (writer, "select from trace_bodies"),
+        (writer, "delete from trace_bodies"),
+        (writer, "select from trace_detectors"),
+        (writer, "insert into trace_bodies_default select"),
+        (retention, "select model_asked from traces"),
+        (retention, "select id from traces"),
+        (retention, "select request from trace_bodies"),
+        (retention, "select detector from trace_detectors"),
+        (retention, "update traces set status = 1"),
+        (retention, "insert into traces select"),
+        (retention, "truncate traces"),
+        (retention, "delete from traces_default"),
+        (retention, "select from tenants"),
+        (retention, "select from policies"),
+        (retention, "delete from audit"),
+        (retention, "delete from budget_usage"),
+        (retention, "select ensure_trace_partitions(current_date, 1)"),
+        (retention, "select drop_partitions_of(array['audit'], '2020-01-01')"),
         (sync, "select from traces"),
+        (sync, "select from trace_bodies"),
         (sync, "select from audit"),
         (sync, "update policies set document = '{}'"),
         (sync, "update tenants set revision = 1"),
@@ -96,7 +135,11 @@ async fn each_role_is_refused_what_is_not_its_own() {
         (api, "update policies set document = '{}'"),
         (api, "delete from policies"),
         (api, "delete from traces"),
+        (api, "delete from trace_bodies"),
         (api, "insert into traces select"),
+        (api, "insert into trace_bodies select"),
+        (api, "select from trace_bodies_default"),
+        (api, "select drop_body_partitions('2020-01-01')"),
         (api, "update budget_usage set amount = 0"),
         (api, "select from platform_policies"),
         (api, "select from platform"),
@@ -118,15 +161,21 @@ async fn each_role_is_refused_what_is_not_its_own() {
 async fn partitions_cannot_be_reached_directly() {
     let world = World::new().await;
     writer::ensure_partitions(&world.writer, now().date_naive()).await.unwrap();
-    let partition = format!("traces_{}", now().format("%Y%m%d"));
-    for store in [&world.api, &world.writer, &world.sync] {
-        assert_eq!(refusal(store, &format!("select from {partition}")).await, "42501");
-        assert_eq!(refusal(store, &format!("insert into {partition} select")).await, "42501");
-    }
-    // The migrator is the owner's member; it reaches the partition and finds row-level security without any policy.
     let tenant = world.tenant("acme").await.id;
-    writer::insert_traces(&world.writer, &[trace(tenant, now())]).await.unwrap();
-    assert_eq!(count(&world.migrator, &partition).await, 0);
+    let mut record = trace(tenant, now());
+    record.findings = vec![finding("EMAIL_ADDRESS")];
+    record.bodies = bodies("{}");
+    writer::insert_traces(&world.writer, &[record]).await.unwrap();
+    for parent in ["traces", "trace_bodies", "trace_detectors"] {
+        let partition = format!("{parent}_{}", now().format("%Y%m%d"));
+        for store in [&world.api, &world.writer, &world.sync, &world.retention] {
+            assert_eq!(refusal(store, &format!("select from {partition}")).await, "42501");
+            assert_eq!(refusal(store, &format!("insert into {partition} select")).await, "42501");
+            assert_eq!(refusal(store, &format!("delete from {partition}")).await, "42501");
+        }
+        // The migrator is the owner's member; it reaches the partition and finds row-level security without any policy.
+        assert_eq!(count(&world.migrator, &partition).await, 0);
+    }
 }
 
 #[tokio::test]

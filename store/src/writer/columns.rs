@@ -1,4 +1,7 @@
-//! Traces as columns: one array per column, in one pass.
+//! Traces as columns: one array per column, in one pass. Texts are borrowed: only one with U+0000 in it is copied.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
 
 use bulkhead_policy::trace::TraceRecord;
 use chrono::{DateTime, Utc};
@@ -15,21 +18,21 @@ const REPLACEMENT: &str = "\u{FFFD}";
 
 /// The columns of a batch of traces.
 #[derive(Default)]
-pub(super) struct Columns {
+pub(super) struct Columns<'a> {
     pub(super) tenant_id: Vec<Uuid>,
     pub(super) at: Vec<DateTime<Utc>>,
     pub(super) id: Vec<Uuid>,
     pub(super) agent_id: Vec<Option<Uuid>>,
-    pub(super) key_id: Vec<Option<String>>,
+    pub(super) key_id: Vec<Option<&'a str>>,
     pub(super) policy_revision: Vec<i64>,
-    pub(super) dialect: Vec<String>,
-    pub(super) operation: Vec<String>,
-    pub(super) model_asked: Vec<Option<String>>,
-    pub(super) model_served: Vec<Option<String>>,
-    pub(super) upstream: Vec<Option<String>>,
+    pub(super) dialect: Vec<Cow<'a, str>>,
+    pub(super) operation: Vec<Cow<'a, str>>,
+    pub(super) model_asked: Vec<Option<Cow<'a, str>>>,
+    pub(super) model_served: Vec<Option<Cow<'a, str>>>,
+    pub(super) upstream: Vec<Option<Cow<'a, str>>>,
     pub(super) status: Vec<i32>,
-    pub(super) outcome: Vec<String>,
-    pub(super) reason: Vec<Option<String>>,
+    pub(super) outcome: Vec<&'static str>,
+    pub(super) reason: Vec<Option<Cow<'a, str>>>,
     pub(super) streamed: Vec<bool>,
     pub(super) input_tokens: Vec<i64>,
     pub(super) cached_input_tokens: Vec<i64>,
@@ -46,13 +49,35 @@ pub(super) struct Columns {
     pub(super) findings: Vec<Json<Box<RawValue>>>,
     pub(super) findings_total: Vec<i64>,
     pub(super) uninspected: Vec<bool>,
-    pub(super) request_body: Vec<Option<Vec<u8>>>,
-    pub(super) response_body: Vec<Option<Vec<u8>>>,
-    pub(super) bodies_truncated: Vec<bool>,
+    pub(super) bodies: Bodies<'a>,
+    pub(super) detectors: Detectors<'a>,
 }
 
-impl Columns {
-    pub(super) fn of(traces: &[TraceRecord]) -> Result<Self, StoreError> {
+/// The columns of the batch's rows of `trace_bodies`: only of traces that have a body.
+#[derive(Default)]
+pub(super) struct Bodies<'a> {
+    pub(super) tenant_id: Vec<Uuid>,
+    pub(super) at: Vec<DateTime<Utc>>,
+    pub(super) id: Vec<Uuid>,
+    pub(super) request: Vec<Option<&'a [u8]>>,
+    pub(super) response: Vec<Option<&'a [u8]>>,
+    pub(super) truncated: Vec<bool>,
+}
+
+/// The columns of the batch's rows of `trace_detectors`: one for each detector of a trace.
+#[derive(Default)]
+pub(super) struct Detectors<'a> {
+    pub(super) tenant_id: Vec<Uuid>,
+    pub(super) detector: Vec<Cow<'a, str>>,
+    pub(super) at: Vec<DateTime<Utc>>,
+    pub(super) id: Vec<Uuid>,
+    pub(super) agent_id: Vec<Option<Uuid>>,
+    pub(super) outcome: Vec<&'static str>,
+    pub(super) model_asked: Vec<Option<Cow<'a, str>>>,
+}
+
+impl<'a> Columns<'a> {
+    pub(super) fn of(traces: &'a [TraceRecord]) -> Result<Self, StoreError> {
         let mut columns = Self::default();
         for trace in traces {
             columns.push(trace)?;
@@ -60,12 +85,12 @@ impl Columns {
         Ok(columns)
     }
 
-    fn push(&mut self, trace: &TraceRecord) -> Result<(), StoreError> {
+    fn push(&mut self, trace: &'a TraceRecord) -> Result<(), StoreError> {
         self.tenant_id.push(trace.tenant.as_uuid());
         self.at.push(trace.at);
         self.id.push(trace.id.as_uuid());
         self.agent_id.push(trace.agent.map(|agent| agent.as_uuid()));
-        self.key_id.push(trace.key.map(|key| key.as_str().to_owned()));
+        self.key_id.push(trace.key.as_ref().map(|key| key.as_str()));
         self.policy_revision.push(to_i64(trace.policy_revision.get()));
         self.dialect.push(strip_nul(&trace.dialect));
         self.operation.push(strip_nul(&trace.operation));
@@ -73,7 +98,7 @@ impl Columns {
         self.model_served.push(trace.model_served.as_deref().map(strip_nul));
         self.upstream.push(trace.upstream.as_deref().map(strip_nul));
         self.status.push(trace.status.into());
-        self.outcome.push(trace.outcome.as_str().to_owned());
+        self.outcome.push(trace.outcome.as_str());
         self.reason.push(trace.reason.as_deref().map(strip_nul));
         self.streamed.push(trace.streamed);
         self.input_tokens.push(to_i64(trace.tokens.input));
@@ -91,12 +116,39 @@ impl Columns {
         self.findings.push(Json(findings(trace)?));
         self.findings_total.push(to_i64(trace.findings_total));
         self.uninspected.push(trace.uninspected);
-        let bodies = trace.bodies.as_ref();
-        let bytes = |body: &Option<String>| body.as_ref().map(|text| text.as_bytes().to_vec());
-        self.request_body.push(bodies.and_then(|bodies| bytes(&bodies.request)));
-        self.response_body.push(bodies.and_then(|bodies| bytes(&bodies.response)));
-        self.bodies_truncated.push(bodies.is_some_and(|bodies| bodies.truncated));
+        self.bodies.push(trace);
+        self.detectors.push(trace);
         Ok(())
+    }
+}
+
+impl<'a> Bodies<'a> {
+    fn push(&mut self, trace: &'a TraceRecord) {
+        let Some(bodies) = &trace.bodies else { return };
+        if bodies.request.is_none() && bodies.response.is_none() {
+            return;
+        }
+        self.tenant_id.push(trace.tenant.as_uuid());
+        self.at.push(trace.at);
+        self.id.push(trace.id.as_uuid());
+        self.request.push(bodies.request.as_deref().map(str::as_bytes));
+        self.response.push(bodies.response.as_deref().map(str::as_bytes));
+        self.truncated.push(bodies.truncated);
+    }
+}
+
+impl<'a> Detectors<'a> {
+    fn push(&mut self, trace: &'a TraceRecord) {
+        let mut seen = HashSet::new();
+        for finding in trace.findings.iter().filter(|finding| seen.insert(&*finding.detector)) {
+            self.tenant_id.push(trace.tenant.as_uuid());
+            self.detector.push(strip_nul(&finding.detector));
+            self.at.push(trace.at);
+            self.id.push(trace.id.as_uuid());
+            self.agent_id.push(trace.agent.map(|agent| agent.as_uuid()));
+            self.outcome.push(trace.outcome.as_str());
+            self.model_asked.push(trace.model_asked.as_deref().map(strip_nul));
+        }
     }
 }
 
@@ -112,14 +164,14 @@ fn findings(trace: &TraceRecord) -> Result<Box<RawValue>, StoreError> {
     to_raw_value(&findings).map_err(invalid)
 }
 
-fn strip_nul(text: &str) -> String {
-    text.replace('\0', REPLACEMENT)
+fn strip_nul(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') { Cow::Owned(text.replace('\0', REPLACEMENT)) } else { Cow::Borrowed(text) }
 }
 
 /// Keys need no look: they are the names of our own fields.
 fn strip_nul_in(value: &mut Value) {
     match value {
-        Value::String(text) if text.contains('\0') => *text = strip_nul(text),
+        Value::String(text) if text.contains('\0') => *text = text.replace('\0', REPLACEMENT),
         Value::Array(items) => items.iter_mut().for_each(strip_nul_in),
         Value::Object(fields) => fields.values_mut().for_each(strip_nul_in),
         _ => {}

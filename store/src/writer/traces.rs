@@ -3,17 +3,20 @@
 use bulkhead_policy::trace::TraceRecord;
 use sqlx::PgConnection;
 
-use super::columns::Columns;
+use super::columns::{Bodies, Columns, Detectors};
 use crate::Store;
 use crate::error::{Attempted, StoreError};
+use crate::partitions::check_partitions_of;
 
-/// Appends a batch of traces, of any tenants; those that are there already are left as they are.
+/// Appends a batch of traces, of any tenants, with their bodies and detectors; those that are there already are left as they
+/// are.
 ///
-/// All or none are written. If [`StoreError::is_transient`] says that the data is at fault, halve the batch to find the
-/// record that is.
+/// All or none are written: a row of one table never stands without those of the others. If [`StoreError::is_transient`]
+/// says that the data is at fault, halve the batch to find the record that is.
 ///
 /// # Errors
-/// [`StoreError::Database`] or [`StoreError::Invalid`].
+/// [`StoreError::OpenPartition`] if a partition that the batch may reach is not closed, [`StoreError::Database`] or
+/// [`StoreError::Invalid`].
 pub async fn insert_traces(store: &Store, traces: &[TraceRecord]) -> Result<(), StoreError> {
     if traces.is_empty() {
         return Ok(());
@@ -30,22 +33,24 @@ pub(super) async fn insert(connection: &mut PgConnection, traces: &[TraceRecord]
         return Ok(());
     }
     let columns = Columns::of(traces)?;
+    check_partitions_of(connection, &columns.at).await?;
     append(connection, &columns).await?;
+    append_bodies(connection, &columns.bodies).await?;
+    append_detectors(connection, &columns.detectors).await?;
     note_used_keys(connection, &columns).await
 }
 
-async fn append(connection: &mut PgConnection, columns: &Columns) -> Result<(), StoreError> {
+async fn append(connection: &mut PgConnection, columns: &Columns<'_>) -> Result<(), StoreError> {
     sqlx::query!(
         "insert into traces (tenant_id, at, id, agent_id, key_id, policy_revision, dialect, operation, model_asked,
            model_served, upstream, status, outcome, reason, streamed, input_tokens, cached_input_tokens, output_tokens,
            reasoning_tokens, tokens_estimated, cost_nano_usd, overhead_micros, first_byte_micros, total_micros, attempts,
-           request_bytes, response_bytes, findings, findings_total, uninspected, request_body, response_body,
-           bodies_truncated)
+           request_bytes, response_bytes, findings, findings_total, uninspected)
          select * from unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::uuid[], $5::text[], $6::bigint[], $7::text[],
            $8::text[], $9::text[], $10::text[], $11::text[], $12::integer[], $13::text[], $14::text[], $15::boolean[],
            $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], $20::boolean[], $21::bigint[], $22::bigint[],
            $23::bigint[], $24::bigint[], $25::integer[], $26::bigint[], $27::bigint[], $28::jsonb[], $29::bigint[],
-           $30::boolean[], $31::bytea[], $32::bytea[], $33::boolean[])
+           $30::boolean[])
          on conflict do nothing",
         &columns.tenant_id,
         &columns.at,
@@ -53,13 +58,13 @@ async fn append(connection: &mut PgConnection, columns: &Columns) -> Result<(), 
         &columns.agent_id as _,
         &columns.key_id as _,
         &columns.policy_revision,
-        &columns.dialect,
-        &columns.operation,
+        &columns.dialect as _,
+        &columns.operation as _,
         &columns.model_asked as _,
         &columns.model_served as _,
         &columns.upstream as _,
         &columns.status,
-        &columns.outcome,
+        &columns.outcome as _,
         &columns.reason as _,
         &columns.streamed,
         &columns.input_tokens,
@@ -77,9 +82,6 @@ async fn append(connection: &mut PgConnection, columns: &Columns) -> Result<(), 
         &columns.findings as _,
         &columns.findings_total,
         &columns.uninspected,
-        &columns.request_body as _,
-        &columns.response_body as _,
-        &columns.bodies_truncated,
     )
     .execute(connection)
     .await
@@ -87,8 +89,56 @@ async fn append(connection: &mut PgConnection, columns: &Columns) -> Result<(), 
     Ok(())
 }
 
+async fn append_bodies(connection: &mut PgConnection, bodies: &Bodies<'_>) -> Result<(), StoreError> {
+    if bodies.id.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "insert into trace_bodies (tenant_id, at, id, form, request, response, truncated)
+         select tenant_id, at, id, 'masked', request, response, truncated
+         from unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::bytea[], $5::bytea[], $6::boolean[])
+           as body (tenant_id, at, id, request, response, truncated)
+         on conflict do nothing",
+        &bodies.tenant_id,
+        &bodies.at,
+        &bodies.id,
+        &bodies.request as _,
+        &bodies.response as _,
+        &bodies.truncated,
+    )
+    .execute(connection)
+    .await
+    .attempted("append bodies")?;
+    Ok(())
+}
+
+async fn append_detectors(
+    connection: &mut PgConnection,
+    detectors: &Detectors<'_>,
+) -> Result<(), StoreError> {
+    if detectors.id.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "insert into trace_detectors (tenant_id, detector, at, id, agent_id, outcome, model_asked)
+         select * from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::uuid[], $5::uuid[], $6::text[], $7::text[])
+         on conflict do nothing",
+        &detectors.tenant_id,
+        &detectors.detector as _,
+        &detectors.at,
+        &detectors.id,
+        &detectors.agent_id as _,
+        &detectors.outcome as _,
+        &detectors.model_asked as _,
+    )
+    .execute(connection)
+    .await
+    .attempted("append detectors")?;
+    Ok(())
+}
+
 /// Notes when keys were last used: one row per key of the batch, and none for a key noted within the last minute.
-async fn note_used_keys(connection: &mut PgConnection, columns: &Columns) -> Result<(), StoreError> {
+async fn note_used_keys(connection: &mut PgConnection, columns: &Columns<'_>) -> Result<(), StoreError> {
     // Ordered, so that two nodes that note the same keys wait for each other instead of for ever.
     sqlx::query!(
         "insert into api_key_usage (tenant_id, key_id, last_used_at)
