@@ -26,6 +26,8 @@ pub(crate) struct Config {
     pub(crate) snapshot_file: Option<PathBuf>,
     /// Where traces wait for the database; this process's alone.
     pub(crate) spool_folder: PathBuf,
+    /// What nobody's traces outlast.
+    pub(crate) keep: KeepDays,
     /// What this node calls itself when it acknowledges policies.
     pub(crate) node: String,
 }
@@ -36,6 +38,14 @@ pub(crate) struct Database {
     pub(crate) sync_url: String,
     pub(crate) writer_url: String,
     pub(crate) migrator_url: String,
+    pub(crate) retention_url: String,
+}
+
+/// Whole days after which everybody's traces and bodies go; `None`: never.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct KeepDays {
+    pub(crate) traces: Option<u32>,
+    pub(crate) bodies: Option<u32>,
 }
 
 /// Reads and checks a configuration file, with the process's environment over it.
@@ -69,6 +79,7 @@ fn parse(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Config
         sync_url: role_url(raw.database.sync_url, "sync_url")?,
         writer_url: role_url(raw.database.writer_url, "writer_url")?,
         migrator_url: role_url(raw.database.migrator_url, "migrator_url")?,
+        retention_url: role_url(raw.database.retention_url, "retention_url")?,
     };
     let node = raw.node.name.unwrap_or_else(|| default_node_name(proxy.listen));
     if node.is_empty() || node.chars().count() > 128 || node.chars().any(char::is_control) {
@@ -79,6 +90,10 @@ fn parse(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Config
         database,
         master_key_file: raw.master_key.file,
         snapshot_file: raw.snapshot.file,
+        keep: KeepDays {
+            traces: days("retention.keep_days", raw.retention.keep_days)?,
+            bodies: days("retention.keep_body_days", raw.retention.keep_body_days)?,
+        },
         spool_folder: raw.spool.folder.unwrap_or_else(|| PathBuf::from(SPOOL_FOLDER_DEFAULT)),
         node,
     })
@@ -98,6 +113,11 @@ impl Config {
 pub(crate) fn default_node_name(listen: SocketAddr) -> String {
     let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     format!("{}:{}", host.unwrap_or_else(|| "node".to_owned()), listen.port())
+}
+
+fn days(key: &str, value: Option<u64>) -> Result<Option<u32>, String> {
+    let days = value.map(|_| number(key, value, 1..=36_500, 1)).transpose()?;
+    Ok(days.and_then(|days| u32::try_from(days).ok()))
 }
 
 fn proxy(raw: &RawConfig) -> Result<bulkhead_proxy::Config, String> {

@@ -1,9 +1,22 @@
 //! Spans of time as people write them: `45s`, `90m`, `24h`, `30d`.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
 /// Ten years: more is a typing error.
 const SECONDS_MAX: i64 = 10 * 366 * 24 * 3600;
+
+/// Reads a moment of the past: a time as RFC 3339 has it, or how long ago it was.
+///
+/// # Errors
+/// A sentence for the person who typed it.
+pub(crate) fn parse_moment(text: &str) -> Result<DateTime<Utc>, String> {
+    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+        return Ok(time.to_utc());
+    }
+    parse(text)
+        .map(|span| Utc::now() - span)
+        .map_err(|wrong| format!("{wrong}; or a time such as 2026-01-31T18:00:00Z"))
+}
 
 /// Reads a number and a unit.
 ///
@@ -29,7 +42,7 @@ pub(crate) fn parse(text: &str) -> Result<TimeDelta, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{parse, parse_moment};
 
     #[test]
     fn spans_are_a_number_and_a_unit() {
@@ -39,6 +52,17 @@ mod tests {
         for text in ["", "24", "h", "-1h", "1.5h", "1w", "24 h", "99999999999999999999d", "4000d", "\u{663}h"]
         {
             assert!(parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn moments_are_times_or_spans_ago() {
+        let time = parse_moment("2026-01-31T20:00:00+02:00").map(|time| time.to_rfc3339());
+        assert_eq!(time.as_deref(), Ok("2026-01-31T18:00:00+00:00"));
+        let ago = parse_moment("24h").map(|time| (chrono::Utc::now() - time).num_hours());
+        assert_eq!(ago, Ok(24));
+        for text in ["", "2026-01-31", "yesterday"] {
+            assert!(parse_moment(text).is_err(), "{text}");
         }
     }
 }

@@ -12,6 +12,7 @@ mod node;
 mod output;
 mod policy_file;
 mod postgres;
+mod retention;
 mod signals;
 
 use std::process::ExitCode;

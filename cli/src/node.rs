@@ -19,8 +19,10 @@ use bulkhead_store::{Role, Store};
 use chrono::Utc;
 use tokio::sync::watch;
 
+use crate::config::KeepDays;
 use crate::failure::Failure;
 use crate::policy_file::Upstreams;
+use crate::retention::Retention;
 use crate::signals::StopSignal;
 
 const WRITER_CONNECTIONS_MAX: u32 = 4;
@@ -33,6 +35,9 @@ pub(crate) struct NodeSettings {
     pub(crate) proxy: bulkhead_proxy::Config,
     pub(crate) sync_url: String,
     pub(crate) writer_url: String,
+    pub(crate) retention_url: String,
+    /// What nobody's traces outlast.
+    pub(crate) keep: KeepDays,
     pub(crate) master_key: MasterKey,
     pub(crate) snapshot_file: Option<PathBuf>,
     /// Where traces wait for the database.
@@ -48,6 +53,7 @@ pub(crate) struct Node {
     shipper: tokio::task::JoinHandle<()>,
     feed: tokio::task::JoinHandle<()>,
     partitions: tokio::task::JoinHandle<()>,
+    retention: tokio::task::JoinHandle<()>,
     stop_feed: watch::Sender<bool>,
 }
 
@@ -69,9 +75,18 @@ impl Node {
             Arc::clone(&ledgers),
             Arc::clone(&metrics),
         )?;
-        let writer = {
+        let (writer, retention) = {
             let _entered = runtime.enter();
-            Store::lazy(&settings.writer_url, Role::Writer, WRITER_CONNECTIONS_MAX)?
+            (
+                Store::lazy(&settings.writer_url, Role::Writer, WRITER_CONNECTIONS_MAX)?,
+                Store::lazy(&settings.retention_url, Role::Retention, 1)?,
+            )
+        };
+        let retention = Retention {
+            store: retention,
+            snapshot: snapshot.clone(),
+            metrics: Arc::clone(&metrics),
+            keep: settings.keep,
         };
         let parts = Parts { snapshot: snapshot.clone(), traces, metrics: Arc::clone(&metrics) };
         let allow_private = settings.proxy.allow_private_upstreams;
@@ -103,7 +118,8 @@ impl Node {
         let feed = runtime.spawn(sync.run(stopped));
         let shipper = runtime.spawn(shipper.run());
         let partitions = runtime.spawn(keep_partitions(writer));
-        Ok(Self { runtime, service, snapshot, shipper, feed, partitions, stop_feed })
+        let retention = runtime.spawn(retention.run());
+        Ok(Self { runtime, service, snapshot, shipper, feed, partitions, retention, stop_feed })
     }
 
     /// Where the listeners are.
@@ -125,6 +141,7 @@ impl Node {
     pub(crate) fn serve(self, stop: &StopSignal) -> Result<(), Failure> {
         let served = self.service.run(stop.receiver());
         self.partitions.abort();
+        self.retention.abort();
         // The data plane is gone and with it every sender of traces: the shipper ends when the spool is empty.
         let shipped = self.runtime.block_on(self.shipper);
         self.stop_feed.send_replace(true);
@@ -170,7 +187,7 @@ async fn keep_partitions(writer: Store) {
         let pause = match ensure_partitions(&writer, Utc::now().date_naive()).await {
             Ok(_) => PARTITIONS_EVERY,
             Err(error) => {
-                tracing::warn!(%error, "partitions for traces could not be made or checked");
+                tracing::error!(%error, "partitions for traces could not be made or checked");
                 RETRY_AFTER
             }
         };

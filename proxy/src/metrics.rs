@@ -39,6 +39,8 @@ pub struct Metrics {
     pub(crate) traces_written: IntCounter,
     pub(crate) traces_dropped: IntCounterVec,
     pub(crate) budget_flush_failures: IntCounter,
+    /// What retention does.
+    pub retention: RetentionMetrics,
     /// The policy feed.
     pub policy: PolicyFeedMetrics,
 }
@@ -120,6 +122,7 @@ impl Metrics {
                 "bulkhead_budget_flush_failures_total",
                 "Attempts to write spend to PostgreSQL that failed and will be repeated",
             )?,
+            retention: RetentionMetrics::new(&declare)?,
             policy: PolicyFeedMetrics::new(&declare)?,
             registry,
         })
@@ -131,6 +134,31 @@ impl Metrics {
         // Encoding into memory fails only for a metric family without metrics; then the rest still stands.
         let _incomplete = TextEncoder::new().encode(&self.registry.gather(), &mut text);
         text
+    }
+}
+
+/// What retention removes.
+#[derive(Debug)]
+pub struct RetentionMetrics {
+    /// Rows that tenants' policies keep no longer, by `kind`: `traces` or `bodies`.
+    pub expired_rows: IntCounterVec,
+    /// Attempts that failed.
+    pub failures: IntCounter,
+}
+
+impl RetentionMetrics {
+    fn new(declare: &Declare<'_>) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            expired_rows: declare.counters(
+                "bulkhead_expired_rows_total",
+                "Traces and bodies that this node removed because their tenant's policy keeps them no longer",
+                &["kind"],
+            )?,
+            failures: declare.counter(
+                "bulkhead_retention_failures_total",
+                "Attempts to remove old traces that failed and will be repeated",
+            )?,
+        })
     }
 }
 

@@ -24,7 +24,7 @@ use clap::Args;
 use ring::rand::SecureRandom as _;
 use tokio::time::Instant;
 
-use crate::config::{self, default_node_name};
+use crate::config::{self, KeepDays, default_node_name};
 use crate::context::{block_on, read_master_key};
 use crate::demo_model::DemoModel;
 use crate::dev_state::{DATA_DIR_DEFAULT, DataDir, DevState, SPOOL};
@@ -148,6 +148,8 @@ fn with_database(
         proxy,
         sync_url: database_url.clone(),
         writer_url: database_url.clone(),
+        retention_url: database_url.clone(),
+        keep: KeepDays::default(),
         master_key,
         snapshot_file: Some(data_dir.file("snapshot")),
         spool_folder: data_dir.file(SPOOL),

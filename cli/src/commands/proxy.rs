@@ -28,6 +28,8 @@ pub(crate) fn run(args: &ProxyArgs) -> Result<(), Failure> {
         proxy: config.proxy,
         sync_url: config.database.sync_url,
         writer_url: config.database.writer_url,
+        retention_url: config.database.retention_url,
+        keep: config.keep,
         master_key,
         snapshot_file: config.snapshot_file,
         spool_folder: config.spool_folder,

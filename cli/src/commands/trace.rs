@@ -8,7 +8,7 @@ use bulkhead_policy::trace::{Outcome, TraceRecord};
 use bulkhead_proxy::spooled_id;
 use bulkhead_store::tenant::{TraceFilter, TraceSummary};
 use bulkhead_store::{Role, system};
-use chrono::{DateTime, Days, TimeDelta, Utc};
+use chrono::{DateTime, Days, Utc};
 use clap::Subcommand;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -17,24 +17,38 @@ use crate::context::{DatabaseArgs, TenantArgs, actor, block_on, named};
 use crate::dev_state::{DATA_DIR_DEFAULT, DataDir, SPOOL};
 use crate::duration;
 use crate::failure::Failure;
-use crate::output::{Format, Table, moment, or_dash, print, print_json, print_list, printable};
+use crate::output::{Format, Table, moment, or_dash, print, print_json, print_list, print_one, printable};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TraceCommand {
     /// List requests, newest first
+    ///
+    /// Filters narrow the list together. The next page begins after the last trace of this one: `--after` its id.
     List {
         /// At most this many
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
-        /// Only of the last 15m, 24h, 7d
-        #[arg(long, value_name = "SPAN", value_parser = duration::parse)]
-        since: Option<TimeDelta>,
+        /// Only from this time on: 15m, 24h, 7d ago, or 2026-01-31T18:00:00Z
+        #[arg(long, value_name = "TIME", value_parser = duration::parse_moment)]
+        since: Option<DateTime<Utc>>,
+        /// Only before this time, written likewise
+        #[arg(long, value_name = "TIME", value_parser = duration::parse_moment)]
+        until: Option<DateTime<Utc>>,
         /// Only this agent's
         #[arg(long, value_name = "NAME")]
         agent: Option<String>,
         /// Only with this outcome
         #[arg(long, value_parser = outcome)]
         outcome: Option<Outcome>,
+        /// Only those in which this detector found something
+        #[arg(long, value_name = "ID")]
+        detector: Option<String>,
+        /// Only those that asked for this model
+        #[arg(long, value_name = "MODEL")]
+        model: Option<String>,
+        /// Go on after this trace: the last of the page before
+        #[arg(long, value_name = "ID")]
+        after: Option<TraceId>,
         #[command(flatten)]
         tenant: TenantArgs,
     },
@@ -43,6 +57,9 @@ pub(crate) enum TraceCommand {
         /// Days to keep; today is not counted
         #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
         keep_days: u32,
+        /// Days to keep bodies, if fewer
+        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+        keep_body_days: Option<u32>,
         #[command(flatten)]
         database: DatabaseArgs,
     },
@@ -69,12 +86,14 @@ pub(crate) enum TraceCommand {
 pub(crate) fn run(command: TraceCommand, format: Format) -> Result<(), Failure> {
     block_on(async {
         match command {
-            TraceCommand::List { limit, since, agent, outcome, tenant } => {
-                let since = since.map(|span| Utc::now() - span);
-                let filter = TraceFilter { since, outcome, limit, ..TraceFilter::default() };
-                list(filter, agent.as_deref(), &tenant, format).await
+            TraceCommand::List { limit, since, until, agent, outcome, detector, model, after, tenant } => {
+                let filter =
+                    TraceFilter { since, until, outcome, detector, model, limit, ..TraceFilter::default() };
+                list(filter, agent.as_deref(), after, &tenant, format).await
             }
-            TraceCommand::Prune { keep_days, database } => prune(keep_days, &database, format).await,
+            TraceCommand::Prune { keep_days, keep_body_days, database } => {
+                prune(keep_days, keep_body_days, &database, format).await
+            }
             TraceCommand::DeadLetters { spool, data_dir } => {
                 dead_letters(&spool.unwrap_or_else(|| DataDir::new(&data_dir).file(SPOOL)), format)
             }
@@ -83,26 +102,42 @@ pub(crate) fn run(command: TraceCommand, format: Format) -> Result<(), Failure> 
     })
 }
 
-/// Only the migrator may: whoever appends traces must not be able to make them vanish.
-async fn prune(keep_days: u32, database: &DatabaseArgs, format: Format) -> Result<(), Failure> {
+/// An operator's doing, hence in the audit trail; what nodes remove by themselves they remove with a lesser role.
+async fn prune(
+    keep_days: u32,
+    keep_body_days: Option<u32>,
+    database: &DatabaseArgs,
+    format: Format,
+) -> Result<(), Failure> {
     let store = database.connect(Role::Migrator).await?;
-    let before = Utc::now().date_naive() - Days::new(u64::from(keep_days));
-    let dropped = system::drop_partitions(&store, &actor(), before).await?;
-    match format {
-        Format::Machines => print_json(&json!({ "before": before, "days_dropped": dropped })),
-        Format::People => print(&format!("dropped {dropped} days of traces before {before}")),
+    let before = |days: u32| Utc::now().date_naive() - Days::new(days.into());
+    let (traces, bodies) = (before(keep_days), keep_body_days.map(before));
+    let days = system::drop_partitions(&store, &actor(), traces).await?;
+    let mut text = format!("dropped {days} days of traces before {traces}");
+    let mut body_days = 0;
+    if let Some(bodies) = bodies {
+        body_days = system::drop_body_partitions(&store, &actor(), bodies).await?;
+        text.push_str(&format!(" and {body_days} days of bodies before {bodies}"));
     }
+    let value = json!({
+        "before": traces, "days_dropped": days, "bodies_before": bodies, "body_days_dropped": body_days,
+    });
+    print_one(format, &text, &value)
 }
 
 async fn list(
     mut filter: TraceFilter,
     agent: Option<&str>,
+    after: Option<TraceId>,
     tenant: &TenantArgs,
     format: Format,
 ) -> Result<(), Failure> {
     let mut tx = tenant.begin().await?;
     if let Some(name) = agent {
         filter.agent = Some(tx.agent_by_name(name).await.map_err(|error| named(error, name))?.id);
+    }
+    if let Some(id) = after {
+        filter.after = Some(tx.trace_cursor(id).await.map_err(|error| named(error, &id.to_string()))?);
     }
     let page = tx.traces(&filter).await?;
     let mut table = Table::new(&[
@@ -135,7 +170,11 @@ async fn list(
             trace.findings_total.to_string(),
         ]);
     }
-    print_list(format, &table, &page.traces.iter().map(summary_json).collect::<Vec<_>>())
+    print_list(format, &table, &page.traces.iter().map(summary_json).collect::<Vec<_>>())?;
+    match page.next {
+        Some(next) if format == Format::People => print(&format!("older ones: add --after {}\n", next.id)),
+        _ => Ok(()),
+    }
 }
 
 /// Reads files only: the database has nothing of them, and the node may be running or not.

@@ -18,6 +18,7 @@ pub(super) struct Config {
     pub(super) master_key: MasterKey,
     pub(super) snapshot: Snapshot,
     pub(super) spool: Spool,
+    pub(super) retention: Retention,
     pub(super) node: Node,
     pub(super) limits: Limits,
     pub(super) timeouts: Timeouts,
@@ -36,10 +37,20 @@ macro_rules! section {
 }
 
 section!(Proxy, PROXY { listen: String, metrics_listen: String, threads: u64 });
-section!(Database, DATABASE { url: String, sync_url: String, writer_url: String, migrator_url: String });
+section!(
+    Database,
+    DATABASE {
+        url: String,
+        sync_url: String,
+        writer_url: String,
+        migrator_url: String,
+        retention_url: String
+    }
+);
 section!(MasterKey, MASTER_KEY { file: PathBuf });
 section!(Snapshot, SNAPSHOT { file: PathBuf });
 section!(Spool, SPOOL { folder: PathBuf, quota_bytes: u64, tenant_percent: u64 });
+section!(Retention, RETENTION { keep_days: u64, keep_body_days: u64 });
 section!(Node, NODE { name: String });
 section!(
     Limits,
@@ -73,12 +84,13 @@ section!(
 const NUMBERS: &[&str] = &["threads", "quota_bytes", "tenant_percent"];
 
 /// Every key, by section, and whether its values are numbers.
-pub(super) const KEYS: [(&str, &[&str], bool); 8] = [
+pub(super) const KEYS: [(&str, &[&str], bool); 9] = [
     ("proxy", PROXY, false),
     ("database", DATABASE, false),
     ("master_key", MASTER_KEY, false),
     ("snapshot", SNAPSHOT, false),
     ("spool", SPOOL, false),
+    ("retention", RETENTION, true),
     ("node", NODE, false),
     ("limits", LIMITS, true),
     ("timeouts", TIMEOUTS, true),

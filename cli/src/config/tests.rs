@@ -25,7 +25,8 @@ fn a_database_is_enough() {
 fn values_are_taken() {
     let config = parse_file(
         "[proxy]\nlisten = \"0.0.0.0:1\"\nthreads = 3\n[database]\nurl = \"a\"\nwriter_url = \"w\"\n\
-         [limits]\nheld_bytes = 2048\n[spool]\nfolder = \"s\"\nquota_bytes = 1048576\ntenant_percent = 50\n[timeouts]\ndrain_ms = 1500\n[node]\nname = \"eu-1\"\n",
+         [limits]\nheld_bytes = 2048\n[spool]\nfolder = \"s\"\nquota_bytes = 1048576\ntenant_percent = 50\n[timeouts]\ndrain_ms = 1500\n[node]\nname = \"eu-1\"\n\
+         [retention]\nkeep_days = 90\nkeep_body_days = 7\n",
     )
     .expect("is valid");
     assert_eq!(config.proxy.listen.to_string(), "0.0.0.0:1");
@@ -34,6 +35,7 @@ fn values_are_taken() {
     assert_eq!(config.proxy.limits.held_bytes, 2048);
     assert_eq!(config.proxy.timeouts.drain.as_millis(), 1500);
     assert_eq!(config.node, "eu-1");
+    assert_eq!((config.keep.traces, config.keep.bodies), (Some(90), Some(7)));
     assert_eq!(config.spool_folder.to_str(), Some("s"));
     assert_eq!((config.proxy.spool.quota_bytes, config.proxy.spool.tenant_percent), (1 << 20, 50));
 }
