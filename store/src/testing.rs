@@ -3,6 +3,8 @@
 //! Listens on a unix socket in a short temporary folder, never runs as root, syncs nothing to disk unless told to. A watchdog
 //! process stops it and removes the folder when the test binary ends, however it ends.
 
+mod fill;
+
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -14,6 +16,8 @@ use sqlx::{ConnectOptions, Connection};
 use tokio::sync::OnceCell;
 
 use crate::connect::connect_options;
+
+pub use fill::{Filled, fill_traces};
 
 static SHARED: OnceCell<Server> = OnceCell::const_new();
 static NEXT: AtomicU64 = AtomicU64::new(0);
