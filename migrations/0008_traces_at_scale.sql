@@ -170,7 +170,7 @@ language plpgsql set search_path = bulkhead, pg_temp as $$
 declare
   old_rows constant text :=
     'tenant_id = (select nullif(current_setting(''bulkhead.tenant_id'', true), '''')::uuid)
-     and at < clock_timestamp() - interval ''24 hours''';
+     and at < current_timestamp - interval ''24 hours''';
 begin
   execute format('create policy retention_sees on %s for select to bulkhead_retention using (%s)', target, old_rows);
   execute format('create policy retention_removes on %s for delete to bulkhead_retention using (%s)', target, old_rows);
@@ -180,3 +180,7 @@ $$;
 call expire_rows('traces');
 call expire_rows('trace_bodies');
 call expire_rows('trace_detectors');
+
+-- Asked for once for a statement, not for each row.
+alter policy writer_forgets on budget_usage using (window_start < current_timestamp - interval '60 days');
+alter policy writer_forgets on budget_batches using (at < current_timestamp - interval '30 days');

@@ -7,7 +7,7 @@ use crate::tenant::Layer;
 use crate::{AuditEntry, AuditFilter, migrate, system};
 
 /// Every public function that an operator changes something with, and the action that it leaves behind.
-const CHANGES: [(&str, &[&str]); 18] = [
+const CHANGES: [(&str, &[&str]); 19] = [
     ("migrate", &["schema.migrate"]),
     ("create_tenant", &["tenant.create"]),
     ("set_tenant_suspended", &["tenant.suspend", "tenant.resume"]),
@@ -15,6 +15,7 @@ const CHANGES: [(&str, &[&str]); 18] = [
     ("publish_platform_policy", &["platform_policy.publish"]),
     ("remove_platform_policy", &["platform_policy.remove"]),
     ("drop_partitions", &["trace.prune"]),
+    ("drop_body_partitions", &["trace.prune_bodies"]),
     ("create_agent", &["agent.create"]),
     ("set_agent_disabled", &["agent.disable", "agent.enable"]),
     ("delete_agent", &["agent.delete"]),
@@ -28,15 +29,19 @@ const CHANGES: [(&str, &[&str]); 18] = [
     ("deactivate_policy", &["policy.deactivate"]),
 ];
 
-/// What nodes write by themselves while they serve: what happened to requests, and what nodes enforce. Nobody decides it,
-/// and a trail of it would be as long as the traces.
-const OF_NODES: [&str; 8] = [
+/// What nodes write by themselves while they serve: what happened to requests, what is kept no longer, what nodes enforce.
+/// Nobody decides it, and a trail of it would be as long as the traces.
+const OF_NODES: [&str; 12] = [
     "are_heard",
     "insert_traces",
     "ship",
     "add_budget_usage",
     "forget_old_usage",
     "ensure_partitions",
+    "expire_days",
+    "expire_body_days",
+    "expire_traces",
+    "expire_bodies",
     "sign_of_life",
     "record_verdicts",
 ];
@@ -187,6 +192,7 @@ async fn each_change_leaves_one_entry_and_none_holds_a_secret() {
     trail.check(system::remove_platform_policy(migrator, by)).await;
     let before = now().date_naive() - chrono::Days::new(30);
     trail.check(system::drop_partitions(migrator, by, before)).await;
+    trail.check(system::drop_body_partitions(migrator, by, before)).await;
     trail.check(system::set_tenant_suspended(migrator, by, tenant, true)).await;
     trail.check(system::set_tenant_suspended(migrator, by, tenant, false)).await;
     trail.check(system::delete_tenant(migrator, by, tenant)).await;

@@ -3,7 +3,7 @@
 use bulkhead_proxy::Addresses;
 
 use super::{DevArgs, proxy_config, say, until_ready};
-use crate::config::default_node_name;
+use crate::config::{KeepDays, default_node_name};
 use crate::context::read_master_key;
 use crate::dev_state::{DataDir, DevState, SPOOL};
 use crate::failure::Failure;
@@ -25,6 +25,8 @@ pub(super) fn run(args: &DevArgs, first: &DataDir, format: Format) -> Result<(),
         proxy: proxy_config(args)?,
         sync_url: state.database_url.clone(),
         writer_url: state.database_url.clone(),
+        retention_url: state.database_url.clone(),
+        keep: KeepDays::default(),
         master_key: read_master_key(&first.master_key())?,
         snapshot_file: Some(data_dir.file("snapshot")),
         spool_folder: data_dir.file(SPOOL),
