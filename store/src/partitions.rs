@@ -101,12 +101,15 @@ pub(crate) async fn check_partitions_of(
 
 async fn refuse_open(executor: impl PgExecutor<'_>, days: Option<&[NaiveDate]>) -> Result<(), StoreError> {
     let open = sqlx::query!(
-        r#"with parents as materialized (
+        r#"with days as materialized (
+             select to_char(day, 'YYYYMMDD') as day from unnest($1::date[]) as day
+           ), parents as materialized (
              select oid from pg_class where relkind = 'p' and relnamespace = 'bulkhead'::regnamespace
-           ), tables as (
+           ), tables as materialized (
              select oid, relname, relispartition, relrowsecurity, relforcerowsecurity, relowner, relacl from pg_class
-             where oid in (select oid from parents)
-               or oid in (select inhrelid from pg_inherits where inhparent in (select oid from parents))
+             where oid in (select oid from parents union all
+                           select inhrelid from pg_inherits where inhparent in (select oid from parents))
+               and ($1 is null or right(relname, 8) in (select day from days) or relname !~ '_[0-9]{8}$')
            ), grants as (
              select oid, relowner, relname, privilege_type, grantee from tables, aclexplode(relacl) where relispartition
              union all
@@ -129,8 +132,6 @@ async fn refuse_open(executor: impl PgExecutor<'_>, days: Option<&[NaiveDate]>) 
            select relname::text as "table!", problem as "problem!",
              format(remedy, 'bulkhead.' || quote_ident(relname)) as "remedy!"
            from problems
-           where $1::date[] is null or right(relname, 8) in (select to_char(day, 'YYYYMMDD') from unnest($1) as day)
-             or relname !~ '_[0-9]{8}$'
            order by relname, problem limit 1"#,
         days
     )

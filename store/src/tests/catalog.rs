@@ -231,6 +231,7 @@ async fn rows_from_before_bodies_had_a_table_are_moved() {
         start,
         include_str!("../../../migrations/0001_tenants.sql"),
         include_str!("../../../migrations/0004_traces.sql"),
+        include_str!("../../../migrations/0005_budgets.sql"),
         rows,
         include_str!("../../../migrations/0008_traces_at_scale.sql"),
     ] {
