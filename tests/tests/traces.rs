@@ -234,6 +234,39 @@ fn no_value_and_no_key_is_logged_or_measured() {
 }
 
 #[test]
+fn the_list_is_filtered_and_goes_on_after_a_page() {
+    run(async {
+        let fixture = SHARED.get().await;
+        let mut ids = Vec::new();
+        for text in ["one", &format!("pay {CARD} now"), "three"] {
+            let reply =
+                fixture.client().post("/v1/chat/completions", &chat("gpt-pages", text)).await.expect(200);
+            ids.insert(0, reply.trace_id());
+        }
+        fixture.bulkhead.traces_for("gpt-pages", 3).await;
+        let list = async |more: &[&str]| {
+            fixture.bulkhead.cli(&[&["trace", "list", "--model", "gpt-pages"], more].concat()).await
+        };
+        let first = list(&["--limit", "2"]).await;
+        let next = first.out.lines().last().and_then(|line| line.strip_prefix("older ones: add --after "));
+        assert_eq!(next, Some(ids[1].as_str()), "{}", first.out);
+        let listed = async |more: &[&str]| -> Vec<String> {
+            let traces = list(&[more, &["--json"]].concat()).await.json();
+            let id = |trace: &Value| trace["id"].as_str().map(str::to_owned);
+            traces.as_array().into_iter().flatten().filter_map(id).collect()
+        };
+        assert_eq!(listed(&["--limit", "2", "--after", &ids[1]]).await, ids[2..]);
+        assert_eq!(listed(&["--detector", "CREDIT_CARD", "--outcome", "masked"]).await, ids[1..2]);
+        assert_eq!(listed(&["--detector", "CREDIT_CARD", "--outcome", "blocked"]).await, [] as [String; 0]);
+        assert_eq!(listed(&["--since", "1h"]).await, ids);
+        assert_eq!(listed(&["--until", "1h"]).await, [] as [String; 0]);
+        let unknown = list(&["--after", "0198b2a0-0000-7000-8000-000000000000"]).await;
+        assert_eq!(unknown.code, Some(1), "{}", unknown.out);
+        assert!(unknown.err.contains("no such trace"), "{}", unknown.err);
+    });
+}
+
+#[test]
 fn many_requests_leave_as_many_traces() {
     run(async {
         let fixture = SHARED.get().await;
