@@ -46,8 +46,7 @@ impl Retention {
         let before = |days: u32| now - Days::new(days.into());
         let mut complete = true;
         if let Some(before) = self.keep.traces.map(before) {
-            complete &=
-                self.dropped("traces", system::expire_days(&self.store, before.date_naive()).await);
+            complete &= self.dropped("traces", system::expire_days(&self.store, before.date_naive()).await);
         }
         if let Some(before) = self.keep.bodies.map(before) {
             complete &=

@@ -54,7 +54,11 @@ pub async fn drop_partitions(store: &Store, actor: &Actor, before: NaiveDate) ->
 ///
 /// # Errors
 /// As for [`drop_partitions`].
-pub async fn drop_body_partitions(store: &Store, actor: &Actor, before: NaiveDate) -> Result<u32, StoreError> {
+pub async fn drop_body_partitions(
+    store: &Store,
+    actor: &Actor,
+    before: NaiveDate,
+) -> Result<u32, StoreError> {
     let mut tx = store.connections().begin().await.attempted("begin a transaction")?;
     let dropped = drop_body_days(&mut *tx, before).await?;
     let (target, detail) = (before.to_string(), json!({ "body_days_dropped": dropped }));
@@ -71,7 +75,10 @@ pub(crate) async fn drop_days(executor: impl PgExecutor<'_>, before: NaiveDate) 
     Ok(u32::try_from(dropped).unwrap_or(0))
 }
 
-pub(crate) async fn drop_body_days(executor: impl PgExecutor<'_>, before: NaiveDate) -> Result<u32, StoreError> {
+pub(crate) async fn drop_body_days(
+    executor: impl PgExecutor<'_>,
+    before: NaiveDate,
+) -> Result<u32, StoreError> {
     let dropped = sqlx::query_scalar!(r#"select drop_body_partitions($1) as "dropped!""#, before)
         .fetch_one(executor)
         .await

@@ -9,9 +9,9 @@ mod notify;
 mod platform;
 mod tenants;
 
-pub use audit::{AuditChain, audit_chain, audit_chains, audit_entries, verify_audit_chain};
 pub use crate::partitions::{check_partitions, drop_body_partitions, drop_partitions};
 pub use crate::retention::{expire_bodies, expire_body_days, expire_days, expire_traces};
+pub use audit::{AuditChain, audit_chain, audit_chains, audit_entries, verify_audit_chain};
 pub use load::{Revisions, load_snapshot, load_tenants, revisions};
 pub use nodes::{Verdict, record_verdicts, sign_of_life};
 pub use notify::{Change, Changes, listen};

@@ -9,114 +9,116 @@ async fn names(world: &World, statement: &'static str) -> Vec<String> {
     sqlx::query_scalar::<_, String>(statement).fetch_all(world.migrator.connections()).await.unwrap()
 }
 
+/// Rules, each with the query for what breaks it.
+const RULES: &[(&str, &str)] = &[
+    (
+        "tables without forced row-level security",
+        "select relname::text from pg_class where relnamespace = 'bulkhead'::regnamespace and relkind in ('r', 'p')
+           and not (relrowsecurity and relforcerowsecurity) and relname <> '_sqlx_migrations'",
+    ),
+    (
+        "relations that are neither tables nor indexes: views would run as their owner",
+        "select relname::text from pg_class where relnamespace = 'bulkhead'::regnamespace
+           and relkind not in ('r', 'p', 'i', 'I')",
+    ),
+    (
+        "tables with a tenant_id but without the tenant's policies",
+        "select relname::text from pg_class join pg_attribute on attrelid = pg_class.oid and attname = 'tenant_id'
+         where relnamespace = 'bulkhead'::regnamespace and relkind in ('r', 'p') and not relispartition
+           and 2 <> (select count(*) from pg_policy where polrelid = pg_class.oid
+                     and polname in ('tenant_rows', 'tenant_floor'))",
+    ),
+    (
+        "policies for everybody",
+        "select polname::text from pg_policy join pg_class on pg_class.oid = polrelid
+         where relnamespace = 'bulkhead'::regnamespace and 0 = any (polroles)",
+    ),
+    (
+        "unique keys of a tenant's table that do not lead with the tenant",
+        "select indexrelid::regclass::text from pg_index join pg_class on pg_class.oid = indrelid
+         join pg_attribute on attrelid = indrelid and attname = 'tenant_id'
+         where relnamespace = 'bulkhead'::regnamespace and indisunique and indkey[0] <> attnum",
+    ),
+    (
+        "foreign keys between tenants' tables that leave the tenant out",
+        "select conname::text from pg_constraint
+         join pg_attribute own on own.attrelid = conrelid and own.attname = 'tenant_id'
+         join pg_attribute other on other.attrelid = confrelid and other.attname = 'tenant_id'
+         where contype = 'f' and not (own.attnum = any (conkey) and other.attnum = any (confkey))",
+    ),
+    (
+        "objects that the owner does not own",
+        "select relname::text from pg_class where relnamespace = 'bulkhead'::regnamespace
+           and relowner <> 'bulkhead_owner'::regrole
+         union select proname::text from pg_proc where pronamespace = 'bulkhead'::regnamespace
+           and proowner <> 'bulkhead_owner'::regrole",
+    ),
+    (
+        "functions with the owner's rights that do not pin the search path, or that anybody may call",
+        "select proname::text from pg_proc where pronamespace = 'bulkhead'::regnamespace and (
+           prosecdef and not exists (select from unnest(proconfig) setting
+             where setting like 'search_path=bulkhead, pg_temp')
+           or exists (select from aclexplode(coalesce(proacl, acldefault('f', proowner))) acl where acl.grantee = 0))",
+    ),
+    (
+        "grants to everybody",
+        "select relname::text from pg_class, aclexplode(relacl) acl
+         where relnamespace = 'bulkhead'::regnamespace and acl.grantee = 0
+         union select nspname::text from pg_namespace, aclexplode(nspacl) acl
+         where nspname = 'bulkhead' and acl.grantee = 0",
+    ),
+    (
+        "grants on partitions",
+        "select relname::text from pg_class, aclexplode(relacl) acl
+         where relnamespace = 'bulkhead'::regnamespace and relispartition and acl.grantee <> relowner",
+    ),
+    (
+        "roles that log in or stand above row-level security",
+        "select rolname::text from pg_roles where rolname like 'bulkhead\\_%'
+           and (rolcanlogin or rolsuper or rolbypassrls or rolcreatedb or rolcreaterole)",
+    ),
+    (
+        "rights to put an audit entry's number, time or hash, and rights on heads beyond the auditor's select",
+        "select attname || ' for ' || acl.grantee::regrole::text from pg_attribute, aclexplode(attacl) acl
+         where attrelid = 'audit'::regclass and attname in ('seq', 'at', 'hash')
+         union select privilege_type || ' for ' || acl.grantee::regrole::text from pg_class, aclexplode(relacl) acl
+         where (oid = 'audit'::regclass and privilege_type <> 'SELECT' and acl.grantee <> relowner)
+            or (oid = 'audit_heads'::regclass and acl.grantee <> relowner
+                and (acl.grantee, privilege_type) is distinct from ('bulkhead_auditor'::regrole::oid, 'SELECT'))",
+    ),
+    (
+        "rights on traces for the writer beyond insert",
+        "select privilege_type::text from pg_class, aclexplode(relacl) acl
+         where relname = any ('{traces,trace_bodies,trace_detectors}')
+           and acl.grantee = 'bulkhead_writer'::regrole and privilege_type <> 'INSERT'",
+    ),
+    (
+        "columns that retention reads beside tenant and time",
+        "select attname::text from pg_attribute, aclexplode(attacl) acl
+         where acl.grantee = 'bulkhead_retention'::regrole and attname <> all ('{tenant_id,at}')",
+    ),
+    (
+        "indexes of partitioned tables that do not lead with the tenant",
+        "select indexrelid::regclass::text from pg_index join pg_class on pg_class.oid = indrelid
+         join pg_attribute on attrelid = indrelid and attname = 'tenant_id'
+         where relkind = 'p' and indkey[0] <> attnum",
+    ),
+    (
+        "partitioned tables whose days are not those of traces",
+        "with days as (
+           select inhparent, right(part.relname, 8) as day from pg_inherits join pg_class part on part.oid = inhrelid
+           join pg_class parent on parent.oid = inhparent and parent.relkind = 'p')
+         select inhparent::regclass || ' ' || day from days
+         where day not in (select day from days where inhparent = 'traces'::regclass)
+         union select 'traces ' || day from days group by day having count(*) <> 3",
+    ),
+];
+
 #[tokio::test]
 async fn the_schema_keeps_its_rules() {
     let world = World::new().await;
     writer::ensure_partitions(&world.writer, now().date_naive()).await.unwrap();
-    let rules = [
-        (
-            "tables without forced row-level security",
-            "select relname::text from pg_class where relnamespace = 'bulkhead'::regnamespace and relkind in ('r', 'p')
-               and not (relrowsecurity and relforcerowsecurity) and relname <> '_sqlx_migrations'",
-        ),
-        (
-            "relations that are neither tables nor indexes: views would run as their owner",
-            "select relname::text from pg_class where relnamespace = 'bulkhead'::regnamespace
-               and relkind not in ('r', 'p', 'i', 'I')",
-        ),
-        (
-            "tables with a tenant_id but without the tenant's policies",
-            "select relname::text from pg_class join pg_attribute on attrelid = pg_class.oid and attname = 'tenant_id'
-             where relnamespace = 'bulkhead'::regnamespace and relkind in ('r', 'p') and not relispartition
-               and 2 <> (select count(*) from pg_policy where polrelid = pg_class.oid
-                         and polname in ('tenant_rows', 'tenant_floor'))",
-        ),
-        (
-            "policies for everybody",
-            "select polname::text from pg_policy join pg_class on pg_class.oid = polrelid
-             where relnamespace = 'bulkhead'::regnamespace and 0 = any (polroles)",
-        ),
-        (
-            "unique keys of a tenant's table that do not lead with the tenant",
-            "select indexrelid::regclass::text from pg_index join pg_class on pg_class.oid = indrelid
-             join pg_attribute on attrelid = indrelid and attname = 'tenant_id'
-             where relnamespace = 'bulkhead'::regnamespace and indisunique and indkey[0] <> attnum",
-        ),
-        (
-            "foreign keys between tenants' tables that leave the tenant out",
-            "select conname::text from pg_constraint
-             join pg_attribute own on own.attrelid = conrelid and own.attname = 'tenant_id'
-             join pg_attribute other on other.attrelid = confrelid and other.attname = 'tenant_id'
-             where contype = 'f' and not (own.attnum = any (conkey) and other.attnum = any (confkey))",
-        ),
-        (
-            "objects that the owner does not own",
-            "select relname::text from pg_class where relnamespace = 'bulkhead'::regnamespace
-               and relowner <> 'bulkhead_owner'::regrole
-             union select proname::text from pg_proc where pronamespace = 'bulkhead'::regnamespace
-               and proowner <> 'bulkhead_owner'::regrole",
-        ),
-        (
-            "functions with the owner's rights that do not pin the search path, or that anybody may call",
-            "select proname::text from pg_proc where pronamespace = 'bulkhead'::regnamespace and (
-               prosecdef and not exists (select from unnest(proconfig) setting
-                 where setting like 'search_path=bulkhead, pg_temp')
-               or exists (select from aclexplode(coalesce(proacl, acldefault('f', proowner))) acl where acl.grantee = 0))",
-        ),
-        (
-            "grants to everybody",
-            "select relname::text from pg_class, aclexplode(relacl) acl
-             where relnamespace = 'bulkhead'::regnamespace and acl.grantee = 0
-             union select nspname::text from pg_namespace, aclexplode(nspacl) acl
-             where nspname = 'bulkhead' and acl.grantee = 0",
-        ),
-        (
-            "grants on partitions",
-            "select relname::text from pg_class, aclexplode(relacl) acl
-             where relnamespace = 'bulkhead'::regnamespace and relispartition and acl.grantee <> relowner",
-        ),
-        (
-            "roles that log in or stand above row-level security",
-            "select rolname::text from pg_roles where rolname like 'bulkhead\\_%'
-               and (rolcanlogin or rolsuper or rolbypassrls or rolcreatedb or rolcreaterole)",
-        ),
-        (
-            "rights to put an audit entry's number, time or hash, and rights on heads beyond the auditor's select",
-            "select attname || ' for ' || acl.grantee::regrole::text from pg_attribute, aclexplode(attacl) acl
-             where attrelid = 'audit'::regclass and attname in ('seq', 'at', 'hash')
-             union select privilege_type || ' for ' || acl.grantee::regrole::text from pg_class, aclexplode(relacl) acl
-             where (oid = 'audit'::regclass and privilege_type <> 'SELECT' and acl.grantee <> relowner)
-                or (oid = 'audit_heads'::regclass and acl.grantee <> relowner
-                    and (acl.grantee, privilege_type) is distinct from ('bulkhead_auditor'::regrole::oid, 'SELECT'))",
-        ),
-        (
-            "rights on traces for the writer beyond insert",
-            "select privilege_type::text from pg_class, aclexplode(relacl) acl
-             where relname = any ('{traces,trace_bodies,trace_detectors}')
-               and acl.grantee = 'bulkhead_writer'::regrole and privilege_type <> 'INSERT'",
-        ),
-        (
-            "columns that retention reads beside tenant and time",
-            "select attname::text from pg_attribute, aclexplode(attacl) acl
-             where acl.grantee = 'bulkhead_retention'::regrole and attname <> all ('{tenant_id,at}')",
-        ),
-        (
-            "indexes of partitioned tables that do not lead with the tenant",
-            "select indexrelid::regclass::text from pg_index join pg_class on pg_class.oid = indrelid
-             join pg_attribute on attrelid = indrelid and attname = 'tenant_id'
-             where relkind = 'p' and indkey[0] <> attnum",
-        ),
-        (
-            "partitioned tables whose days are not those of traces",
-            "with days as (
-               select inhparent, right(part.relname, 8) as day from pg_inherits join pg_class part on part.oid = inhrelid
-               join pg_class parent on parent.oid = inhparent and parent.relkind = 'p')
-             select inhparent::regclass || ' ' || day from days
-             where day not in (select day from days where inhparent = 'traces'::regclass)
-             union select 'traces ' || day from days group by day having count(*) <> 3",
-        ),
-    ];
-    for (rule, statement) in rules {
+    for (rule, statement) in RULES {
         assert_eq!(names(&world, statement).await, [] as [String; 0], "{rule}");
     }
 }

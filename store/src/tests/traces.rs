@@ -192,8 +192,8 @@ async fn a_batch_with_one_bad_record_leaves_nothing_in_any_table() {
 
 /// Text that does not compress.
 fn unique_text(length: usize) -> String {
-    (0_u64..)
-        .map(|n| n.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(n as u32))
+    (0_u32..)
+        .map(|n| u64::from(n).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(n))
         .flat_map(|word| format!("{word:x}").into_bytes())
         .map(char::from)
         .take(length)
