@@ -95,7 +95,7 @@ impl Node {
         let mut shipper = Shipper::new(writer.clone(), spool, Arc::clone(&ledgers));
         if let Err(error) = runtime.block_on(shipper.align()) {
             // Tried again while it runs. Waiting here would keep a node down with the database.
-            tracing::warn!(%error, "budgets count from zero until the database is back");
+            tracing::warn!(%error, "what was spent before is not known until the database is back");
         }
         let (stop_feed, stopped) = watch::channel(false);
         let upstreams = if allow_private { Upstreams::Anywhere } else { Upstreams::Public };

@@ -19,7 +19,7 @@ pub use parse::{DOCUMENT_BYTES_MAX, DocumentError};
 pub use traces::{Durability, TracesDocument, WhenFull};
 pub use value::{Decimal, Limit};
 
-use crate::ledger::{AtLimit, BudgetScope, BudgetUnit, Window};
+use crate::ledger::{AtLimit, BudgetScope, BudgetUnit, WhenUnreachable, Window};
 
 /// Operations that `allow.operations` and key scopes may name.
 pub const OPERATIONS: [&str; 9] = [
@@ -299,6 +299,9 @@ pub struct BudgetDocument {
     pub time_zone: Option<String>,
     /// What happens at the limit.
     pub at_limit: AtLimit,
+    /// What a node does that could not learn yet what was spent; absent: `refuse`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when_unreachable: Option<WhenUnreachable>,
     /// Parts of the limit at which to tell someone, above 0 up to 1.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alert_at: Vec<f64>,

@@ -94,6 +94,17 @@ pub enum AtLimit {
     Refuse,
 }
 
+/// What a node does while it does not know what was spent before it started, because the database is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WhenUnreachable {
+    /// No request is admitted.
+    #[default]
+    Refuse,
+    /// Requests are admitted and counted from zero until it knows.
+    Allow,
+}
+
 /// A budget as a policy states it, ready to count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BudgetSpec {
@@ -111,6 +122,8 @@ pub struct BudgetSpec {
     pub time_zone: Tz,
     /// What happens at the limit.
     pub at_limit: AtLimit,
+    /// What happens while nobody knows what was spent.
+    pub when_unreachable: WhenUnreachable,
     /// Amounts at which to tell someone, ascending.
     pub alert_at: Vec<u64>,
 }

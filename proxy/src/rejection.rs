@@ -187,6 +187,19 @@ impl Rejection {
         Self { final_answer: true, ..Self::new(status, ErrorKind::Quota, "insufficient_quota", message) }
     }
 
+    /// Nobody knows what was spent of a budget before this node started.
+    pub(crate) fn budget_unknown(budget: &str) -> Self {
+        let message = format!(
+            "what was spent of the budget `{budget}` is not known while the database is away; try again later"
+        );
+        Self {
+            outcome: Outcome::Refused,
+            source: Source::Internal,
+            retry_after_seconds: Some(5),
+            ..Self::new(503, ErrorKind::Unavailable, "budget_unknown", message)
+        }
+    }
+
     // --- step 6: the body -------------------------------------------------------------------------
 
     pub(crate) fn body_too_large(max: usize) -> Self {

@@ -96,7 +96,7 @@ impl Shipper {
     /// process began: what the database counts, and what still lies in the spool. [`run`](Self::run) does it if this fails.
     ///
     /// # Errors
-    /// [`StoreError`] while the database is away: budgets then count from zero until it is back.
+    /// [`StoreError`] while the database is away: ledgers then say that they do not know what was spent.
     pub async fn align(&mut self) -> Result<(), StoreError> {
         if self.is_aligned {
             return Ok(());

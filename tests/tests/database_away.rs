@@ -115,3 +115,31 @@ fn with_a_snapshot_on_disk_it_judges_as_before_for_a_while_and_without_one_it_re
         assert_eq!(node.readiness().await, 503);
     });
 }
+
+#[test]
+fn while_nobody_knows_what_was_spent_a_budget_says_what_happens() {
+    run(async {
+        for (stated, status, code) in
+            [("", 503, "budget_unknown"), (", when_unreachable: allow", 400, "dlp_blocked")]
+        {
+            let budget = format!(
+                "budgets: [{{ id: day, scope: tenant, unit: requests, limit: 9, window: day, at_limit: refuse{stated} }}]"
+            );
+            let policy = Some(format!("{POLICY}{budget}\n"));
+            let mut bulkhead = Bulkhead::start(Options { policy, ..Options::default() }).await;
+            let key = bulkhead.ready.api_key.clone();
+            let request = chat("gpt-away", &github_token(92));
+            bulkhead.client().post("/v1/chat/completions", &request).await.expect(400);
+            let snapshot = eventually("a snapshot on disk", || async { bulkhead.find("snapshot") }).await;
+            let master_key = bulkhead.find("master.key").expect("a master key");
+            bulkhead.sigterm();
+            assert_eq!(bulkhead.exited().await, Some(0));
+
+            let node = Node::start(bulkhead.folder(), &master_key, &snapshot);
+            eventually("ready from disk", || async { (node.readiness().await == 200).then_some(()) }).await;
+            let client = Client::new(&node.proxy, Some(&key));
+            let reply = client.post("/v1/chat/completions", &request).await.expect(status);
+            assert_eq!(reply.json()["error"]["code"], code);
+        }
+    });
+}

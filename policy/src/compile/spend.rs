@@ -48,8 +48,9 @@ fn compile_budget(layer: Layer, path: &str, budget: &BudgetDocument) -> Result<B
     let mut alert_at: Vec<u64> = budget.alert_at.iter().map(|part| part_of(limit, *part)).collect();
     alert_at.sort_unstable();
     alert_at.dedup();
-    let BudgetDocument { scope, unit, window, at_limit, .. } = *budget;
-    Ok(BudgetSpec { id, scope, unit, limit, window, time_zone, at_limit, alert_at })
+    let BudgetDocument { scope, unit, window, at_limit, when_unreachable, .. } = *budget;
+    let when_unreachable = when_unreachable.unwrap_or_default();
+    Ok(BudgetSpec { id, scope, unit, limit, window, time_zone, at_limit, when_unreachable, alert_at })
 }
 
 /// Returns a part of a limit, exact to a millionth of it, at least 1.

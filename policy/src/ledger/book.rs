@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
@@ -29,6 +30,8 @@ type Used = Vec<(DateTime<Utc>, u64)>;
 #[derive(Debug, Default)]
 pub struct LedgerBook {
     inner: Mutex<Inner>,
+    /// Stored use was loaded.
+    is_loaded: Arc<AtomicBool>,
 }
 
 #[derive(Debug, Default)]
@@ -36,7 +39,6 @@ struct Inner {
     accounts: HashMap<AccountKey, Arc<Account>>,
     /// Stored use that no account has taken yet.
     stored: HashMap<(LedgerKey, BudgetUnit), Used>,
-    loaded: bool,
     /// Settled, and not on its way to storage; merged per row.
     owed: HashMap<Row, u64>,
 }
@@ -63,7 +65,7 @@ impl LedgerBook {
                 Arc::clone(entry.insert(Arc::new(account)))
             }
         };
-        Ledger::over(account, spec.clone())
+        Ledger::over(account, spec.clone(), Arc::clone(&self.is_loaded))
     }
 
     /// Adds the use that storage knows of to the windows it belongs to, once.
@@ -72,10 +74,9 @@ impl LedgerBook {
     /// called again.
     pub fn load(&self, usage: Vec<LedgerUsage>, now: DateTime<Utc>) -> bool {
         let mut inner = self.lock();
-        if inner.loaded {
+        if self.is_loaded() {
             return false;
         }
-        inner.loaded = true;
         for LedgerUsage { key, window_start, unit, amount } in usage {
             let mut taken = false;
             for account in
@@ -88,13 +89,15 @@ impl LedgerBook {
                 inner.stored.entry((key, unit)).or_default().push((window_start, amount));
             }
         }
+        // Last: who sees it sees the use as well.
+        self.is_loaded.store(true, Ordering::Release);
         true
     }
 
     /// Whether stored use was [loaded](Self::load).
     #[must_use]
     pub fn is_loaded(&self) -> bool {
-        self.lock().loaded
+        self.is_loaded.load(Ordering::Acquire)
     }
 
     /// Takes note of settled use whose record is not on its way to storage.

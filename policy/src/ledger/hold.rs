@@ -2,6 +2,7 @@
 
 use std::mem;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, Utc};
 
@@ -19,7 +20,8 @@ use crate::ids::BudgetId;
 /// use chrono::DateTime;
 /// let spec = BudgetSpec {
 ///     id: BudgetId::new("day"), scope: BudgetScope::Tenant, unit: BudgetUnit::Tokens, limit: 100,
-///     window: Window::Day, time_zone: chrono_tz::UTC, at_limit: AtLimit::Refuse, alert_at: vec![],
+///     window: Window::Day, time_zone: chrono_tz::UTC, at_limit: AtLimit::Refuse,
+///     when_unreachable: WhenUnreachable::Refuse, alert_at: vec![],
 /// };
 /// let now = DateTime::UNIX_EPOCH;
 /// let key = LedgerKey { tenant: TenantId::fresh(now), budget: spec.id.clone(), subject: Subject::Tenant };
@@ -34,6 +36,8 @@ use crate::ids::BudgetId;
 pub struct Ledger {
     spec: BudgetSpec,
     account: Arc<Account>,
+    /// Of the whole book: what was spent before is known.
+    is_known: Arc<AtomicBool>,
 }
 
 /// Says that a budget has no room for what was wanted.
@@ -86,11 +90,17 @@ impl Ledger {
     #[must_use]
     pub fn new(key: LedgerKey, spec: BudgetSpec, now: DateTime<Utc>) -> Arc<Self> {
         let account = Account::new(key, spec.unit, (spec.window, spec.time_zone), now, |_| 0);
-        Self::over(Arc::new(account), spec)
+        Self::over(Arc::new(account), spec, Arc::new(AtomicBool::new(true)))
     }
 
-    pub(super) fn over(account: Arc<Account>, spec: BudgetSpec) -> Arc<Self> {
-        Arc::new(Self { spec, account })
+    pub(super) fn over(account: Arc<Account>, spec: BudgetSpec, is_known: Arc<AtomicBool>) -> Arc<Self> {
+        Arc::new(Self { spec, account, is_known })
+    }
+
+    /// Whether the count includes what was spent before this process began. It does once storage was reached.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.is_known.load(Ordering::Acquire)
     }
 
     #[cfg(test)]

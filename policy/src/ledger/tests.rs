@@ -24,6 +24,7 @@ fn spec(limit: u64) -> BudgetSpec {
         window: Window::Day,
         time_zone: UTC,
         at_limit: AtLimit::Refuse,
+        when_unreachable: WhenUnreachable::Refuse,
         alert_at: vec![],
     }
 }
@@ -340,12 +341,14 @@ fn stored_use_is_restored_once_before_or_after_opening() {
             assert!(book.load(today(), noon()));
         }
         let ledger = book.open(key(), &spec(100), noon());
+        assert_eq!(ledger.is_known(), load_first);
         ledger.reserve(tokens(20), noon()).unwrap().settle(tokens(20));
         if !load_first {
             assert!(book.load(today(), noon()));
         }
         assert!(!book.load(today(), noon()), "a second load is refused");
         assert_eq!(numbers(&ledger, noon()), (90, 90));
+        assert!(ledger.is_known());
     }
 }
 

@@ -1,6 +1,6 @@
 use super::*;
 use bulkhead_policy::ids::{BudgetId, TenantId};
-use bulkhead_policy::ledger::{BudgetScope, BudgetSpec, LedgerKey, Subject, Window};
+use bulkhead_policy::ledger::{BudgetScope, BudgetSpec, LedgerKey, Subject, WhenUnreachable, Window};
 
 fn ledger(unit: BudgetUnit, limit: u64, at_limit: AtLimit) -> Arc<Ledger> {
     let now = DateTime::UNIX_EPOCH;
@@ -13,6 +13,7 @@ fn ledger(unit: BudgetUnit, limit: u64, at_limit: AtLimit) -> Arc<Ledger> {
         window: Window::Day,
         time_zone: "UTC".parse().unwrap(),
         at_limit,
+        when_unreachable: WhenUnreachable::Refuse,
         alert_at: vec![],
     };
     Ledger::new(LedgerKey { tenant: TenantId::fresh(now), budget: id, subject: Subject::Tenant }, spec, now)
