@@ -1,7 +1,7 @@
 //! Nothing lost and nothing doubled: the proxy and PostgreSQL are killed, the spool is damaged and filled.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bulkhead_tests::load::Load;
@@ -97,6 +97,32 @@ fn a_proxy_killed_under_load_forgets_and_doubles_no_charge() {
             passed += 1;
         }
         assert_eq!(charged + passed, limit);
+    });
+}
+
+#[test]
+fn a_spool_that_has_forgotten_what_was_shipped_ships_nothing_twice() {
+    run(async {
+        let budget = "budgets: [{ id: all, scope: tenant, unit: requests, limit: 1000, window: total, at_limit: refuse }]";
+        let (_provider, mut bulkhead) = start(budget, &[]).await;
+        let answered = leave_behind(&mut bulkhead, 20).await;
+        // What a crash between the commit and the position leaves: the folder as it was before the batch.
+        let copy: Vec<(PathBuf, Vec<u8>)> = files(&bulkhead, |_| true);
+        for _ in 0..3 {
+            bulkhead.restart().await;
+            assert_each_has_one_row(&bulkhead, &answered).await;
+            bulkhead.kill_9();
+            for (path, content) in &copy {
+                std::fs::write(path, content).expect("restore a file");
+            }
+        }
+        bulkhead.restart().await;
+        let after =
+            bulkhead.client().post("/v1/chat/completions", &chat("gpt-after", "hi")).await.expect(200);
+        let all = [answered, vec![after.trace_id()]].concat();
+        assert_each_has_one_row(&bulkhead, &all).await;
+        assert_eq!(bulkhead.sql("select sum(amount) from budget_usage").trim(), all.len().to_string());
+        assert_eq!(bulkhead.sql("select count(*) from traces").trim(), all.len().to_string());
     });
 }
 
@@ -317,12 +343,15 @@ async fn leave_behind(bulkhead: &mut Bulkhead, count: usize) -> Vec<String> {
 }
 
 fn segments(bulkhead: &Bulkhead) -> Vec<(PathBuf, Vec<u8>)> {
+    files(bulkhead, |path| path.extension().is_some_and(|kind| kind == "segment"))
+}
+
+/// Files of the spool with what is in them, sorted.
+fn files(bulkhead: &Bulkhead, is_wanted: impl Fn(&Path) -> bool) -> Vec<(PathBuf, Vec<u8>)> {
     let folder = std::fs::read_dir(bulkhead.data_dir().join("spool")).expect("the spool's folder");
-    let paths = folder.flatten().map(|entry| entry.path());
-    let mut segments: Vec<_> = paths
-        .filter(|path| path.extension().is_some_and(|kind| kind == "segment"))
-        .map(|path| (path.clone(), std::fs::read(&path).expect("read a segment")))
-        .collect();
-    segments.sort();
-    segments
+    let paths = folder.flatten().map(|entry| entry.path()).filter(|path| is_wanted(path));
+    let mut files: Vec<_> =
+        paths.map(|path| (path.clone(), std::fs::read(&path).expect("read a file"))).collect();
+    files.sort();
+    files
 }
