@@ -2,6 +2,7 @@
 
 mod agent;
 mod audit;
+mod budget;
 mod check;
 mod credential;
 mod detectors;
@@ -60,6 +61,9 @@ enum Command {
     /// Policies: what agents may do, send and spend
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Budgets: what is used, what is left
+    #[command(subcommand)]
+    Budget(budget::BudgetCommand),
     /// Credentials for the providers
     #[command(subcommand)]
     Credential(credential::CredentialCommand),
@@ -86,6 +90,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Agent(command) => agent::run(command, format),
         Command::Key(command) => key::run(command, format),
         Command::Policy(command) => policy::run(command, format),
+        Command::Budget(command) => budget::run(command, format),
         Command::Credential(command) => credential::run(command, format),
         Command::Trace(command) => trace::run(command, format),
     }?;

@@ -280,6 +280,48 @@ fn money_is_counted_at_the_models_price() {
 }
 
 #[test]
+fn the_status_says_what_is_used_and_left() {
+    run(async {
+        let fixture = SHARED.get().await;
+        let tenant = tenant(
+            fixture,
+            "told",
+            "scope: agent, unit: tokens, limit: 1000, window: day, time_zone: Europe/Berlin, at_limit: refuse",
+        )
+        .await;
+        for _ in 0..2 {
+            tenant.client.post("/v1/chat/completions", &capped(chat("gpt-told", "hi"), 50)).await.expect(200);
+        }
+        let status = async |what: &str| {
+            let arguments = ["budget", what, "--tenant", &tenant.name, "--json"];
+            fixture.bulkhead.cli(&arguments).await.json()[0].clone()
+        };
+        let traces = bulkhead_tests::eventually("both are traced", || async {
+            let traces = fixture.bulkhead.trace_list(&tenant.name, 10).await;
+            (traces.len() == 2).then_some(traces)
+        })
+        .await;
+        let tokens = |trace: &Value| {
+            trace["input_tokens"].as_u64().expect("a count")
+                + trace["output_tokens"].as_u64().expect("a count")
+        };
+        let traced = traces.iter().map(tokens).sum::<u64>();
+        let status_now = status("status").await;
+        let used = status_now["used"].as_u64().expect("a count");
+        assert_eq!(used, traced, "a trace and its charge are stored together");
+        assert!(used > 0 && status_now["left"] == 1000 - used && status_now["limit"] == 1000, "{status_now}");
+        assert_eq!((&status_now["name"], &status_now["unit"]), (&"agent worker".into(), &"tokens".into()));
+        assert!(status_now["resets_at"].as_str().is_some_and(|at| at.ends_with(":00:00Z")), "{status_now}");
+        let history = status("history").await;
+        assert_eq!(
+            (&history["used"], &history["window_start"]),
+            (&used.into(), &status_now["window_start"]),
+            "{history}"
+        );
+    });
+}
+
+#[test]
 fn what_was_spent_survives_a_restart_and_a_kill() {
     run(async {
         let provider = FakeProvider::start().await;
