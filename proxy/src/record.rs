@@ -56,6 +56,7 @@ pub(crate) struct Recorder {
     pub(crate) charge: Charge,
     /// What it was charged.
     deltas: Vec<LedgerDelta>,
+    is_settled: bool,
     metrics: Arc<Metrics>,
     traces: TraceSender,
     started: Instant,
@@ -110,6 +111,7 @@ impl Recorder {
             record,
             charge: Charge::default(),
             deltas: Vec::new(),
+            is_settled: false,
             metrics,
             traces,
             started: arrival.started,
@@ -184,6 +186,7 @@ impl Recorder {
         self.record.tokens = tokens;
         self.record.cost = cost;
         self.deltas = charged.deltas;
+        self.is_settled = true;
         for alert in &charged.alerts {
             tracing::warn!(
                 tenant = %alert.key.tenant, budget = %alert.key.budget, subject = %alert.key.subject,
@@ -191,6 +194,11 @@ impl Recorder {
                 "budget passed an alert line"
             );
         }
+    }
+
+    /// What the request cost, once that is settled.
+    pub(crate) fn known_cost(&self) -> Option<NanoUsd> {
+        self.is_settled.then_some(self.record.cost)
     }
 
     /// Adds time that the proxy itself spent, as opposed to waiting for others.

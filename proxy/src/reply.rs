@@ -17,7 +17,7 @@ use crate::inspect::stream::{Outgoing, Stop, StreamInspector, StreamOptions};
 use crate::judge;
 use crate::record::Recorder;
 use crate::rejection::Rejection;
-use crate::rewrite::response_head;
+use crate::rewrite::{COST_USD, response_head};
 use bulkhead_dialect::Usage;
 use bulkhead_dlp::{Action, TextRules, TokenMap};
 use bulkhead_policy::compile::TenantPolicy;
@@ -135,14 +135,19 @@ impl Relay<'_> {
         self.recorder.record.uninspected |= inspector.uninspected();
     }
 
-    /// The head for the caller, without framing; a header that a rule would mask or block is left out.
+    /// The head for the caller, without framing, and with the cost where it is known already: not for a stream; a header that a rule would mask or block is left out.
     fn head(&self, reply: &Reply) -> Result<ResponseHeader, Rejection> {
         let rules = self.policy().response_rules();
         let passes = |value: &HeaderValue| {
             rules.is_empty()
                 || rules.scan(value.as_bytes()).matches.iter().all(|found| found.action == Action::Alert)
         };
-        response_head(&reply.head, self.identity, passes).map_err(|_| Rejection::internal("writing the head"))
+        let failed = |_| Rejection::internal("writing the head");
+        let mut head = response_head(&reply.head, self.identity, passes).map_err(failed)?;
+        if let Some(cost) = self.recorder.known_cost() {
+            head.insert_header(COST_USD, cost.to_string()).map_err(failed)?;
+        }
+        Ok(head)
     }
 }
 

@@ -40,6 +40,7 @@ const NOT_FORWARDED: [&str; 10] = [
 pub(crate) const X_REQUEST_ID: &str = "x-request-id";
 pub(crate) const REQUEST_ID: &str = "request-id";
 pub(crate) const POLICY_REVISION: &str = "x-bulkhead-policy-revision";
+pub(crate) const COST_USD: &str = "x-bulkhead-cost-usd";
 
 /// Whether `connection` names this header as belonging to the connection only.
 fn nominated(connection: &HeaderMap, name: &HeaderName) -> bool {

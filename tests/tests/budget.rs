@@ -270,6 +270,10 @@ fn money_is_counted_at_the_models_price() {
         // 11 tokens at 0.15 and 7 at 0.60 dollars per million.
         let cost = trace["cost"].to_string();
         assert!(cost.contains("5850") || cost.contains("0.00000585"), "{trace}");
+        assert_eq!(reply.header("x-bulkhead-cost-usd"), Some("0.00000585"));
+        let stream = streamed(capped(chat("gpt-4o-mini", "hi"), 7));
+        let reply = tenant.client.post("/v1/chat/completions", &stream).await.expect(200);
+        assert_eq!(reply.header("x-bulkhead-cost-usd"), None, "nobody knows yet");
         // 2000 tokens of output at 10 dollars per million exceed a cent.
         let dear = capped(chat("gpt-5", "hi"), 2000);
         let reply = tenant.client.post("/v1/chat/completions", &dear).await;
