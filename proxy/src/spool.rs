@@ -41,6 +41,8 @@ use uuid::Uuid;
 const QUEUE_RECORDS: usize = 65_536;
 /// Bytes of bodies that may wait for it.
 const QUEUE_BODY_BYTES: usize = 256 << 20;
+/// A process may begin two to this power segments before its numbers reach those of one that began a millisecond later.
+const SEGMENTS_BITS: u32 = 20;
 /// So much must fit on a disk that was full before requests are let in again.
 const PROBE_BYTES: usize = 64 << 10;
 /// Bodies larger than this are encoded and written by the thread.
@@ -83,7 +85,8 @@ pub fn open_spool(
     let failed = |source| SpoolError::Start { folder: folder.display().to_string(), source };
     let settings = Settings::from_quota(limits.quota_bytes, limits.tenant_percent);
     let opened_at = u64::try_from(chrono::Utc::now().timestamp_millis()).unwrap_or(0);
-    let origin = Origin { id: Uuid::now_v7().into_bytes(), segment: opened_at };
+    // Apart enough that two processes never meet, not even on copies of one folder.
+    let origin = Origin { id: Uuid::now_v7().into_bytes(), segment: opened_at << SEGMENTS_BITS };
     let (writer, reader) = bulkhead_spool::open(Folder::open(folder)?, settings, origin).map_err(failed)?;
     let usage = reader.usage();
     if usage.records > 0 || usage.quarantined > 0 {

@@ -18,7 +18,7 @@
 //! ```
 //! use bulkhead_spool::{BatchLimits, Folder, Lane, Origin, Owner, Record, Settings, open};
 //! # let place = std::env::temp_dir().join(format!("spool-doc-{}", std::process::id()));
-//! let origin = Origin { id: [7; 16], segment: 1 };   // random bytes, milliseconds
+//! let origin = Origin { id: [7; 16], segment: 1 };   // random bytes, the time
 //! let (mut writer, mut reader) = open(Folder::open(&place)?, Settings::default(), origin)?;
 //! let record = Record { owner: Owner([1; 16]), at_millis: 0, kind: 0, payload: b"hello".to_vec() };
 //! writer.push(&record)?;

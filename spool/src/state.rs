@@ -43,8 +43,8 @@ impl Default for Settings {
 pub struct Origin {
     /// Names the folder if it has no name yet: random bytes.
     pub id: [u8; 16],
-    /// New segments have at least this number: milliseconds of the Unix epoch. Numbers are counted on in the folder; after the
-    /// loss of power the folder may have forgotten some.
+    /// New segments have at least this number, which grows with the time. Numbers are counted on in the folder; after the
+    /// loss of power the folder may have forgotten some, and a copy of the folder knows nothing of what the other used.
     pub segment: u64,
 }
 
