@@ -39,6 +39,7 @@ pub struct Metrics {
     pub(crate) traces_written: IntCounter,
     pub(crate) traces_dropped: IntCounterVec,
     pub(crate) budget_flush_failures: IntCounter,
+    pub(crate) budget_alerts: IntCounter,
     /// What retention does.
     pub retention: RetentionMetrics,
     /// The policy feed.
@@ -123,6 +124,10 @@ impl Metrics {
                 "Attempts to write spend to PostgreSQL that failed and will be repeated",
             )?,
             retention: RetentionMetrics::new(&declare)?,
+            budget_alerts: declare.counter(
+                "bulkhead_budget_alerts_total",
+                "Alert lines of budgets that a settlement passed, each once per window; the log says which",
+            )?,
             policy: PolicyFeedMetrics::new(&declare)?,
             registry,
         })

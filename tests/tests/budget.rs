@@ -326,6 +326,31 @@ fn the_status_says_what_is_used_and_left() {
 }
 
 #[test]
+fn an_alert_line_is_told_once() {
+    run(async {
+        let fixture = SHARED.get().await;
+        let tenant = tenant(
+            fixture,
+            "alerted",
+            "scope: tenant, unit: requests, limit: 6, window: total, at_limit: refuse, alert_at: [0.5]",
+        )
+        .await;
+        let told = async || {
+            let metrics = fixture.bulkhead.metrics().await;
+            let line = metrics.lines().find(|line| line.starts_with("bulkhead_budget_alerts_total "));
+            line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).expect("a count")
+        };
+        // No other test of this file has such a line.
+        let mut counts = Vec::new();
+        for _ in 0..5 {
+            tenant.client.post("/v1/chat/completions", &chat("gpt-alerted", "hi")).await.expect(200);
+            counts.push(told().await);
+        }
+        assert_eq!(counts, [0, 0, 1, 1, 1]);
+    });
+}
+
+#[test]
 fn what_was_spent_survives_a_restart_and_a_kill() {
     run(async {
         let provider = FakeProvider::start().await;
