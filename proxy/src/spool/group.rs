@@ -12,9 +12,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// A write that takes longer says that the disk is busy. A write into memory takes some microseconds; a scheduler that gives
-/// the core to another thread meanwhile takes a few milliseconds.
-const SLOW_WRITE: Duration = Duration::from_millis(5);
+/// A write that takes longer says that the disk is busy. A write into memory takes some microseconds; on a busy machine the
+/// scheduler gives the core to others meanwhile, a few milliseconds each.
+const SLOW_WRITE: Duration = Duration::from_millis(20);
 
 /// A record and how it is to be kept.
 #[derive(Debug)]
