@@ -13,6 +13,11 @@ use bulkhead_policy::ids::TenantId;
 /// Longest wait for a connection, be it free or new. A request for data must not hang because the server does.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What every connection runs first. No schema of anybody else is searched, and temporary tables come last. No tenant is named,
+/// whatever default the database or the login has: outside a transaction that names one there must be no rows.
+const PREPARE: &str = "set search_path = bulkhead, pg_temp; set timezone = 'UTC'; \
+                       set bulkhead.tenant_id = ''; set bulkhead.tenant_ids = ''";
+
 /// What a connection may do; one database role each, granted to the login in the URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -45,35 +50,29 @@ impl Role {
         }
     }
 
-    /// What every connection runs first. No schema of anybody else is searched, temporary tables come last, and neither a
-    /// statement nor a forgotten transaction holds locks for ever.
+    /// What a connection of the role runs after [`PREPARE`]. Neither a statement nor a forgotten transaction holds locks for
+    /// ever.
     const fn prepare(self) -> &'static str {
         match self {
             // Filters that are not set are parameters too: only a plan for their very values leaves them out.
             Self::Api => {
-                "set role bulkhead_api; set search_path = bulkhead, pg_temp; set timezone = 'UTC'; \
-                 set statement_timeout = '10s'; set idle_in_transaction_session_timeout = '30s'; \
+                "set role bulkhead_api; set statement_timeout = '10s'; set idle_in_transaction_session_timeout = '30s'; \
                  set plan_cache_mode = 'force_custom_plan'"
             }
             Self::Sync => {
-                "set role bulkhead_sync; set search_path = bulkhead, pg_temp; set timezone = 'UTC'; \
-                 set statement_timeout = '30s'; set idle_in_transaction_session_timeout = '30s'"
+                "set role bulkhead_sync; set statement_timeout = '30s'; set idle_in_transaction_session_timeout = '30s'"
             }
             Self::Writer => {
-                "set role bulkhead_writer; set search_path = bulkhead, pg_temp; set timezone = 'UTC'; \
-                 set statement_timeout = '30s'; set idle_in_transaction_session_timeout = '30s'"
+                "set role bulkhead_writer; set statement_timeout = '30s'; set idle_in_transaction_session_timeout = '30s'"
             }
             Self::Retention => {
-                "set role bulkhead_retention; set search_path = bulkhead, pg_temp; set timezone = 'UTC'; \
-                 set statement_timeout = '5min'; set idle_in_transaction_session_timeout = '30s'"
+                "set role bulkhead_retention; set statement_timeout = '5min'; set idle_in_transaction_session_timeout = '30s'"
             }
             Self::Migrator => {
-                "set role bulkhead_migrator; set search_path = bulkhead, pg_temp; set timezone = 'UTC'; \
-                 set statement_timeout = '10min'; set idle_in_transaction_session_timeout = '60s'"
+                "set role bulkhead_migrator; set statement_timeout = '10min'; set idle_in_transaction_session_timeout = '60s'"
             }
             Self::Auditor => {
-                "set role bulkhead_auditor; set search_path = bulkhead, pg_temp; set timezone = 'UTC'; \
-                 set statement_timeout = '10min'; set idle_in_transaction_session_timeout = '60s'; \
+                "set role bulkhead_auditor; set statement_timeout = '10min'; set idle_in_transaction_session_timeout = '60s'; \
                  set default_transaction_read_only = on"
             }
         }
@@ -171,6 +170,7 @@ pub(crate) fn connect_options(url: &str) -> Result<PgConnectOptions, StoreError>
 
 async fn take_role(connection: &mut PgConnection, role: Role) -> Result<(), StoreError> {
     let refused = |source| StoreError::Connect { role: role.name(), source };
+    sqlx::raw_sql(PREPARE).execute(&mut *connection).await.map_err(refused)?;
     sqlx::raw_sql(role.prepare()).execute(&mut *connection).await.map_err(refused)?;
     let unsafe_role = sqlx::query_scalar!(
         r#"select rolsuper or rolbypassrls as "unsafe!" from pg_roles where rolname = current_user"#
