@@ -3,13 +3,13 @@
 mod audit;
 mod catalog;
 mod entries;
-mod isolation;
 mod policies;
 mod retention;
 mod revisions;
 mod roles;
 mod traces;
 mod usage;
+mod walls;
 
 use bulkhead_policy::api_key::KeyHash;
 use bulkhead_policy::ids::{AgentId, KeyId, Revision, TenantId, TraceId};
@@ -49,6 +49,17 @@ impl World {
             auditor: connect(Role::Auditor).await,
             url,
         }
+    }
+
+    fn stores(&self) -> [(&'static str, &Store); 6] {
+        [
+            ("api", &self.api),
+            ("sync", &self.sync),
+            ("writer", &self.writer),
+            ("retention", &self.retention),
+            ("migrator", &self.migrator),
+            ("auditor", &self.auditor),
+        ]
     }
 
     async fn tenant(&self, name: &str) -> Tenant {

@@ -1,4 +1,4 @@
-//! What the catalog says about every table, so that a new one cannot forget the rules.
+//! What the catalog says about every table, so that a new one cannot forget the rules. Who may do what is in `walls::privileges`.
 
 use sqlx::AssertSqlSafe;
 
@@ -44,7 +44,7 @@ const RULES: &[(&str, &str)] = &[
         "select conname::text from pg_constraint
          join pg_attribute own on own.attrelid = conrelid and own.attname = 'tenant_id'
          join pg_attribute other on other.attrelid = confrelid and other.attname = 'tenant_id'
-         where contype = 'f' and not (own.attnum = any (conkey) and other.attnum = any (confkey))",
+         where contype = 'f' and (array_position(conkey, own.attnum) <> array_position(confkey, other.attnum)) is not false",
     ),
     (
         "objects that the owner does not own",
@@ -54,10 +54,9 @@ const RULES: &[(&str, &str)] = &[
            and proowner <> 'bulkhead_owner'::regrole",
     ),
     (
-        "functions with the owner's rights that do not pin the search path, or that anybody may call",
+        "functions that do not pin the search path, or that anybody may call",
         "select proname::text from pg_proc where pronamespace = 'bulkhead'::regnamespace and (
-           prosecdef and not exists (select from unnest(proconfig) setting
-             where setting like 'search_path=bulkhead, pg_temp')
+           not coalesce('search_path=bulkhead, pg_temp' = any (proconfig), false)
            or exists (select from aclexplode(coalesce(proacl, acldefault('f', proowner))) acl where acl.grantee = 0))",
     ),
     (
@@ -68,9 +67,13 @@ const RULES: &[(&str, &str)] = &[
          where nspname = 'bulkhead' and acl.grantee = 0",
     ),
     (
-        "grants on partitions",
+        "grants and policies on partitions: rows are reached through the parent",
         "select relname::text from pg_class, aclexplode(relacl) acl
-         where relnamespace = 'bulkhead'::regnamespace and relispartition and acl.grantee <> relowner",
+         where relnamespace = 'bulkhead'::regnamespace and relispartition and acl.grantee <> relowner
+         union select relname::text from pg_class join pg_attribute on attrelid = pg_class.oid and attacl is not null
+         where relnamespace = 'bulkhead'::regnamespace and relispartition
+         union select relname::text from pg_class join pg_policy on polrelid = pg_class.oid
+         where relnamespace = 'bulkhead'::regnamespace and relispartition",
     ),
     (
         "roles that log in or stand above row-level security",
@@ -78,24 +81,8 @@ const RULES: &[(&str, &str)] = &[
            and (rolcanlogin or rolsuper or rolbypassrls or rolcreatedb or rolcreaterole)",
     ),
     (
-        "rights to put an audit entry's number, time or hash, and rights on heads beyond the auditor's select",
-        "select attname || ' for ' || acl.grantee::regrole::text from pg_attribute, aclexplode(attacl) acl
-         where attrelid = 'audit'::regclass and attname in ('seq', 'at', 'hash')
-         union select privilege_type || ' for ' || acl.grantee::regrole::text from pg_class, aclexplode(relacl) acl
-         where (oid = 'audit'::regclass and privilege_type <> 'SELECT' and acl.grantee <> relowner)
-            or (oid = 'audit_heads'::regclass and acl.grantee <> relowner
-                and (acl.grantee, privilege_type) is distinct from ('bulkhead_auditor'::regrole::oid, 'SELECT'))",
-    ),
-    (
-        "rights on traces for the writer beyond insert",
-        "select privilege_type::text from pg_class, aclexplode(relacl) acl
-         where relname = any ('{traces,trace_bodies,trace_detectors}')
-           and acl.grantee = 'bulkhead_writer'::regrole and privilege_type <> 'INSERT'",
-    ),
-    (
-        "columns that retention reads beside tenant and time",
-        "select attname::text from pg_attribute, aclexplode(attacl) acl
-         where acl.grantee = 'bulkhead_retention'::regrole and attname <> all ('{tenant_id,at}')",
+        "constraints that are checked later than their statement: nobody would be told by the function that broke one",
+        "select conname::text from pg_constraint where connamespace = 'bulkhead'::regnamespace and condeferrable",
     ),
     (
         "indexes of partitioned tables that do not lead with the tenant",

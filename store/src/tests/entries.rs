@@ -84,28 +84,39 @@ const READS: [&str; 34] = [
     "trace_cursor",
 ];
 
-/// Public functions below `folder`, each with its parameters.
-fn functions(folder: &Path, found: &mut Vec<(String, String)>) {
+/// Every public async function of this crate, with its parameters.
+pub(super) fn functions() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    each_source(&mut |source| {
+        for declared in source.split("pub async fn ").skip(1) {
+            let (name, rest) = declared.split_once('(').unwrap();
+            let parameters = rest.split_once("->").unwrap_or((rest, "")).0;
+            found.push((name.to_owned(), parameters.to_owned()));
+        }
+    });
+    assert!(found.len() > 40, "{found:?}");
+    found
+}
+
+/// Reads each source file of this crate but its tests.
+pub(super) fn each_source(read: &mut dyn FnMut(&str)) {
+    each_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), read);
+}
+
+fn each_below(folder: &Path, read: &mut dyn FnMut(&str)) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() && !path.ends_with("tests") && !path.ends_with("testing") {
-            functions(&path, found);
+            each_below(&path, read);
         } else if path.is_file() && !path.ends_with("tests.rs") && !path.ends_with("testing.rs") {
-            let source = std::fs::read_to_string(&path).unwrap();
-            for declared in source.split("pub async fn ").skip(1) {
-                let (name, rest) = declared.split_once('(').unwrap();
-                let parameters = rest.split_once("->").unwrap_or((rest, "")).0;
-                found.push((name.to_owned(), parameters.to_owned()));
-            }
+            read(&std::fs::read_to_string(&path).unwrap());
         }
     }
 }
 
 #[test]
 fn every_function_is_known_to_leave_an_entry_or_to_need_none() {
-    let mut found = Vec::new();
-    functions(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
-    assert!(found.len() > 40, "{found:?}");
+    let found = functions();
     let changes = CHANGES.map(|(name, _)| name);
     for (name, parameters) in &found {
         let name = name.as_str();
