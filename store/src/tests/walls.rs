@@ -9,6 +9,7 @@ mod attacks;
 mod platform;
 mod privileges;
 mod sessions;
+mod statements;
 mod tables;
 mod transactions;
 
@@ -52,8 +53,9 @@ impl Victim {
         tx.add_key(&by, &key).await.unwrap();
         let slot = tx.credential_slot("openai-prod").await.unwrap();
         tx.put_credential(&by, slot, b"sealed").await.unwrap();
-        tx.publish_policy(&by, Layer::Agent(agent), "{}").await.unwrap();
-        let policy = tx.publish_policy(&by, Layer::Tenant, "{}").await.unwrap().version;
+        let document = format!("{{\"{MARK}\": 1}}");
+        tx.publish_policy(&by, Layer::Agent(agent), &document).await.unwrap();
+        let policy = tx.publish_policy(&by, Layer::Tenant, &document).await.unwrap().version;
         tx.commit().await.unwrap();
 
         let records = [recorded(tenant.id, key.id, now()), recorded(tenant.id, key.id, minutes_ago(5_000))];
