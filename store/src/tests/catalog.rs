@@ -1,4 +1,6 @@
-//! What the catalog says about every table, so that a new one cannot forget the rules. Who may do what is in `walls::privileges`.
+//! What the catalog says about every table, so that a new one cannot forget the rules.
+//!
+//! Who may do what with each is in `walls/privileges.txt`.
 
 use sqlx::AssertSqlSafe;
 

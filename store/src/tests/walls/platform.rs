@@ -91,11 +91,15 @@ pub(super) fn calls() -> Vec<Call> {
         // Auditors answer for the installation.
         audit_chains = system::audit_chains(store) => ["auditor", "migrator"], [];
         audit_chain = system::audit_chain(store, it.name) => ["auditor", "sync", "migrator"], [("api", "no such tenant")];
-        audit_entries = system::audit_entries(store, Chain::Tenant(it.tenant), &AuditFilter { limit: 9, ..AuditFilter::default() }) =>
+        audit_entries = system::audit_entries(store, Chain::Tenant(it.tenant), &newest()) =>
             ["auditor"], [("api", "[]"), ("migrator", "[]")];
         verify_audit_chain = system::verify_audit_chain(store, Chain::Tenant(it.tenant), None) =>
             ["auditor"], [("migrator", "Err(Fault { seq: 1, wrong: Missing })")];
     }
+}
+
+fn newest() -> AuditFilter {
+    AuditFilter { limit: 9, ..AuditFilter::default() }
 }
 
 async fn ship(store: &Store, it: &Subject<'_>) -> Result<writer::Shipped, crate::StoreError> {

@@ -8,15 +8,12 @@ use crate::tests::World;
 /// The conditions of policies, by what they mean.
 const CONDITIONS: [(&str, &str); 4] = [
     (
-        "(tenant_id = ( SELECT (NULLIF(current_setting('bulkhead.tenant_id'::text, true), ''::text))::uuid AS \"nullif\"))",
+        "(tenant_id = ( SELECT (NULLIF(current_setting('bulkhead.tenant_id'::text, true), ''::text))::uuid))",
         "own",
     ),
+    ("(id = ( SELECT (NULLIF(current_setting('bulkhead.tenant_id'::text, true), ''::text))::uuid))", "own"),
     (
-        "(id = ( SELECT (NULLIF(current_setting('bulkhead.tenant_id'::text, true), ''::text))::uuid AS \"nullif\"))",
-        "own",
-    ),
-    (
-        "(tenant_id = ANY (( SELECT (NULLIF(current_setting('bulkhead.tenant_ids'::text, true), ''::text))::uuid[] AS \"nullif\")::uuid[]))",
+        "(tenant_id = ANY (( SELECT (NULLIF(current_setting('bulkhead.tenant_ids'::text, true), ''::text))::uuid[])::uuid[]))",
         "of the batch",
     ),
     ("'00000000-0000-0000-0000-000000000000'::uuid", "nil"),
@@ -81,11 +78,13 @@ async fn rights_and_policies_are_those_that_are_written_down() {
     let world = World::new().await;
     let lines = sqlx::query_scalar::<_, String>(CATALOG);
     let mut found = lines.fetch_all(world.migrator.connections()).await.unwrap().join("\n") + "\n";
+    // What the column would be called; not every version says so.
+    found = found.replace(" AS \"nullif\"", "");
     for (condition, meaning) in CONDITIONS {
         found = found.replace(condition, meaning);
     }
     assert!(
         found == include_str!("privileges.txt"),
-        "the catalog says otherwise than privileges.txt:\n{found}"
+        "privileges.txt is not what the catalog says; if that is meant, it becomes:\n{found}"
     );
 }

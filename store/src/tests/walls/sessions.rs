@@ -51,6 +51,23 @@ async fn a_tenant_left_behind_by_a_session_is_not_the_next_transaction_s() {
 }
 
 #[tokio::test]
+async fn a_statement_planned_for_one_tenant_is_the_next_one_s() {
+    let world = World::new().await;
+    let victim = Victim::new(&world).await;
+    let stranger = world.tenant("ours").await.id;
+    for role in [Role::Api, Role::Migrator] {
+        let store = Store::connect(&world.url, role, 1).await.unwrap();
+        // After five times the server may keep a plan for all values.
+        for (tenant, agents) in [(victim.tenant, 1); 8].into_iter().chain([(stranger, 0), (victim.tenant, 1)])
+        {
+            let mut tx = store.tenant(tenant).await.unwrap();
+            let names = sqlx::query_scalar::<_, String>("select name from agents");
+            assert_eq!(names.fetch_all(tx.connection()).await.unwrap().len(), agents, "{role:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_tenant_that_the_database_or_a_login_names_by_default_is_nobody_s() {
     let world = World::new().await;
     let victim = Victim::new(&world).await;
