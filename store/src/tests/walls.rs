@@ -23,7 +23,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::{World, bodies, entries, finding, minutes_ago, new_key, now, trace};
+use super::{World, actor, bodies, entries, finding, minutes_ago, new_key, now, trace};
 use crate::connect::connect_options;
 use crate::system::{self, Verdict};
 use crate::tenant::{CredentialSlot, Layer};
@@ -144,6 +144,18 @@ async fn the_victim_has_rows_in_every_table_of_tenants() {
     for (table, _) in tables_of_tenants(&mut connection).await {
         let start = format!("{table} ");
         assert!(held.iter().any(|row| row.starts_with(&start)), "{table}: fill it in `Victim::new`");
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_tenant_leaves_its_audit_trail_and_nothing_else() {
+    let world = World::new().await;
+    let victim = Victim::new(&world).await;
+    system::delete_tenant(&world.migrator, &actor(), victim.tenant).await.unwrap();
+    let left = holdings(&mut superuser(&world).await.acquire().await.unwrap(), victim.tenant).await;
+    assert!(!left.is_empty());
+    for row in left {
+        assert!(row.starts_with("audit ") || row.starts_with("audit_heads "), "{row}");
     }
 }
 
