@@ -15,6 +15,7 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::SecureRandom;
 use ring::{hkdf, hmac};
 use secrecy::{ExposeSecret, SecretBox, SecretString};
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::audit::HeadSigner;
@@ -105,6 +106,12 @@ impl MasterKey {
         HeadSigner::from_seed(&self.derive("audit head signing"))
     }
 
+    /// Returns what tells this key from others where it must not be shown.
+    #[must_use]
+    pub fn fingerprint(&self) -> MasterKeyFingerprint {
+        MasterKeyFingerprint(*self.derive("master key fingerprint"))
+    }
+
     fn derive(&self, purpose: &str) -> Zeroizing<[u8; KEY_BYTES]> {
         let pseudorandom = hkdf::Salt::new(hkdf::HKDF_SHA256, SALT).extract(self.0.expose_secret());
         let mut key = Zeroizing::new([0; KEY_BYTES]);
@@ -122,6 +129,19 @@ impl fmt::Debug for MasterKey {
         f.write_str("MasterKey(..)")
     }
 }
+
+/// Tells one master key from another: derived from it like its subkeys, and nothing follows from it. In JSON it is 64
+/// hexadecimal characters.
+///
+/// ```
+/// use bulkhead_policy::crypto::MasterKey;
+/// let [one, other] = ["5a", "5b"].map(|byte| MasterKey::parse(&byte.repeat(32)));
+/// assert_ne!(one?.fingerprint(), other?.fingerprint());
+/// # Ok::<(), bulkhead_policy::crypto::InvalidMasterKey>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MasterKeyFingerprint(#[serde(with = "hex_text")] [u8; KEY_BYTES]);
 
 /// The key that API keys are hashed with.
 pub struct Pepper(hmac::Key);
