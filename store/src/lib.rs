@@ -7,6 +7,7 @@
 //! - A [`Store`] is a pool whose every connection acts as one of the roles in [`Role`] and refuses to act as one that could
 //!   bypass row-level security.
 //! - [`system`] holds the few statements that cross tenants, each with its reason.
+//! - [`archive`] writes all that is held of a tenant into one file, and takes such a file.
 //! - [`writer`] appends traces and budget usage; its role cannot read a trace.
 //! - Statements are static, checked against the schema when this crate is compiled (`scripts/prepare-queries`), and take
 //!   values only as binds.
@@ -29,6 +30,7 @@
 
 #![warn(missing_docs)]
 
+pub mod archive;
 mod audit;
 mod connect;
 mod error;

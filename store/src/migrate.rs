@@ -71,6 +71,11 @@ pub async fn migrate(url: &str, actor: &Actor) -> Result<Applied, StoreError> {
     Ok(done)
 }
 
+/// Returns the version of the schema that this version's statements are written for.
+pub(crate) fn schema_version() -> i64 {
+    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
 async fn roles_are_there(connection: &mut PgConnection) -> Result<bool, StoreError> {
     sqlx::query_scalar!(
         r#"select count(*) = 7 and to_regnamespace('bulkhead') is not null as "there!" from pg_roles

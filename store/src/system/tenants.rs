@@ -8,7 +8,7 @@ use crate::error::{Attempted, StoreError, Written};
 use crate::numbers::to_u64;
 use crate::{Actor, Store};
 
-const TENANT: Written = Written {
+pub(crate) const TENANT: Written = Written {
     what: "tenant",
     parent: "platform",
     expected: "a name of 1 to 63 characters of a-z, 0-9 and -, the - neither first nor last",

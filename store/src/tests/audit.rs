@@ -275,9 +275,13 @@ async fn who_may_only_insert_cannot_forge_a_place_in_a_chain() {
     }
     // The owner may name the columns, and gets what it would have got.
     let mut tx = world.migrator.tenant(ours).await.unwrap();
-    let chosen = insert(", seq, hash, at", ", 99, sha256(''), 'epoch'", &ours_id);
+    let chosen = insert(", seq, at", ", 99, 'epoch'", &ours_id);
     sqlx::raw_sql(AssertSqlSafe(chosen)).execute(tx.connection()).await.unwrap();
     tx.commit().await.unwrap();
+    // Not even the owner brings a hash, and with it a time, to a chain that was there before.
+    let owner = Store::connect(&world.url, Role::Migrator, 1).await.unwrap();
+    let brought = insert(", seq, at, hash", ", 13, 'epoch', sha256('')", &ours_id);
+    assert_eq!(refusal(&owner, &as_tenant(&ours_id, &brought)).await, "23001");
     assert_eq!(verify(&world, Chain::Tenant(ours), None).await, Ok(12));
     let all = AuditFilter { limit: 100, ..AuditFilter::default() };
     let entries = system::audit_entries(&world.auditor, Chain::Tenant(ours), &all).await.unwrap();

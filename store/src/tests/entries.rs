@@ -1,17 +1,22 @@
 //! Each change leaves exactly one audit entry, and no entry holds a secret.
 
+use std::fmt::Debug;
 use std::path::Path;
 
+use super::archive::options;
 use super::{World, actor, new_key, now};
+use crate::archive::{export_tenant, import_tenant};
 use crate::tenant::Layer;
 use crate::{AuditEntry, AuditFilter, migrate, system};
 
 /// Every public function that an operator changes something with, and the action that it leaves behind.
-const CHANGES: [(&str, &[&str]); 19] = [
+const CHANGES: [(&str, &[&str]); 21] = [
     ("migrate", &["schema.migrate"]),
     ("create_tenant", &["tenant.create"]),
     ("set_tenant_suspended", &["tenant.suspend", "tenant.resume"]),
     ("delete_tenant", &["tenant.delete"]),
+    ("export_tenant", &["tenant.export"]),
+    ("import_tenant", &["tenant.import"]),
     ("publish_platform_policy", &["platform_policy.publish"]),
     ("remove_platform_policy", &["platform_policy.remove"]),
     ("drop_partitions", &["trace.prune"]),
@@ -153,7 +158,7 @@ impl<'a> Trail<'a> {
     }
 
     /// Waits for a change and proves that it left one entry, of the right actor.
-    async fn check<T>(&mut self, change: impl Future<Output = Result<T, crate::StoreError>>) -> T {
+    async fn check<T, E: Debug>(&mut self, change: impl Future<Output = Result<T, E>>) -> T {
         let value = change.await.unwrap();
         let now = entries(self.world).await;
         let new: Vec<&AuditEntry> = now.iter().filter(|entry| !self.seen.contains(entry)).collect();
@@ -207,7 +212,11 @@ async fn each_change_leaves_one_entry_and_none_holds_a_secret() {
     trail.check(system::drop_body_partitions(migrator, by, before)).await;
     trail.check(system::set_tenant_suspended(migrator, by, tenant, true)).await;
     trail.check(system::set_tenant_suspended(migrator, by, tenant, false)).await;
+    let mut archive = Vec::new();
+    let options = options();
+    trail.check(export_tenant(migrator, by, tenant, options.master_key, &mut archive)).await;
     trail.check(system::delete_tenant(migrator, by, tenant)).await;
+    trail.check(import_tenant(migrator, by, archive.as_slice(), &options)).await;
     // The database itself was made by one call, and making it again does nothing.
     let made = |seen: &[AuditEntry]| seen.iter().filter(|entry| entry.action == "schema.migrate").count();
     assert_eq!(made(&trail.seen), 1);

@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
 use super::{MARK, Victim, World, holdings, recorded, superuser, told, usage, verdict};
-use crate::tests::{actor, minutes_ago, now};
+use crate::tests::{actor, archive, minutes_ago, now};
 use crate::writer::{self, Shipment, SpoolPlace};
 use crate::{AuditFilter, Store, system};
 
@@ -87,6 +87,9 @@ pub(super) fn calls() -> Vec<Call> {
         publish_platform_policy = system::publish_platform_policy(store, &actor(), "{}") => ["migrator"], [];
         platform_policy = system::platform_policy(store) => ["sync", "migrator"], [];
         remove_platform_policy = system::remove_platform_policy(store, &actor()) => ["migrator"], [];
+
+        export_tenant = archive::exported(store, it.tenant) => ["migrator"], [];
+        import_tenant = archive::imported(store, &format!("{}-2", it.name)) => ["migrator"], [];
 
         // Auditors answer for the installation.
         audit_chains = system::audit_chains(store) => ["auditor", "migrator"], [];
