@@ -1,5 +1,7 @@
 //! `bulkhead tenant`: the units of isolation.
 
+mod archive;
+
 use bulkhead_store::Role;
 use bulkhead_store::system::{self, Tenant};
 use clap::Subcommand;
@@ -23,6 +25,13 @@ pub(crate) enum TenantCommand {
         #[command(flatten)]
         database: DatabaseArgs,
     },
+    /// Write all that is held of a tenant into one file
+    ///
+    /// API keys are hashed and credentials sealed under the master key, and stay so. Captured bodies are in it as they are
+    /// stored: keep it like a backup. What a node has not shipped yet is not in it.
+    Export(archive::ExportArgs),
+    /// Take a tenant out of an archive into this database: whole, or not at all
+    Import(archive::ImportArgs),
 }
 
 pub(crate) fn run(command: TenantCommand, format: Format) -> Result<(), Failure> {
@@ -30,6 +39,8 @@ pub(crate) fn run(command: TenantCommand, format: Format) -> Result<(), Failure>
         match command {
             TenantCommand::Create { name, database } => create(&name, &database, format).await,
             TenantCommand::List { database } => list(&database, format).await,
+            TenantCommand::Export(args) => archive::export(&args, format).await,
+            TenantCommand::Import(args) => archive::import(&args, format).await,
         }
     })
 }
