@@ -22,7 +22,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-pub use book::LedgerBook;
+pub use book::{LedgerBook, merge};
 pub use calendar::{Bounds, Window};
 pub use hold::{Exhausted, Hold, Ledger, Settled, State};
 pub use reservation::{Alert, Charged, Reservation};

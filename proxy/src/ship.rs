@@ -12,7 +12,7 @@ mod owed;
 
 use crate::spool::{SpooledTrace, TraceSource, read_charges, read_spooled};
 use bulkhead_policy::crypto::SpoolKeys;
-use bulkhead_policy::ledger::{LedgerBook, LedgerDelta, LedgerUsage};
+use bulkhead_policy::ledger::{LedgerBook, LedgerDelta, LedgerUsage, merge};
 use bulkhead_policy::trace::TraceRecord;
 use bulkhead_spool::{Batch, BatchLimits, Folder, Lane, Reader, Record};
 use bulkhead_store::writer::{Shipment, Shipped, SpoolPlace, insert_traces, load_stored, ship};
@@ -282,6 +282,8 @@ impl Shipper {
                 Err(error) => self.set_aside(record, &error.to_string()).await,
             }
         }
+        // Many requests, few budgets.
+        sendable.charges = merge(sendable.charges);
         sendable
     }
 

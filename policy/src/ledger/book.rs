@@ -105,24 +105,13 @@ impl LedgerBook {
         if deltas.is_empty() {
             return;
         }
-        let mut inner = self.lock();
-        for LedgerDelta { key, window_start, unit, amount } in deltas {
-            let row = inner.owed.entry((key, window_start, unit)).or_default();
-            *row = row.saturating_add(amount);
-        }
+        add(&mut self.lock().owed, deltas);
     }
 
     /// Takes what is owed to storage, one delta per row, ordered by key; what could not be stored is [owed](Self::owe) again.
     #[must_use = "use is lost unless it is stored or owed again"]
     pub fn take_owed(&self) -> Vec<LedgerDelta> {
-        let owed = std::mem::take(&mut self.lock().owed);
-        let mut deltas: Vec<LedgerDelta> = owed
-            .into_iter()
-            .map(|((key, window_start, unit), amount)| LedgerDelta { key, window_start, unit, amount })
-            .collect();
-        // A stable order lets concurrent writers lock rows alike.
-        deltas.sort_by(|a, b| (&a.key, a.window_start, a.unit).cmp(&(&b.key, b.window_start, b.unit)));
-        deltas
+        rows_to_deltas(std::mem::take(&mut self.lock().owed))
     }
 
     /// Forgets past windows in which nothing is open, and counts that no policy uses any more once their window is over.
@@ -148,4 +137,29 @@ impl LedgerBook {
         // Nothing under the lock leaves it half changed, so a panic elsewhere is no reason to stop counting.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Adds up deltas: one per row, ordered by key.
+#[must_use]
+pub fn merge(deltas: impl IntoIterator<Item = LedgerDelta>) -> Vec<LedgerDelta> {
+    let mut rows = HashMap::new();
+    add(&mut rows, deltas);
+    rows_to_deltas(rows)
+}
+
+fn add(rows: &mut HashMap<Row, u64>, deltas: impl IntoIterator<Item = LedgerDelta>) {
+    for LedgerDelta { key, window_start, unit, amount } in deltas {
+        let row = rows.entry((key, window_start, unit)).or_default();
+        *row = row.saturating_add(amount);
+    }
+}
+
+fn rows_to_deltas(rows: HashMap<Row, u64>) -> Vec<LedgerDelta> {
+    let deltas = rows.into_iter();
+    let mut deltas: Vec<LedgerDelta> = deltas
+        .map(|((key, window_start, unit), amount)| LedgerDelta { key, window_start, unit, amount })
+        .collect();
+    // A stable order lets concurrent writers lock rows alike.
+    deltas.sort_by(|a, b| (&a.key, a.window_start, a.unit).cmp(&(&b.key, b.window_start, b.unit)));
+    deltas
 }
