@@ -14,6 +14,7 @@ begin
     'bulkhead_writer',   -- appends traces and budget usage; cannot read a trace
     'bulkhead_api',      -- one tenant at a time, by row-level security
     'bulkhead_retention', -- removes traces that are old; cannot read what they say
+    'bulkhead_revealer', -- reads sealed bodies of one tenant, once the audit trail says why
     'bulkhead_auditor'   -- reads the audit trail of every tenant and nothing else
   ] loop
     begin
@@ -38,7 +39,7 @@ begin
   if exists (
     select from pg_roles where rolname like 'bulkhead\_%' and (rolsuper or rolbypassrls)
       and rolname in ('bulkhead_owner', 'bulkhead_migrator', 'bulkhead_sync', 'bulkhead_writer', 'bulkhead_api', 'bulkhead_retention',
-        'bulkhead_auditor')
+        'bulkhead_revealer', 'bulkhead_auditor')
   ) then
     raise exception 'a bulkhead role is superuser or has bypassrls: row-level security would not hold';
   end if;
@@ -48,4 +49,4 @@ $$;
 create schema if not exists bulkhead authorization bulkhead_owner;
 revoke all on schema bulkhead from public;
 grant usage on schema bulkhead to bulkhead_migrator, bulkhead_sync, bulkhead_writer, bulkhead_api, bulkhead_retention,
-  bulkhead_auditor;
+  bulkhead_revealer, bulkhead_auditor;

@@ -223,6 +223,7 @@ fn record(tenants: &[TenantId], n: u64, with_bodies: bool) -> anyhow::Result<Tra
         findings_total: u64::from(found),
         uninspected: false,
         bodies: with_bodies.then_some(bodies),
+        sealed: None,
     })
 }
 

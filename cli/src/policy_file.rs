@@ -91,6 +91,7 @@ pub(crate) fn compile_layers(
         options: &upstreams.compile_options(),
         detectors: &DetectorCache::default(),
         value_key: None,
+        data_key: None,
     };
     compile(&input).map_err(|error| Failure::Usage(format!("{source}: {}", one_line(&error.to_string()))))
 }

@@ -9,7 +9,7 @@
 //! - Upstreams are the tenant's. Routes are the agent's where its document has some, else the tenant's.
 //! - Prices: the platform's, then the tenant's, then the built-in table. `unknown_price: refuse` of any layer
 //!   wins.
-//! - `capture`: the least that a layer states. `traces`: the surest, kept for the shortest time.
+//! - `capture`: the least that a layer states; `sealed` is for the tenant and its agents to state. `traces`: the surest, kept for the shortest time.
 //!   `max_staleness_seconds`: the lowest.
 
 mod dlp;
@@ -32,6 +32,7 @@ pub use pattern::{InvalidPattern, ModelPattern};
 pub use traces::TraceSettings;
 pub use upstreams::{Upstream, UpstreamIndex};
 
+use crate::data_key::DataKey;
 use crate::document::{
     AllowDocument, Capture, DocumentError, PolicyDocument, Uninspectable, UpstreamDialect,
 };
@@ -116,6 +117,8 @@ pub struct CompileInput<'a> {
     pub detectors: &'a DetectorCache,
     /// The tenant's key for fingerprints and tokens; `None` where no request will be judged.
     pub value_key: Option<&'a ValueKey>,
+    /// The tenant's key for original bodies, where it has one.
+    pub data_key: Option<&'a Arc<DataKey>>,
 }
 
 /// Says which layer's document cannot be compiled, where and why.
@@ -205,6 +208,7 @@ impl AllowList {
 ///     options: &CompileOptions::default(),
 ///     detectors: &DetectorCache::default(),
 ///     value_key: None,
+///     data_key: None,
 /// })?;
 /// assert_eq!(policy.allows("chat", Some("gpt-5")), Ok(()));
 /// assert_eq!(policy.allows("chat", Some("o3")), Err(NotAllowed::Model));
@@ -227,6 +231,7 @@ pub struct TenantPolicy {
     agent_limits: Limits,
     body_bytes_max: u64,
     capture: Capture,
+    data_key: Option<Arc<DataKey>>,
     traces: TraceSettings,
     max_staleness_seconds: Option<u64>,
 }
@@ -260,7 +265,8 @@ pub fn compile(input: &CompileInput<'_>) -> Result<TenantPolicy, CompileError> {
             .each(|document| document.limits.body_bytes.map(NonZeroU64::get))
             .min()
             .unwrap_or(BODY_BYTES_DEFAULT),
-        capture: layers.each(|document| document.capture).min().unwrap_or(Capture::None),
+        capture: least_capture(&layers)?,
+        data_key: input.data_key.cloned(),
         traces: TraceSettings::of(&layers)?,
         max_staleness_seconds: layers.each(|document| document.max_staleness_seconds).min(),
     })
@@ -297,6 +303,15 @@ fn strictest_uninspectable(layers: &Layers<'_>) -> Uninspectable {
     let mut stated = layers.each(|document| document.dlp.uninspectable).peekable();
     let says_allow = stated.peek().is_some() && stated.all(|what| what == Uninspectable::Allow);
     if says_allow { Uninspectable::Allow } else { Uninspectable::Block }
+}
+
+/// Keeping originals is a tenant's own decision, and its key is made when it takes it; the platform can only forbid.
+fn least_capture(layers: &Layers<'_>) -> Result<Capture, CompileError> {
+    if layers.get(Layer::Platform).and_then(|document| document.capture) == Some(Capture::Sealed) {
+        let message = "sealed is not part of the platform policy; state it in the tenant's";
+        return Err(refuse(Layer::Platform, DocumentError::new("capture", message)));
+    }
+    Ok(layers.each(|document| document.capture).min().unwrap_or(Capture::None))
 }
 
 fn lowest_limits(layers: &Layers<'_>, counts: impl Fn(Layer) -> bool) -> Limits {
@@ -406,6 +421,12 @@ impl TenantPolicy {
     #[must_use]
     pub fn capture(&self) -> Capture {
         self.capture
+    }
+
+    /// Returns what seals original bodies; `None` unless the policy wants them.
+    #[must_use]
+    pub fn body_key(&self) -> Option<&Arc<DataKey>> {
+        self.data_key.as_ref().filter(|_| self.capture == Capture::Sealed)
     }
 
     /// Returns how long this may be judged by after the database was last reached; `None`: for ever.

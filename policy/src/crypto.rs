@@ -1,6 +1,8 @@
 //! Keys at rest: one master key outside the database, a subkey for every purpose, sealed credentials.
 //!
 //! - Subkeys come from HKDF-SHA-256 (RFC 5869) with the purpose as info, so no two uses share a key.
+//! - What is stored sealed can be sealed anew, so its key can be replaced ([`MasterKey::sealing_with`]). What follows from
+//!   the master key without being stored (hashes of API keys, fingerprints, tokens, signatures) cannot.
 //! - Sealed bytes are `version (1) | nonce (12) | ciphertext | tag (16)`: AES-256-GCM under a random nonce.
 //!   With one key per installation the birthday bound allows 2^32 sealings, far beyond the credentials anyone
 //!   stores.
@@ -19,15 +21,24 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::audit::HeadSigner;
+use crate::data_key::LocalKeys;
 use crate::ids::{CredentialId, TenantId};
 
 const KEY_BYTES: usize = 32;
 const SALT: &[u8] = b"bulkhead/v1";
 const VERSION: u8 = 1;
 const TAG_BYTES: usize = 16;
+/// Enough to tell the few keys of an installation apart; says nothing about the key.
+const KEY_ID_BYTES: usize = 8;
 
-/// The installation's master key; never stored in the database.
-pub struct MasterKey(SecretBox<[u8; KEY_BYTES]>);
+/// The installation's master key, and the keys that seal in its place once it was rotated; never stored in the database.
+pub struct MasterKey {
+    root: Secret,
+    /// Newest first; empty: the root seals.
+    sealing: Vec<Secret>,
+}
+
+type Secret = SecretBox<[u8; KEY_BYTES]>;
 
 /// Says that a text is no master key; holds nothing of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -60,8 +71,15 @@ impl MasterKey {
         };
         let bytes = Zeroizing::new(bytes.unwrap_or_default());
         <[u8; KEY_BYTES]>::try_from(bytes.as_slice())
-            .map(|key| Self(SecretBox::new(Box::new(key))))
+            .map(|key| Self { root: SecretBox::new(Box::new(key)), sealing: Vec::new() })
             .map_err(|_| InvalidMasterKey { length: text.chars().count() })
+    }
+
+    /// Lets other keys seal credentials and wrap data keys from now on: the first of them does, and what any of them has
+    /// sealed opens. Everything else still follows from this key. Without others it seals itself.
+    #[must_use]
+    pub fn sealing_with(self, newest_first: Vec<Self>) -> Self {
+        Self { root: self.root, sealing: newest_first.into_iter().map(|key| key.root).collect() }
     }
 
     /// Returns the key that API keys are hashed with.
@@ -75,9 +93,25 @@ impl MasterKey {
     /// # Errors
     /// [`CryptoError`] if the cipher refuses its key, which does not happen.
     pub fn credential_sealer(&self) -> Result<Sealer, CryptoError> {
-        let key =
-            UnboundKey::new(&AES_256_GCM, &*self.derive("credential sealing")).map_err(|_| CryptoError)?;
-        Ok(Sealer(LessSafeKey::new(key)))
+        let keys = self.sealing_keys().map(|key| cipher(&*derive(key, "credential sealing")));
+        Ok(Sealer(keys.collect::<Result<_, _>>()?))
+    }
+
+    /// Returns what wraps tenants' data keys.
+    ///
+    /// # Errors
+    /// [`CryptoError`] if the cipher refuses its key, which does not happen.
+    pub fn local_keys(&self) -> Result<LocalKeys, CryptoError> {
+        let keys = self.sealing_keys().map(|key| {
+            let id = to_hex(derive(key, "key id").get(..KEY_ID_BYTES).unwrap_or_default());
+            Ok((id, Sealer(vec![cipher(&*derive(key, "data key wrapping"))?])))
+        });
+        keys.collect::<Result<_, _>>().map(LocalKeys::new)
+    }
+
+    fn sealing_keys(&self) -> impl Iterator<Item = &Secret> {
+        let root = self.sealing.is_empty().then_some(&self.root);
+        root.into_iter().chain(&self.sealing)
     }
 
     /// Returns what the keys for tenants' fingerprints and tokens come from.
@@ -113,15 +147,23 @@ impl MasterKey {
     }
 
     fn derive(&self, purpose: &str) -> Zeroizing<[u8; KEY_BYTES]> {
-        let pseudorandom = hkdf::Salt::new(hkdf::HKDF_SHA256, SALT).extract(self.0.expose_secret());
-        let mut key = Zeroizing::new([0; KEY_BYTES]);
-        // Expanding fails only beyond 255 blocks; one is asked for.
-        let filled = pseudorandom
-            .expand(&[purpose.as_bytes()], hkdf::HKDF_SHA256)
-            .and_then(|material| material.fill(key.as_mut_slice()));
-        debug_assert!(filled.is_ok(), "one block of key material");
-        key
+        derive(&self.root, purpose)
     }
+}
+
+fn derive(secret: &Secret, purpose: &str) -> Zeroizing<[u8; KEY_BYTES]> {
+    let pseudorandom = hkdf::Salt::new(hkdf::HKDF_SHA256, SALT).extract(secret.expose_secret());
+    let mut key = Zeroizing::new([0; KEY_BYTES]);
+    // Expanding fails only beyond 255 blocks; one is asked for.
+    let filled = pseudorandom
+        .expand(&[purpose.as_bytes()], hkdf::HKDF_SHA256)
+        .and_then(|material| material.fill(key.as_mut_slice()));
+    debug_assert!(filled.is_ok(), "one block of key material");
+    key
+}
+
+fn cipher(key: &[u8]) -> Result<LessSafeKey, CryptoError> {
+    UnboundKey::new(&AES_256_GCM, key).map(LessSafeKey::new).map_err(|_| CryptoError)
 }
 
 impl fmt::Debug for MasterKey {
@@ -207,9 +249,7 @@ impl SpoolKeys {
     /// # Errors
     /// [`CryptoError`] if the cipher refuses its key, which does not happen.
     pub fn sealer(&self, salt: [u8; 16]) -> Result<Sealer, CryptoError> {
-        let key = hmac::sign(&self.0, &salt);
-        let key = UnboundKey::new(&AES_256_GCM, key.as_ref()).map_err(|_| CryptoError)?;
-        Ok(Sealer(LessSafeKey::new(key)))
+        Ok(Sealer(vec![cipher(hmac::sign(&self.0, &salt).as_ref())?]))
     }
 }
 
@@ -224,7 +264,7 @@ impl fmt::Debug for SpoolKeys {
 #[error("cryptographic operation failed: wrong key, wrong place or damaged data")]
 pub struct CryptoError;
 
-/// Seals and opens short secrets.
+/// Seals short secrets with its first key, and opens what any of its keys has sealed.
 ///
 /// ```
 /// use bulkhead_policy::crypto::MasterKey;
@@ -235,7 +275,7 @@ pub struct CryptoError;
 /// assert!(sealer.open(b"row 2", &sealed).is_err());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct Sealer(LessSafeKey);
+pub struct Sealer(Vec<LessSafeKey>);
 
 impl Sealer {
     /// Encrypts `plaintext`, bound to `place`.
@@ -253,28 +293,48 @@ impl Sealer {
         let mut body = Vec::with_capacity(plaintext.len() + TAG_BYTES);
         body.extend_from_slice(plaintext);
         self.0
+            .first()
+            .ok_or(CryptoError)?
             .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(place), &mut body)
             .map_err(|_| CryptoError)?;
         Ok([&[VERSION], nonce.as_slice(), &body].concat())
     }
 
-    /// Decrypts what [`Self::seal`] made for the same place.
+    /// Decrypts a text that [`Self::seal`] sealed for the same place.
     ///
     /// # Errors
     /// [`CryptoError`] for anything else, damaged and foreign bytes included.
     pub fn open(&self, place: &[u8], sealed: &[u8]) -> Result<SecretString, CryptoError> {
+        let opened = self.open_bytes(place, sealed)?;
+        std::str::from_utf8(&opened).map(SecretString::from).map_err(|_| CryptoError)
+    }
+
+    /// Decrypts what [`Self::seal`] made for the same place.
+    ///
+    /// # Errors
+    /// As for [`Self::open`].
+    pub fn open_bytes(&self, place: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
         let (&version, rest) = sealed.split_first().ok_or(CryptoError)?;
         let (nonce, body) = rest.split_first_chunk::<NONCE_LEN>().ok_or(CryptoError)?;
         if version != VERSION {
             return Err(CryptoError);
         }
-        let mut body = Zeroizing::new(body.to_vec());
-        let plaintext = self
-            .0
-            .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(place), &mut body)
-            .map_err(|_| CryptoError)?;
-        std::str::from_utf8(plaintext).map(SecretString::from).map_err(|_| CryptoError)
+        let opened = self.0.iter().find_map(|key| open_with(key, *nonce, place, body));
+        opened.ok_or(CryptoError)
     }
+}
+
+pub(crate) fn open_with(
+    key: &LessSafeKey,
+    nonce: [u8; NONCE_LEN],
+    place: &[u8],
+    body: &[u8],
+) -> Option<Zeroizing<Vec<u8>>> {
+    let mut body = Zeroizing::new(body.to_vec());
+    let nonce = Nonce::assume_unique_for_key(nonce);
+    let length = key.open_in_place(nonce, Aad::from(place), &mut body).ok()?.len();
+    body.truncate(length);
+    Some(body)
 }
 
 impl fmt::Debug for Sealer {

@@ -336,6 +336,8 @@ pub enum Capture {
     None,
     /// Bodies after masking.
     Masked,
+    /// Those, and the originals encrypted with the tenant's data key for those who may reveal them.
+    Sealed,
 }
 
 /// A price in dollars per million tokens.

@@ -17,6 +17,7 @@ pub mod api_key;
 pub mod audit;
 pub mod compile;
 pub mod crypto;
+pub mod data_key;
 pub mod document;
 pub mod ids;
 pub mod ledger;

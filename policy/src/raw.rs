@@ -50,6 +50,21 @@ pub struct RawTenant {
     pub agent_policies: Vec<(AgentId, RawPolicy)>,
     /// Its credentials for upstreams; per name the version in use.
     pub credentials: Vec<RawCredential>,
+    /// Its data keys that were not destroyed, oldest first.
+    #[serde(default)]
+    pub data_keys: Vec<RawDataKey>,
+}
+
+/// A key that seals a tenant's original bodies, wrapped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RawDataKey {
+    /// Which of the tenant's keys it is, from 1 on.
+    pub version: u32,
+    /// Names the key that has wrapped it.
+    pub key_id: String,
+    /// The key, as [`crate::data_key::KeyProvider::wrap`] made it.
+    #[serde(with = "crate::crypto::base64_text")]
+    pub wrapped: Vec<u8>,
 }
 
 /// An agent of a tenant.

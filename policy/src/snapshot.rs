@@ -19,11 +19,13 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use chrono::{DateTime, Utc};
 
+use build::DataKeys;
 pub use build::{Builder, Built, Rejected};
 
 use crate::api_key::{ApiKey, KeyHash};
 use crate::compile::{AllowList, NotAllowed, TenantPolicy};
 use crate::crypto::Pepper;
+use crate::data_key::DataKey;
 use crate::document::PolicyDocument;
 use crate::ids::{AgentId, KeyId, Revision, TenantId};
 use crate::ledger::Ledger;
@@ -61,6 +63,7 @@ pub struct Tenant {
     /// `None` until the first document that compiles.
     policies: Option<Arc<Policies>>,
     rejection: Option<String>,
+    data_keys: DataKeys,
     agents: Vec<AgentId>,
     limiter: Arc<TenantLimiter>,
     agent_limiters: HashMap<AgentId, Arc<TenantLimiter>>,
@@ -75,6 +78,12 @@ struct Policies {
 }
 
 impl Policies {
+    /// The data keys that they seal original bodies with.
+    fn body_keys(&self) -> impl Iterator<Item = &DataKey> {
+        let policies = std::iter::once(&self.tenant).chain(self.agents.values());
+        policies.filter_map(|policy| policy.body_key().map(AsRef::as_ref))
+    }
+
     fn of(&self, agent: AgentId) -> &Arc<TenantPolicy> {
         self.agents.get(&agent).unwrap_or(&self.tenant)
     }

@@ -69,6 +69,22 @@ pub struct TraceRecord {
     pub uninspected: bool,
     /// Masked bodies, where the policy captures them.
     pub bodies: Option<TraceBodies>,
+    /// Original bodies, where the policy has them sealed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<SealedBodies>,
+}
+
+impl TraceRecord {
+    /// Says whether bodies are kept, in any form.
+    #[must_use]
+    pub fn has_bodies(&self) -> bool {
+        self.bodies.is_some() || self.sealed.is_some()
+    }
+
+    /// Leaves bodies out, in every form.
+    pub fn drop_bodies(&mut self) {
+        (self.bodies, self.sealed) = (None, None);
+    }
 }
 
 /// How a request ended.
@@ -211,6 +227,23 @@ pub struct TraceBodies {
     /// True if either was cut to the capture limit.
     pub truncated: bool,
 }
+
+/// Original bodies under the tenant's data key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedBodies {
+    /// Which of the tenant's data keys has sealed them.
+    pub key_version: u32,
+    /// The request as the caller sent it, decoded.
+    pub request: Option<SealedBody>,
+    /// The answer as the provider sent it.
+    pub response: Option<SealedBody>,
+    /// True if either was cut to the capture limit; each says so of itself once it is opened.
+    pub truncated: bool,
+}
+
+/// One sealed body; see [`crate::data_key::DataKey::seal`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedBody(#[serde(with = "crate::crypto::base64_text")] pub Vec<u8>);
 
 mod action_text {
     use std::str::FromStr;

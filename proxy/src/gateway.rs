@@ -2,6 +2,7 @@
 
 use crate::admit::{self, Exchange, Resolved, Unresolved};
 use crate::body::{self, ReadLimits};
+use crate::capture::Capture;
 use crate::charge::{Charge, Estimate};
 use crate::config::Config;
 use crate::forward::{Forwarder, Outbound, Progress};
@@ -16,7 +17,7 @@ use crate::respond::{self, in_time, write_whole};
 use crate::server::Parts;
 use async_trait::async_trait;
 use bulkhead_dialect::{Dialect, Endpoint, Unknown};
-use bulkhead_policy::document::{Capture, WhenFull};
+use bulkhead_policy::document::{self, WhenFull};
 use bulkhead_policy::ids::Revision;
 use http::Method;
 use pingora::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream};
@@ -135,8 +136,9 @@ impl Gateway {
         }
         let exchange = admit::admit(resolved, endpoint, &self.parts.snapshot, arrival)?;
         let policy = Arc::clone(exchange.key.policy());
-        if policy.capture() == Capture::Masked {
-            recorder.capture_bodies(self.config.limits.captured_body_bytes);
+        if policy.capture() != document::Capture::None {
+            let max = self.config.limits.captured_body_bytes;
+            recorder.capture_bodies(Capture::new(max, policy.body_key().cloned()));
         }
         recorder.worked(started.elapsed());
 
@@ -148,7 +150,7 @@ impl Gateway {
         };
         let raw = body::read(session, limits).await?;
         let started = Instant::now();
-        recorder.record.request_bytes = raw.len() as u64;
+        recorder.received_request(&raw);
         judge::judge_head(&exchange, session.req_header(), recorder)?;
         let path = session.req_header().uri.path();
         let judged = judge::judge(&exchange, path, raw, &self.clean_texts, recorder).await?;

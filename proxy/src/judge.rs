@@ -77,7 +77,7 @@ pub(crate) async fn judge(
     recorder.record.streamed = judged.head.stream;
     recorder.found(findings);
     if let Some(captured) = &judged.captured {
-        recorder.request_body(captured);
+        recorder.masked_request(captured);
     }
     may_call(&exchange.key, endpoint, judged.head.model.as_deref())?;
     if !blocked.is_empty() {
@@ -120,7 +120,7 @@ fn inspect(
         Some(edit) => (with_edit(raw, &inspected, edit), !head.include_usage),
         None => (inspected.apply(raw), false),
     };
-    let captured = (policy.capture() == Capture::Masked).then(|| inspected.for_trace(raw));
+    let captured = (policy.capture() != Capture::None).then(|| inspected.for_trace(raw));
     let Inspected { findings, blocked, tokens, incomplete, .. } = inspected;
     let judged = Judged { head, body, captured, tokens: Arc::new(tokens), asked_for_usage };
     Ok(Verdict { judged, findings, blocked, incomplete })

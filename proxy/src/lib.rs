@@ -22,6 +22,7 @@
 mod admin;
 mod admit;
 mod body;
+mod capture;
 mod charge;
 mod config;
 mod forward;

@@ -5,6 +5,7 @@
 //! aborted task, leaves a request without its row or with two. A record that is committed says what was decided and
 //! handed over, not whether the last byte arrived: that nobody knows.
 
+use crate::capture::Capture;
 use crate::charge::{Charge, Settlement};
 use crate::inspect::Findings;
 use crate::metrics::Metrics;
@@ -16,7 +17,7 @@ use bulkhead_policy::compile::TraceSettings;
 use bulkhead_policy::ids::{AgentId, KeyId, Revision, TenantId, TraceId};
 use bulkhead_policy::ledger::LedgerDelta;
 use bulkhead_policy::money::NanoUsd;
-use bulkhead_policy::trace::{FINDINGS_MAX, Outcome, Timings, TraceBodies, TraceRecord, TraceTokens};
+use bulkhead_policy::trace::{FINDINGS_MAX, Outcome, Timings, TraceRecord, TraceTokens};
 use bytes::Bytes;
 use chrono::{DateTime, SubsecRound, Utc};
 use std::borrow::Cow;
@@ -69,15 +70,6 @@ pub(crate) struct Recorder {
     capture: Option<Capture>,
 }
 
-/// Bodies kept for the trace, up to a limit per direction.
-#[derive(Debug)]
-struct Capture {
-    max: usize,
-    request: Vec<u8>,
-    response: Vec<u8>,
-    truncated: bool,
-}
-
 impl Recorder {
     pub(crate) fn new(arrival: Arrival, caller: Caller, metrics: Arc<Metrics>, traces: TraceSender) -> Self {
         let record = TraceRecord {
@@ -106,6 +98,7 @@ impl Recorder {
             findings_total: 0,
             uninspected: false,
             bodies: None,
+            sealed: None,
         };
         Self {
             record,
@@ -137,15 +130,30 @@ impl Recorder {
         }
     }
 
-    /// The policy wants masked bodies kept, up to `max` bytes each.
-    pub(crate) fn capture_bodies(&mut self, max: usize) {
-        self.capture = Some(Capture { max, request: Vec::new(), response: Vec::new(), truncated: false });
+    /// The policy wants bodies kept.
+    pub(crate) fn capture_bodies(&mut self, capture: Capture) {
+        self.capture = Some(capture);
     }
 
-    pub(crate) fn request_body(&mut self, masked: &[u8]) {
+    /// The request as the caller sent it, decoded.
+    pub(crate) fn received_request(&mut self, body: &[u8]) {
+        self.record.request_bytes = body.len() as u64;
         if let Some(capture) = &mut self.capture {
-            capture.request.clear();
-            capture.truncated |= keep(&mut capture.request, masked, capture.max);
+            capture.original_request(body);
+        }
+    }
+
+    /// The request as it may leave.
+    pub(crate) fn masked_request(&mut self, body: &[u8]) {
+        if let Some(capture) = &mut self.capture {
+            capture.masked_request(body);
+        }
+    }
+
+    /// Bytes of the answer as the provider sent them.
+    pub(crate) fn received_answer(&mut self, part: &[u8]) {
+        if let Some(capture) = &mut self.capture {
+            capture.original_response(part);
         }
     }
 
@@ -161,15 +169,14 @@ impl Recorder {
         }
         self.record.response_bytes += sent as u64;
         if let Some(capture) = &mut self.capture {
-            capture.truncated |= keep(&mut capture.response, captured, capture.max);
+            capture.masked_response(captured);
         }
     }
 
-    /// Drops what was kept of the answer.
+    /// Drops what was kept of the answer, but for the sealed original.
     pub(crate) fn forget_response(&mut self) {
         if let Some(capture) = &mut self.capture {
-            capture.response.clear();
-            capture.truncated = true;
+            capture.forget_masked_response();
         }
     }
 
@@ -254,17 +261,14 @@ impl Recorder {
         self.record.timings.total_micros = micros(elapsed);
         self.record.timings.overhead_micros = micros(self.own_work);
         if let Some(capture) = self.capture.take() {
-            self.record.bodies = Some(TraceBodies {
-                request: text(capture.request),
-                response: text(capture.response),
-                truncated: capture.truncated,
-            });
+            let (masked, sealed) = capture.finish(self.record.tenant, self.record.id, &self.metrics);
+            (self.record.bodies, self.record.sealed) = (Some(masked), sealed);
         }
         self.count(elapsed);
         let findings = std::mem::take(&mut self.record.findings);
-        let bodies = self.record.bodies.take();
+        let (bodies, sealed) = (self.record.bodies.take(), self.record.sealed.take());
         SpooledTrace {
-            trace: TraceRecord { findings, bodies, ..self.record.clone() },
+            trace: TraceRecord { findings, bodies, sealed, ..self.record.clone() },
             charges: std::mem::take(&mut self.deltas),
         }
     }
@@ -322,24 +326,6 @@ impl Drop for Recorder {
 /// Counts a refusal or failure, also of requests that belong to nobody.
 pub(crate) fn count_failure(metrics: &Metrics, rejection: &Rejection) {
     metrics.failures.with_label_values(&[rejection.code(), rejection.source().as_str()]).inc();
-}
-
-/// Appends what fits and says whether something did not.
-fn keep(kept: &mut Vec<u8>, bytes: &[u8], max: usize) -> bool {
-    let room = max.saturating_sub(kept.len());
-    let fits = bytes.get(..room).unwrap_or(bytes);
-    kept.extend_from_slice(fits);
-    fits.len() < bytes.len()
-}
-
-fn text(bytes: Vec<u8>) -> Option<String> {
-    if bytes.is_empty() {
-        return None;
-    }
-    Some(
-        String::from_utf8(bytes)
-            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
-    )
 }
 
 fn micros(duration: Duration) -> u64 {

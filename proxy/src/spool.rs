@@ -281,8 +281,10 @@ fn millis(duration: Duration) -> u64 {
 }
 
 fn body_bytes(spooled: &SpooledTrace) -> usize {
-    let len = |body: &Option<String>| body.as_ref().map_or(0, String::len);
-    spooled.trace.bodies.as_ref().map_or(0, |bodies| len(&bodies.request) + len(&bodies.response))
+    let masked = spooled.trace.bodies.iter().flat_map(|bodies| [&bodies.request, &bodies.response]);
+    let sealed = spooled.trace.sealed.iter().flat_map(|bodies| [&bodies.request, &bodies.response]);
+    let masked: usize = masked.flatten().map(String::len).sum();
+    masked + sealed.flatten().map(|body| body.0.len()).sum::<usize>()
 }
 
 /// The shipper's end.

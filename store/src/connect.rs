@@ -32,6 +32,8 @@ pub enum Role {
     /// Platform administration: tenants, the platform's policy, retention. Sees a tenant's rows as [`Role::Api`] does,
     /// through a [`TenantTx`]; of the others it sees none.
     Migrator,
+    /// Reads sealed bodies and wrapped data keys of one tenant, once the audit trail says why; see [`crate::reveal`].
+    Revealer,
     /// Reads the audit trail of every tenant and of the platform, and nothing else.
     Auditor,
 }
@@ -46,6 +48,7 @@ impl Role {
             Self::Writer => "bulkhead_writer",
             Self::Retention => "bulkhead_retention",
             Self::Migrator => "bulkhead_migrator",
+            Self::Revealer => "bulkhead_revealer",
             Self::Auditor => "bulkhead_auditor",
         }
     }
@@ -70,6 +73,10 @@ impl Role {
             }
             Self::Migrator => {
                 "set role bulkhead_migrator; set statement_timeout = '10min'; set idle_in_transaction_session_timeout = '60s'"
+            }
+            Self::Revealer => {
+                "set role bulkhead_revealer; set search_path = bulkhead, pg_temp; set timezone = 'UTC'; \
+                 set statement_timeout = '10s'; set idle_in_transaction_session_timeout = '30s'"
             }
             Self::Auditor => {
                 "set role bulkhead_auditor; set statement_timeout = '10min'; set idle_in_transaction_session_timeout = '60s'; \

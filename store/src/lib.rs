@@ -38,6 +38,7 @@ mod migrate;
 mod numbers;
 mod partitions;
 mod retention;
+pub mod reveal;
 pub mod system;
 pub mod tenant;
 #[cfg(any(test, feature = "testing"))]

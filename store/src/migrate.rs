@@ -78,9 +78,9 @@ pub(crate) fn schema_version() -> i64 {
 
 async fn roles_are_there(connection: &mut PgConnection) -> Result<bool, StoreError> {
     sqlx::query_scalar!(
-        r#"select count(*) = 7 and to_regnamespace('bulkhead') is not null as "there!" from pg_roles
+        r#"select count(*) = 8 and to_regnamespace('bulkhead') is not null as "there!" from pg_roles
            where rolname in ('bulkhead_owner', 'bulkhead_migrator', 'bulkhead_sync', 'bulkhead_writer', 'bulkhead_api',
-             'bulkhead_retention', 'bulkhead_auditor')"#
+             'bulkhead_retention', 'bulkhead_revealer', 'bulkhead_auditor')"#
     )
     .fetch_one(connection)
     .await

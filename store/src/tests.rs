@@ -6,6 +6,7 @@ mod catalog;
 mod entries;
 mod policies;
 mod retention;
+mod reveal;
 mod revisions;
 mod roles;
 mod traces;
@@ -15,9 +16,10 @@ mod walls;
 use bulkhead_policy::api_key::KeyHash;
 use bulkhead_policy::ids::{AgentId, KeyId, Revision, TenantId, TraceId};
 use bulkhead_policy::money::NanoUsd;
-use bulkhead_policy::raw::{RawScopes, RawTenant};
+use bulkhead_policy::raw::{RawDataKey, RawScopes, RawTenant};
 use bulkhead_policy::trace::{
-    Direction, FindingRecord, Outcome, Timings, TraceBodies, TraceRecord, TraceTokens,
+    Direction, FindingRecord, Outcome, SealedBodies, SealedBody, Timings, TraceBodies, TraceRecord,
+    TraceTokens,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -33,6 +35,7 @@ struct World {
     sync: Store,
     writer: Store,
     retention: Store,
+    revealer: Store,
     migrator: Store,
     auditor: Store,
 }
@@ -46,6 +49,7 @@ impl World {
             sync: connect(Role::Sync).await,
             writer: connect(Role::Writer).await,
             retention: connect(Role::Retention).await,
+            revealer: connect(Role::Revealer).await,
             migrator: connect(Role::Migrator).await,
             auditor: connect(Role::Auditor).await,
             url,
@@ -129,6 +133,7 @@ fn trace(tenant: TenantId, at: DateTime<Utc>) -> TraceRecord {
         findings_total: 0,
         uninspected: false,
         bodies: None,
+        sealed: None,
     }
 }
 
@@ -147,6 +152,16 @@ fn finding(detector: &str) -> FindingRecord {
 
 fn bodies(request: &str) -> Option<TraceBodies> {
     Some(TraceBodies { request: Some(request.to_owned()), response: None, truncated: true })
+}
+
+fn sealed() -> Option<SealedBodies> {
+    let body = |text: &[u8]| Some(SealedBody(text.to_vec()));
+    let (request, response) = (body(b"sealed request"), body(b"sealed answer"));
+    Some(SealedBodies { key_version: 1, request, response, truncated: false })
+}
+
+fn data_key(version: u32) -> RawDataKey {
+    RawDataKey { version, key_id: "0123456789abcdef".into(), wrapped: b"wrapped".to_vec() }
 }
 
 fn minutes_ago(minutes: i64) -> DateTime<Utc> {

@@ -34,6 +34,7 @@ fn compile_layers(layers: &[(Layer, &str)]) -> Result<TenantPolicy, CompileError
         options: &CompileOptions::default(),
         detectors: &DetectorCache::default(),
         value_key: None,
+        data_key: None,
     })
 }
 
@@ -366,6 +367,23 @@ fn limits_take_the_lowest_and_agents_have_their_own() {
 }
 
 #[test]
+fn the_least_capture_counts_and_originals_are_the_tenants_decision() {
+    let (platform, tenant, agent) = (Layer::Platform, Layer::Tenant, Layer::Agent);
+    for (layers, expected) in [
+        (vec![(tenant, "{ capture: sealed }")], Capture::Sealed),
+        (vec![(tenant, "{ capture: sealed }"), (agent, "{ capture: masked }")], Capture::Masked),
+        (vec![(tenant, "{ capture: masked }"), (agent, "{ capture: sealed }")], Capture::Masked),
+        (vec![(tenant, "{}"), (agent, "{ capture: sealed }")], Capture::Sealed),
+        (vec![(platform, "{ capture: masked }"), (tenant, "{ capture: sealed }")], Capture::Masked),
+        (vec![(platform, "{ capture: none }"), (tenant, "{ capture: sealed }")], Capture::None),
+    ] {
+        assert_eq!(compile_layers(&layers).unwrap().capture(), expected, "{layers:?}");
+    }
+    let (layer, error) = error(&[(platform, "{ capture: sealed }"), (tenant, "{}")]);
+    assert!(layer == platform && error.contains("state it in the tenant's"), "{error}");
+}
+
+#[test]
 fn budgets_of_all_layers_apply_under_their_own_names() {
     let budget = |scope: &str, limit: &str| {
         format!(
@@ -433,6 +451,7 @@ fn equal_detectors_are_compiled_once_while_in_use() {
             options: &options,
             detectors: &cache,
             value_key: None,
+            data_key: None,
         };
         compile(&input).unwrap()
     };
@@ -455,6 +474,7 @@ fn own_detectors_are_bounded_in_number_and_size() {
             options: &options,
             detectors: &detectors,
             value_key: None,
+            data_key: None,
         };
         let error = compile(&input).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");

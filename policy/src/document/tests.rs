@@ -72,8 +72,7 @@ fn many_comments_are_no_obstacle() {
 /// A document that is wrong in one place: text, path, and words that the message must hold.
 const WRONG: &[(&str, &str, &[&str])] = &[
     ("upstream: {}", "upstream", &["unknown field upstream", "upstreams"]),
-    ("capture: sealed", "capture", &["sealed is not available", "none or masked"]),
-    ("capture: all", "capture", &["none or masked"]),
+    ("capture: all", "capture", &["none, masked or sealed"]),
     ("traces: { durability: maybe }", "traces.durability", &["written", "synced"]),
     ("traces: { keep_days: 0 }", "traces.keep_days", &["nonzero"]),
     ("traces: { keep_body_days: 70000 }", "traces.keep_body_days", &["70000", "from 1 to 36500"]),

@@ -103,8 +103,8 @@ impl TryFrom<String> for Capture {
         match text.as_str() {
             "none" => Ok(Self::None),
             "masked" => Ok(Self::Masked),
-            "sealed" => Err("capture sealed is not available; expected none or masked".to_owned()),
-            _ => Err(format!("unknown capture {text:?}; expected none or masked")),
+            "sealed" => Ok(Self::Sealed),
+            _ => Err(format!("unknown capture {text:?}; expected none, masked or sealed")),
         }
     }
 }

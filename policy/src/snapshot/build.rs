@@ -12,11 +12,12 @@ use crate::compile::{
     AllowList, CompileInput, CompileOptions, Credential, DetectorCache, Layer, Limits, TenantPolicy, compile,
 };
 use crate::crypto::{CryptoError, MasterKey, Pepper, Sealer, ValueKeys, credential_aad};
-use crate::document::{CheckOptions, PolicyDocument};
+use crate::data_key::{DataKey, KeyProvider};
+use crate::document::{Capture, CheckOptions, PolicyDocument};
 use crate::ids::{AgentId, KeyId, Revision, TenantId};
 use crate::ledger::{BudgetScope, LedgerBook, LedgerKey, Subject};
 use crate::limiter::TenantLimiter;
-use crate::raw::{RawAgent, RawKey, RawPolicy, RawSnapshot, RawTenant};
+use crate::raw::{RawAgent, RawDataKey, RawKey, RawPolicy, RawSnapshot, RawTenant};
 
 /// Builds snapshots; one per process, for it holds what outlives them.
 ///
@@ -41,6 +42,7 @@ pub struct Builder {
     pepper: Arc<Pepper>,
     sealer: Sealer,
     value_keys: ValueKeys,
+    key_provider: Box<dyn KeyProvider>,
     ledgers: Arc<LedgerBook>,
     options: CompileOptions,
     detectors: DetectorCache,
@@ -74,6 +76,29 @@ struct Floor {
     missing: Option<String>,
 }
 
+/// What of a tenant's keys its policies are compiled with; none where no request will be judged.
+#[derive(Clone, Copy, Default)]
+struct Keys<'a> {
+    value: Option<&'a ValueKey>,
+    data: Option<&'a Result<Arc<DataKey>, String>>,
+}
+
+/// A tenant's data keys: as they are stored, and unwrapped or why not.
+#[derive(Debug, Default)]
+pub(super) struct DataKeys(Vec<(RawDataKey, Result<Arc<DataKey>, String>)>);
+
+impl DataKeys {
+    /// The key that seals.
+    fn newest(&self) -> Result<Arc<DataKey>, String> {
+        let newest = self.0.iter().max_by_key(|(stored, _)| stored.version);
+        newest.map_or_else(|| Err("the tenant has no data key".to_owned()), |(_, key)| key.clone())
+    }
+
+    fn holds(&self, key: &DataKey) -> bool {
+        self.0.iter().any(|(stored, _)| stored.version == key.version())
+    }
+}
+
 impl Builder {
     /// Makes a builder with the subkeys it needs.
     ///
@@ -88,6 +113,7 @@ impl Builder {
             pepper: Arc::new(master.pepper()),
             sealer: master.credential_sealer()?,
             value_keys: master.value_keys(),
+            key_provider: Box::new(master.local_keys()?),
             ledgers,
             options,
             detectors: DetectorCache::default(),
@@ -196,7 +222,7 @@ impl Builder {
     fn platform_document(&self, raw: &RawPolicy) -> Result<PolicyDocument, String> {
         let document = self.parse(raw)?;
         // Compiled alone it shows its own mistakes, which would otherwise be every tenant's.
-        self.compile(raw.revision, &[(Layer::Platform, &document)], &HashMap::new(), None)?;
+        self.compile(raw.revision, &[(Layer::Platform, &document)], &HashMap::new(), Keys::default())?;
         Ok(document)
     }
 
@@ -210,7 +236,7 @@ impl Builder {
         revision: Revision,
         layers: &[(Layer, &PolicyDocument)],
         credentials: &HashMap<String, Credential>,
-        value_key: Option<&ValueKey>,
+        keys: Keys<'_>,
     ) -> Result<Arc<TenantPolicy>, String> {
         let input = CompileInput {
             revision,
@@ -218,9 +244,16 @@ impl Builder {
             credentials,
             options: &self.options,
             detectors: &self.detectors,
-            value_key,
+            value_key: keys.value,
+            data_key: keys.data.and_then(|data| data.as_ref().ok()),
         };
-        compile(&input).map(Arc::new).map_err(|error| error.to_string())
+        let policy = compile(&input).map_err(|error| error.to_string())?;
+        match keys.data {
+            Some(Err(reason)) if policy.capture() == Capture::Sealed => {
+                Err(format!("capture: sealed: {reason}"))
+            }
+            _ => Ok(Arc::new(policy)),
+        }
     }
 
     fn tenant(
@@ -246,17 +279,29 @@ impl Builder {
                 return Arc::clone(before);
             }
         }
-        let compiled = self.policies(raw, floor);
+        let data_keys = self.data_keys(raw, before);
+        let compiled = self.policies(raw, floor, &data_keys.newest());
         let rejection = compiled.as_ref().err().cloned();
         if let Some(reason) = &rejection {
             rejected.push(Rejected { tenant: Some(raw.id), revision: raw.revision, reason: reason.clone() });
         }
-        let policies = compiled.ok().or_else(|| before.and_then(|before| before.policies.clone()));
-        Arc::new(self.seat(raw, floor, before, policies, rejection, now))
+        // A policy that seals with a key which is destroyed by now is no good one any more.
+        let policies = compiled.ok().or_else(|| {
+            let last_good = before.and_then(|before| before.policies.clone());
+            last_good.filter(|policies| policies.body_keys().all(|key| data_keys.holds(key)))
+        });
+        let mut tenant = self.seat(raw, floor, before, policies, rejection, now);
+        tenant.data_keys = data_keys;
+        Arc::new(tenant)
     }
 
     /// Compiles the tenant's policy and those of its agents: all of them or none.
-    fn policies(&self, raw: &RawTenant, floor: &Floor) -> Result<Arc<Policies>, String> {
+    fn policies(
+        &self,
+        raw: &RawTenant,
+        floor: &Floor,
+        data_key: &Result<Arc<DataKey>, String>,
+    ) -> Result<Arc<Policies>, String> {
         if let Some(reason) = &floor.missing {
             return Err(format!("platform policy: {reason}"));
         }
@@ -265,13 +310,14 @@ impl Builder {
         let mut layers: Vec<(Layer, &PolicyDocument)> = vec![(Layer::Tenant, &own)];
         layers.extend(floor.platform.as_ref().map(|platform| (Layer::Platform, &platform.document)));
         let value_key = self.value_keys.of(raw.id);
-        let tenant = self.compile(raw.revision, &layers, &credentials, Some(&value_key))?;
+        let keys = Keys { value: Some(&value_key), data: Some(data_key) };
+        let tenant = self.compile(raw.revision, &layers, &credentials, keys)?;
         let mut agents = HashMap::with_capacity(raw.agent_policies.len());
         for (agent, policy) in &raw.agent_policies {
             let in_agent = |reason| format!("agent {agent}: {reason}");
             let document = self.parse(policy).map_err(in_agent)?;
             let layers = [layers.as_slice(), &[(Layer::Agent, &document)]].concat();
-            let policy = self.compile(raw.revision, &layers, &credentials, Some(&value_key));
+            let policy = self.compile(raw.revision, &layers, &credentials, keys);
             agents.insert(*agent, policy.map_err(in_agent)?);
         }
         Ok(Arc::new(Policies { tenant, agents }))
@@ -291,6 +337,25 @@ impl Builder {
             Ok((credential.name.clone(), opened))
         });
         opened.collect()
+    }
+
+    /// Unwraps the tenant's data keys; those that were unwrapped before are taken over.
+    fn data_keys(&self, raw: &RawTenant, before: Option<&Arc<Tenant>>) -> DataKeys {
+        let known = before.map(|before| before.data_keys.0.as_slice()).unwrap_or_default();
+        let unwrapped = raw.data_keys.iter().map(|stored| {
+            let same = known.iter().find(|(before, key)| before == stored && key.is_ok());
+            let key = match same {
+                Some((_, key)) => key.clone(),
+                None => DataKey::unwrap(stored, raw.id, &*self.key_provider).map(Arc::new).map_err(|_| {
+                    format!(
+                        "data key {} cannot be unwrapped: its master key {} is not known here, or the row is damaged",
+                        stored.version, stored.key_id
+                    )
+                }),
+            };
+            (stored.clone(), key)
+        });
+        DataKeys(unwrapped.collect())
     }
 
     /// Gives every key of the tenant its place under the policies in force.
@@ -317,6 +382,7 @@ impl Builder {
             keys: Vec::with_capacity(raw.keys.len()),
             policies,
             rejection,
+            data_keys: DataKeys::default(),
         };
         for (agent, policy) in tenant.policies.iter().flat_map(|policies| &policies.agents) {
             if policy.agent_limits() != Limits::default() {

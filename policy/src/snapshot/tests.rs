@@ -1,3 +1,5 @@
+mod sealed;
+
 use chrono::TimeDelta;
 use ring::rand::SystemRandom;
 use secrecy::ExposeSecret;
@@ -58,6 +60,7 @@ fn tenant(number: u128, document: &str) -> (RawTenant, ApiKey) {
         keys: vec![raw_key(&key, agent_id(number))],
         policy: policy(document),
         agent_policies: vec![],
+        data_keys: Vec::new(),
         credentials: vec![],
     };
     (raw, key)

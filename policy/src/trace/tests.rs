@@ -46,6 +46,7 @@ fn records_survive_the_spool() {
         }],
         findings_total: 1,
         uninspected: false,
+        sealed: None,
         bodies: Some(TraceBodies { request: Some("a\u{0}b".into()), response: None, truncated: false }),
     };
     let bytes = serde_json::to_vec(&record).unwrap();

@@ -136,6 +136,7 @@ impl Relay<'_> {
         let mut taken = first.len();
         let mut chunk = first;
         loop {
+            self.recorder.received_answer(&chunk);
             inspector.push(chunk).map_err(|stop| stopped(stop, self.config))?;
             while inspector.step(out).map_err(|stop| stopped(stop, self.config))? {
                 if let Err(exhausted) = self.recorder.charge.count(inspector.text_bytes()) {

@@ -63,11 +63,16 @@ impl Relay<'_> {
         in_time(self.config.timeouts.client_write, write_whole(session, head, inspected.body)).await
     }
 
-    async fn read_whole(&self, session: &mut ServerSession, reply: &mut Reply) -> Result<Bytes, Rejection> {
+    async fn read_whole(
+        &mut self,
+        session: &mut ServerSession,
+        reply: &mut Reply,
+    ) -> Result<Bytes, Rejection> {
         let max = self.config.limits.answer_bytes;
         let mut first: Option<Bytes> = None;
         let mut rest = BytesMut::new();
         while let Some(chunk) = while_caller_stays(session, reply.read()).await?? {
+            self.recorder.received_answer(&chunk);
             if first.as_ref().map_or(0, Bytes::len) + rest.len() + chunk.len() > max {
                 return Err(Rejection::answer_too_large(max));
             }

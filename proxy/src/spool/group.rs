@@ -41,7 +41,8 @@ impl Envelope {
 
     /// Leaves the bodies out; false if there are none.
     pub(super) fn drop_bodies(&mut self, shared: &Shared) -> bool {
-        let had_bodies = self.spooled.trace.bodies.take().is_some();
+        let had_bodies = self.spooled.trace.has_bodies();
+        self.spooled.trace.drop_bodies();
         if had_bodies {
             shared.dropped("body_only", 1);
         }
@@ -126,7 +127,7 @@ impl GroupWriter {
                 self.failed(&error);
                 // One by one and without bodies: some may still fit.
                 for mut envelope in group.drain(..) {
-                    envelope.spooled.trace.bodies = None;
+                    envelope.spooled.trace.drop_bodies();
                     self.write_alone(envelope);
                 }
             }

@@ -72,7 +72,7 @@ impl Encoder {
         let owner = Owner(trace.tenant.as_uuid().into_bytes());
         let mut payload = serde_json::to_vec(spooled).ok()?;
         let mut kind = KIND_CLEAR;
-        if trace.bodies.is_some() {
+        if trace.has_bodies() {
             let sealed = self.sealer.seal(&place(trace.tenant, trace.id), &payload, &self.random).ok()?;
             payload = [trace.id.as_uuid().as_bytes().as_slice(), &self.salt, &sealed].concat();
             kind = KIND_SEALED;

@@ -7,7 +7,9 @@ use std::collections::HashMap;
 
 use bulkhead_policy::api_key::KeyHash;
 use bulkhead_policy::ids::{AgentId, CredentialId, Revision, TenantId};
-use bulkhead_policy::raw::{RawAgent, RawCredential, RawKey, RawPolicy, RawScopes, RawSnapshot, RawTenant};
+use bulkhead_policy::raw::{
+    RawAgent, RawCredential, RawDataKey, RawKey, RawPolicy, RawScopes, RawSnapshot, RawTenant,
+};
 use sqlx::types::Json;
 use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
@@ -15,6 +17,7 @@ use uuid::Uuid;
 use crate::Store;
 use crate::error::{Attempted, StoreError};
 use crate::numbers::to_u64;
+use crate::tenant::stored_version;
 
 /// Which revisions are the newest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +97,7 @@ async fn load(connection: &mut PgConnection, only: Option<&[Uuid]>) -> Result<Ve
     let mut keys = load_keys(connection, only).await?;
     let mut policies = load_policies(connection, only).await?;
     let mut credentials = load_credentials(connection, only).await?;
+    let mut data_keys = load_data_keys(connection, only).await?;
     Ok(rows
         .into_iter()
         .map(|row| {
@@ -116,6 +120,7 @@ async fn load(connection: &mut PgConnection, only: Option<&[Uuid]>) -> Result<Ve
                     .filter_map(|(agent, policy)| agent.map(|agent| (AgentId::from_uuid(agent), policy)))
                     .collect(),
                 credentials: credentials.remove(&row.id).unwrap_or_default(),
+                data_keys: data_keys.remove(&row.id).unwrap_or_default(),
             }
         })
         .collect())
@@ -221,4 +226,25 @@ async fn load_credentials(
         credentials.entry(row.tenant_id).or_default().push(credential);
     }
     Ok(credentials)
+}
+
+async fn load_data_keys(
+    connection: &mut PgConnection,
+    only: Option<&[Uuid]>,
+) -> Result<ByTenant<RawDataKey>, StoreError> {
+    let rows = sqlx::query!(
+        r#"select tenant_id, version, key_id, wrapped as "wrapped!" from tenant_keys
+           where ($1::uuid[] is null or tenant_id = any ($1)) and wrapped is not null order by tenant_id, version"#,
+        only
+    )
+    .fetch_all(connection)
+    .await
+    .attempted("load data keys")?;
+    let mut keys = ByTenant::new();
+    for row in rows {
+        let version = stored_version(row.version)?;
+        let key = RawDataKey { version, key_id: row.key_id, wrapped: row.wrapped };
+        keys.entry(row.tenant_id).or_default().push(key);
+    }
+    Ok(keys)
 }

@@ -3,16 +3,14 @@
 use bulkhead_policy::ids::{AgentId, KeyId, Revision, TraceId};
 use bulkhead_policy::money::NanoUsd;
 use bulkhead_policy::trace::{FindingRecord, Outcome, Timings, TraceBodies, TraceRecord, TraceTokens};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::TenantTx;
 use crate::error::{Attempted, StoreError};
-use crate::numbers::to_u64;
+use crate::numbers::{arrival, to_u64};
 
-/// How far an id's time may be from the time of arrival. The id is made on arrival, from the same clock.
-const ID_TIME_TOLERANCE: TimeDelta = TimeDelta::seconds(2);
 const ABSENT: StoreError = StoreError::NotFound { what: "trace" };
 
 /// Which traces to list. Every field that is set narrows the list.
@@ -186,7 +184,7 @@ impl TenantTx {
     /// # Errors
     /// [`StoreError::NotFound`], also for an id that is none of ours.
     pub async fn trace_cursor(&mut self, id: TraceId) -> Result<TraceCursor, StoreError> {
-        let (earliest, latest) = arrival(id)?;
+        let (earliest, latest) = arrival(id).ok_or(ABSENT)?;
         let tenant = self.id();
         let at = sqlx::query_scalar!(
             "select at from traces where tenant_id = $1 and at between $2 and $3 and id = $4",
@@ -201,12 +199,12 @@ impl TenantTx {
         at.map(|at| TraceCursor { at, id }).ok_or(ABSENT)
     }
 
-    /// Returns one request in full.
+    /// Returns one request in full, but for its original bodies: of them [`Self::has_sealed_bodies`] knows.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], also for an id that is none of ours.
     pub async fn trace(&mut self, id: TraceId) -> Result<TraceRecord, StoreError> {
-        let (earliest, latest) = arrival(id)?;
+        let (earliest, latest) = arrival(id).ok_or(ABSENT)?;
         let (tenant_id, tenant) = (self.id(), self.tenant());
         let row = sqlx::query!(
             r#"select at, agent_id, key_id, policy_revision, dialect, operation, model_asked, model_served, upstream, status,
@@ -260,7 +258,28 @@ impl TenantTx {
             findings_total: to_u64(row.findings_total),
             uninspected: row.uninspected,
             bodies: self.bodies(id, row.at).await?,
+            sealed: None,
         })
+    }
+
+    /// Says whether original bodies of a trace are kept. This role cannot read them, not even sealed.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] for an id that is none of ours.
+    pub async fn has_sealed_bodies(&mut self, id: TraceId) -> Result<bool, StoreError> {
+        let (earliest, latest) = arrival(id).ok_or(ABSENT)?;
+        let tenant = self.id();
+        sqlx::query_scalar!(
+            r#"select exists (select from trace_bodies
+                 where tenant_id = $1 and at between $2 and $3 and id = $4 and form = 'sealed') as "exists!""#,
+            tenant,
+            earliest,
+            latest,
+            id.as_uuid(),
+        )
+        .fetch_one(self.connection())
+        .await
+        .attempted("look for sealed bodies")
     }
 
     /// The bodies of a trace that arrived at `at`, as long as they are kept.
@@ -325,17 +344,6 @@ impl TryFrom<StoredSummary> for TraceSummary {
             findings_total: to_u64(row.findings_total),
         })
     }
-}
-
-/// The first and the last time at which a trace of this id can have arrived, so that one partition is searched instead of all.
-fn arrival(id: TraceId) -> Result<(DateTime<Utc>, DateTime<Utc>), StoreError> {
-    let time = time_of(id).ok_or(ABSENT)?;
-    Ok((time - ID_TIME_TOLERANCE, time + ID_TIME_TOLERANCE))
-}
-
-fn time_of(id: TraceId) -> Option<DateTime<Utc>> {
-    let (seconds, nanos) = id.as_uuid().get_timestamp()?.to_unix();
-    DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanos)
 }
 
 fn text(body: Vec<u8>) -> String {

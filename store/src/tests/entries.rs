@@ -6,6 +6,10 @@ use std::path::Path;
 use super::archive::options;
 use super::{World, actor, new_key, now};
 use crate::archive::{export_tenant, import_tenant};
+use bulkhead_policy::ids::TraceId;
+use bulkhead_policy::raw::RawDataKey;
+
+use crate::reveal::{Reason, record_reveal};
 use crate::tenant::Layer;
 use crate::{AuditEntry, AuditFilter, migrate, system};
 
@@ -29,6 +33,8 @@ const CHANGES: [(&str, &[&str]); 21] = [
     ("expire_key", &["key.expire"]),
     ("put_credential", &["credential.put"]),
     ("delete_credential", &["credential.delete"]),
+    ("add_data_key", &["data_key.create"]),
+    ("record_reveal", &["trace.reveal"]),
     ("publish_policy", &["policy.publish"]),
     ("activate_policy", &["policy.activate"]),
     ("deactivate_policy", &["policy.deactivate"]),
@@ -52,7 +58,7 @@ const OF_NODES: [&str; 12] = [
 ];
 
 /// What changes nothing.
-const READS: [&str; 34] = [
+const READS: [&str; 37] = [
     "connect",
     "tenant",
     "ping",
@@ -87,6 +93,9 @@ const READS: [&str; 34] = [
     "traces",
     "trace",
     "trace_cursor",
+    "has_sealed_bodies",
+    "data_keys",
+    "read",
 ];
 
 /// Every public async function of this crate, with its parameters.
@@ -201,6 +210,10 @@ async fn each_change_leaves_one_entry_and_none_holds_a_secret() {
     let slot = world.api.tenant(tenant).await.unwrap().credential_slot("openai").await.unwrap();
     in_tenant!(put_credential(by, slot, SECRET.as_bytes()));
     in_tenant!(delete_credential(by, "openai"));
+    let data_key = RawDataKey { version: 1, key_id: "k".into(), wrapped: SECRET.into() };
+    in_tenant!(add_data_key(by, &data_key));
+    let reason = Reason::new("a complaint of the customer").unwrap();
+    trail.check(record_reveal(&world.revealer, by, tenant, TraceId::fresh(now()), &reason)).await;
     let version = in_tenant!(publish_policy(by, Layer::Tenant, &document)).version;
     in_tenant!(activate_policy(by, version));
     in_tenant!(deactivate_policy(by, Layer::Tenant));

@@ -53,14 +53,18 @@ pub(super) struct Columns<'a> {
     pub(super) detectors: Detectors<'a>,
 }
 
-/// The columns of the batch's rows of `trace_bodies`: only of traces that have a body.
+/// The columns of the batch's rows of `trace_bodies`: only of traces that have a body, one for each form.
 #[derive(Default)]
 pub(super) struct Bodies<'a> {
     pub(super) tenant_id: Vec<Uuid>,
     pub(super) at: Vec<DateTime<Utc>>,
     pub(super) id: Vec<Uuid>,
+    pub(super) form: Vec<&'static str>,
     pub(super) request: Vec<Option<&'a [u8]>>,
     pub(super) response: Vec<Option<&'a [u8]>>,
+    pub(super) sealed_request: Vec<Option<&'a [u8]>>,
+    pub(super) sealed_response: Vec<Option<&'a [u8]>>,
+    pub(super) key_version: Vec<Option<i32>>,
     pub(super) truncated: Vec<bool>,
 }
 
@@ -124,16 +128,44 @@ impl<'a> Columns<'a> {
 
 impl<'a> Bodies<'a> {
     fn push(&mut self, trace: &'a TraceRecord) {
-        let Some(bodies) = &trace.bodies else { return };
-        if bodies.request.is_none() && bodies.response.is_none() {
+        if let Some(bodies) = &trace.bodies {
+            let [request, response] =
+                [&bodies.request, &bodies.response].map(|body| body.as_deref().map(str::as_bytes));
+            self.push_form(trace, "masked", [request, response], bodies.truncated, None);
+        }
+        if let Some(sealed) = &trace.sealed {
+            let [request, response] =
+                [&sealed.request, &sealed.response].map(|body| body.as_ref().map(|body| body.0.as_slice()));
+            // A number that the column cannot hold would name no key: nobody could open the body.
+            if let Ok(version) = i32::try_from(sealed.key_version) {
+                self.push_form(trace, "sealed", [request, response], sealed.truncated, Some(version));
+            }
+        }
+    }
+
+    /// Bodies that a data key has sealed, or masked ones.
+    fn push_form(
+        &mut self,
+        trace: &TraceRecord,
+        form: &'static str,
+        [request, response]: [Option<&'a [u8]>; 2],
+        truncated: bool,
+        key_version: Option<i32>,
+    ) {
+        if request.is_none() && response.is_none() {
             return;
         }
+        let is_sealed = key_version.is_some();
         self.tenant_id.push(trace.tenant.as_uuid());
         self.at.push(trace.at);
         self.id.push(trace.id.as_uuid());
-        self.request.push(bodies.request.as_deref().map(str::as_bytes));
-        self.response.push(bodies.response.as_deref().map(str::as_bytes));
-        self.truncated.push(bodies.truncated);
+        self.form.push(form);
+        self.request.push(request.filter(|_| !is_sealed));
+        self.response.push(response.filter(|_| !is_sealed));
+        self.sealed_request.push(request.filter(|_| is_sealed));
+        self.sealed_response.push(response.filter(|_| is_sealed));
+        self.key_version.push(key_version);
+        self.truncated.push(truncated);
     }
 }
 

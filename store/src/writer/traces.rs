@@ -94,16 +94,20 @@ async fn append_bodies(connection: &mut PgConnection, bodies: &Bodies<'_>) -> Re
         return Ok(());
     }
     sqlx::query!(
-        "insert into trace_bodies (tenant_id, at, id, form, request, response, truncated)
-         select tenant_id, at, id, 'masked', request, response, truncated
-         from unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::bytea[], $5::bytea[], $6::boolean[])
-           as body (tenant_id, at, id, request, response, truncated)
+        "insert into trace_bodies (tenant_id, at, id, form, request, response, sealed_request, sealed_response, key_version,
+           truncated)
+         select * from unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::text[], $5::bytea[], $6::bytea[], $7::bytea[],
+           $8::bytea[], $9::integer[], $10::boolean[])
          on conflict do nothing",
         &bodies.tenant_id,
         &bodies.at,
         &bodies.id,
+        &bodies.form as _,
         &bodies.request as _,
         &bodies.response as _,
+        &bodies.sealed_request as _,
+        &bodies.sealed_response as _,
+        &bodies.key_version as _,
         &bodies.truncated,
     )
     .execute(connection)

@@ -2,7 +2,7 @@ use super::*;
 use bulkhead_policy::crypto::MasterKey;
 use bulkhead_policy::ids::BudgetId;
 use bulkhead_policy::ledger::{BudgetUnit, LedgerKey, Subject};
-use bulkhead_policy::trace::TraceBodies;
+use bulkhead_policy::trace::{SealedBodies, SealedBody, TraceBodies};
 use chrono::DateTime;
 
 fn keys(text: &str) -> SpoolKeys {
@@ -49,7 +49,11 @@ fn with_bodies() -> SpooledTrace {
 #[test]
 fn a_trace_comes_back_as_it_was() {
     let encoder = Encoder::new(&keys("5a")).unwrap();
-    for spooled in [spooled(None, &[]), spooled(None, &[7]), with_bodies()] {
+    let mut sealed = with_bodies();
+    let body = Some(SealedBody(vec![0, 255]));
+    let bodies = SealedBodies { key_version: 2, request: body, response: None, truncated: true };
+    sealed.trace.sealed = Some(bodies);
+    for spooled in [spooled(None, &[]), spooled(None, &[7]), with_bodies(), sealed] {
         let record = encoder.encode(&spooled).unwrap();
         assert_eq!(read_spooled(&record, &keys("5a")).unwrap(), spooled);
         assert_eq!(read_charges(&record, &keys("5a")).unwrap(), spooled.charges);
