@@ -98,12 +98,17 @@ impl TenantArgs {
 
     /// Connects and finds the tenant.
     pub(crate) async fn connect(&self) -> Result<TenantScope, Failure> {
+        self.connect_as(Role::Api).await
+    }
+
+    /// The same as another role for a tenant's rows.
+    pub(crate) async fn connect_as(&self, role: Role) -> Result<TenantScope, Failure> {
         let name = self.name()?;
         // Names are looked up across tenants, which the role for a tenant's rows cannot do.
         let platform = self.database.connect(Role::Migrator).await?;
         let tenant = system::tenant_by_name(&platform, &name).await.map_err(|error| named(error, &name))?;
         platform.close().await;
-        Ok(TenantScope { store: self.database.connect(Role::Api).await?, id: tenant.id })
+        Ok(TenantScope { store: self.database.connect(role).await?, id: tenant.id })
     }
 
     /// Connects and begins the one transaction that most commands need.
@@ -120,6 +125,14 @@ pub(crate) struct TenantScope {
 }
 
 impl TenantScope {
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(crate) fn id(&self) -> TenantId {
+        self.id
+    }
+
     /// Begins a transaction in which only this tenant exists.
     pub(crate) async fn begin(&self) -> Result<TenantTx, Failure> {
         Ok(self.store.tenant(self.id).await?)

@@ -3,6 +3,7 @@
 mod commands;
 mod config;
 mod context;
+mod data_key;
 mod demo_model;
 mod dev_state;
 mod duration;

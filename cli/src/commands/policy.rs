@@ -13,7 +13,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::check::check_policies;
-use crate::context::{TenantArgs, actor, block_on, named};
+use crate::context::{MasterKeyArgs, TenantArgs, actor, block_on, named};
 use crate::duration;
 use crate::failure::Failure;
 use crate::output::{Format, Table, moment, or_dash, print, print_list, print_one};
@@ -26,6 +26,9 @@ pub(crate) enum PolicyCommand {
         file: PathBuf,
         #[command(flatten)]
         layer: LayerArgs,
+        /// Needed for a tenant's first policy with `capture: sealed`, which comes with a data key
+        #[command(flatten)]
+        master_key: MasterKeyArgs,
         #[command(flatten)]
         wait: WaitArgs,
     },
@@ -103,8 +106,8 @@ impl WaitArgs {
 pub(crate) fn run(command: PolicyCommand, format: Format) -> Result<(), Failure> {
     block_on(async {
         match command {
-            PolicyCommand::Apply { file, layer, wait } => {
-                apply::run(&file, &layer, wait.patience(), format).await
+            PolicyCommand::Apply { file, layer, master_key, wait } => {
+                apply::run(&file, &layer, &master_key, wait.patience(), format).await
             }
             PolicyCommand::Show { version, layer } => show(version, &layer).await,
             PolicyCommand::History { limit, tenant } => history(limit, &tenant, format).await,

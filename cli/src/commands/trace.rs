@@ -1,5 +1,7 @@
 //! `bulkhead trace`: what happened to requests.
 
+mod reveal;
+
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +15,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::context::{DatabaseArgs, TenantArgs, actor, block_on, named};
+use crate::context::{DatabaseArgs, MasterKeyArgs, TenantArgs, actor, block_on, named};
 use crate::dev_state::{DATA_DIR_DEFAULT, DataDir, SPOOL};
 use crate::duration;
 use crate::failure::Failure;
@@ -81,6 +83,20 @@ pub(crate) enum TraceCommand {
         #[command(flatten)]
         tenant: TenantArgs,
     },
+    /// Show the original bodies of one request, which its policy has sealed
+    ///
+    /// The reason is in the audit trail before anything is read.
+    Reveal {
+        /// The request's id
+        id: TraceId,
+        /// Why, for the audit trail: at least 8 characters
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        #[command(flatten)]
+        tenant: TenantArgs,
+        #[command(flatten)]
+        master_key: MasterKeyArgs,
+    },
 }
 
 pub(crate) fn run(command: TraceCommand, format: Format) -> Result<(), Failure> {
@@ -98,6 +114,9 @@ pub(crate) fn run(command: TraceCommand, format: Format) -> Result<(), Failure> 
                 dead_letters(&spool.unwrap_or_else(|| DataDir::new(&data_dir).file(SPOOL)), format)
             }
             TraceCommand::Show { id, tenant } => show(id, &tenant, format).await,
+            TraceCommand::Reveal { id, reason, tenant, master_key } => {
+                reveal::run(id, &reason, &tenant, &master_key, format).await
+            }
         }
     })
 }
@@ -205,10 +224,24 @@ fn dead_letters(folder: &Path, format: Format) -> Result<(), Failure> {
 }
 
 async fn show(id: TraceId, tenant: &TenantArgs, format: Format) -> Result<(), Failure> {
-    let record = tenant.begin().await?.trace(id).await.map_err(|error| named(error, &id.to_string()))?;
+    let mut tx = tenant.begin().await?;
+    let record = tx.trace(id).await.map_err(|error| named(error, &id.to_string()))?;
+    let has_originals = tx.has_sealed_bodies(id).await?;
     match format {
-        Format::Machines => print_json(&record),
-        Format::People => print(&describe(&record)),
+        Format::Machines => {
+            let mut value = serde_json::to_value(&record)?;
+            if let Some(fields) = value.as_object_mut() {
+                fields.insert("has_originals".to_owned(), has_originals.into());
+            }
+            print_json(&value)
+        }
+        Format::People => {
+            print(&describe(&record))?;
+            if has_originals {
+                print(&format!("\nthe originals are sealed: bulkhead trace reveal {id} --reason TEXT\n"))?;
+            }
+            Ok(())
+        }
     }
 }
 

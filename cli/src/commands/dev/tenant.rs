@@ -12,6 +12,7 @@ use chrono::Utc;
 use secrecy::SecretString;
 
 use crate::commands::{credential, key};
+use crate::data_key;
 use crate::dev_state::DevState;
 use crate::failure::Failure;
 use crate::policy_file::{self, DEV_CREDENTIAL, Upstreams};
@@ -111,6 +112,7 @@ async fn publish(tx: &mut TenantTx, actor: &Actor, wanted: &Wanted<'_>) -> Resul
             tx.credentials().await?.into_iter().map(|credential| credential.name).collect();
         let layers = [(CompileLayer::Tenant, &document)];
         policy_file::check_layers(&layers, Some(&names), Upstreams::Anywhere, "policy")?;
+        data_key::ensure(tx, actor, &document, || Ok(wanted.master_key.local_keys()?)).await?;
         tx.publish_policy(actor, Layer::Tenant, &document.to_json()).await?;
     }
     Ok(sha256)

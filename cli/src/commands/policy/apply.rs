@@ -10,7 +10,8 @@ use bulkhead_store::{Role, Store, system};
 use serde_json::json;
 
 use super::{LayerArgs, status, store_layer};
-use crate::context::{actor, named};
+use crate::context::{MasterKeyArgs, actor, named};
+use crate::data_key;
 use crate::failure::Failure;
 use crate::output::{Format, print_one};
 use crate::policy_file::{self, Upstreams};
@@ -18,6 +19,7 @@ use crate::policy_file::{self, Upstreams};
 pub(super) async fn run(
     file: &Path,
     args: &LayerArgs,
+    master_key: &MasterKeyArgs,
     patience: Option<Duration>,
     format: Format,
 ) -> Result<(), Failure> {
@@ -46,6 +48,8 @@ pub(super) async fn run(
         None => candidate,
     };
     candidate.check(&mut tx, floor.as_ref(), layer).await?;
+    let provider = || Ok(master_key.read(&args.tenant.database)?.local_keys()?);
+    data_key::ensure(&mut tx, &actor(), &candidate.document, provider).await?;
     let published = tx
         .publish_policy(&actor(), layer, &candidate.document.to_json())
         .await
