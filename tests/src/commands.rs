@@ -122,6 +122,11 @@ impl Bulkhead {
         self.cli(&["trace", "show", id, "--tenant", tenant, "--json"]).await
     }
 
+    /// Reveals the original bodies of one trace of a tenant.
+    pub async fn reveal(&self, tenant: &str, id: &str, reason: &str) -> Printed {
+        self.cli(&["trace", "reveal", id, "--tenant", tenant, "--reason", reason, "--json"]).await
+    }
+
     /// Lists an audit trail; `trail` says whose, and which entries.
     pub async fn audit_list(&self, trail: &[&str]) -> Value {
         self.cli(&[&["audit", "list", "--json"], trail].concat()).await.json()

@@ -10,13 +10,25 @@ use crate::process::Bulkhead;
 impl Bulkhead {
     /// Runs statements as a superuser, in the schema, and returns the rows they print: one a line, columns behind `|`.
     pub fn sql(&self, statements: &str) -> String {
+        self.client_program(
+            "psql",
+            &["-qAtX", "-v", "ON_ERROR_STOP=1", "-c", "set search_path = bulkhead", "-c", statements],
+        )
+    }
+
+    /// Everything that the database holds, as text; bytes are in hexadecimal.
+    pub fn dump(&self) -> String {
+        self.client_program("pg_dump", &[])
+    }
+
+    fn client_program(&self, name: &str, arguments: &[&str]) -> String {
         let server = format!("/proc/{}/exe", self.postmaster().expect("a running PostgreSQL"));
         let server = std::fs::read_link(server).expect("the server's program");
-        let output = Command::new(server.with_file_name("psql"))
-            .args(["-qAtX", "-v", "ON_ERROR_STOP=1", "-c", "set search_path = bulkhead", "-c", statements])
+        let output = Command::new(server.with_file_name(name))
+            .args(arguments)
             .arg(&self.ready.database_url)
             .output()
-            .expect("run psql");
+            .expect("run a client of PostgreSQL");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
     }

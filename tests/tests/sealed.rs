@@ -1,0 +1,178 @@
+//! `capture: sealed`: originals are encrypted wherever they lie, and shown to who says why.
+
+use bulkhead_tests::commands::{Printed, Tenant};
+use bulkhead_tests::postgres::Frozen;
+use bulkhead_tests::samples::CARD;
+use bulkhead_tests::shapes::{chat, openai_stream, streamed};
+use bulkhead_tests::traces::assert_absent;
+use bulkhead_tests::{Answer, Bulkhead, Fixture, eventually, run};
+use serde_json::Value;
+
+const SEALED: &str = "capture: sealed\ndlp: { rules: [{ detect: [CREDIT_CARD], on: both, action: mask }] }\n";
+const REASON: &str = "ticket 4711, the customer asks";
+
+async fn start() -> Fixture {
+    let fixture = Fixture::start("{}").await;
+    let answer = Answer::events(openai_stream(&["pay ", CARD, " to marker-out"]));
+    fixture.provider.on("gpt-sealed", answer);
+    fixture
+}
+
+async fn sealing_tenant(fixture: &Fixture, name: &str) -> Tenant {
+    fixture.bulkhead.tenant(name, "sk-sealed-credential", &(fixture.upstreams() + SEALED)).await
+}
+
+/// Sends a card and gets one back, both masked on the way; returns the trace's id.
+async fn exchange(tenant: &Tenant) -> String {
+    let request = streamed(chat("gpt-sealed", &format!("marker-in {CARD}.")));
+    let reply = tenant.client.post("/v1/chat/completions", &request).await.expect(200);
+    assert_absent(CARD, "the answer", &reply.text());
+    reply.trace_id()
+}
+
+/// Proves that this is what was sent in both directions.
+#[track_caller]
+fn assert_original(revealed: &Value) {
+    for (body, marker) in [("request", "marker-in"), ("response", "marker-out")] {
+        let text = revealed[body]["text"].as_str().unwrap_or_else(|| panic!("no {body} in {revealed}"));
+        assert!(text.contains(CARD) && text.contains(marker), "{body}: {text}");
+        assert_eq!(revealed[body]["truncated"], false);
+    }
+}
+
+/// Proves that nothing was revealed, and returns what was said instead.
+#[track_caller]
+fn refused(printed: Printed, code: i32) -> String {
+    assert_eq!(printed.code, Some(code), "{}{}", printed.out, printed.err);
+    assert_absent(CARD, "a refused reveal", &printed.out);
+    printed.err
+}
+
+async fn reveals(bulkhead: &Bulkhead, tenant: &str) -> Vec<Value> {
+    let list = bulkhead.audit_list(&["--tenant", tenant, "--action", "trace.reveal"]).await;
+    list.as_array().expect("a list").clone()
+}
+
+fn hex(text: &str) -> String {
+    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn what_was_masked_is_revealed_to_who_says_why() {
+    run(async {
+        let fixture = start().await;
+        let bulkhead = &fixture.bulkhead;
+        let tenant = sealing_tenant(&fixture, "sealing").await;
+        let id = exchange(&tenant).await;
+        let trace = bulkhead.trace_of("sealing", &id).await;
+        assert_eq!((&trace["has_originals"], &trace["outcome"]), (&true.into(), &"masked".into()));
+        assert!(trace["bodies"]["request"].as_str().expect("a body").contains("marker-in"), "{trace}");
+        assert_absent(CARD, "the trace", &trace.to_string());
+        let shown = bulkhead.cli(&["trace", "show", &id, "--tenant", "sealing"]).await.ok();
+        assert!(shown.contains("originals are sealed"), "{shown}");
+
+        refused(bulkhead.cli(&["trace", "reveal", &id, "--tenant", "sealing"]).await, 2);
+        for reason in ["", "because"] {
+            let said = refused(bulkhead.reveal("sealing", &id, reason).await, 2);
+            assert!(said.contains("8 to 1000 characters"), "{said}");
+        }
+        assert!(reveals(bulkhead, "sealing").await.is_empty());
+        assert_original(&bulkhead.reveal("sealing", &id, REASON).await.json());
+        let entries = reveals(bulkhead, "sealing").await;
+        assert_eq!(entries.len(), 1, "{entries:?}");
+        assert_eq!(
+            (&entries[0]["target"], &entries[0]["detail"]["reason"]),
+            (&id.as_str().into(), &REASON.into())
+        );
+
+        // Of another tenant it is not there, and trying leaves an entry in that tenant's trail.
+        sealing_tenant(&fixture, "curious").await;
+        let said = refused(bulkhead.reveal("curious", &id, REASON).await, 1);
+        assert!(said.contains("no such sealed body of trace"), "{said}");
+        assert_eq!(reveals(bulkhead, "curious").await.len(), 1);
+
+        // Where the entry cannot be written, nothing is revealed.
+        bulkhead.sql(
+            "revoke insert (tenant_id, id, actor, action, target, detail) on audit from bulkhead_revealer",
+        );
+        refused(bulkhead.reveal("sealing", &id, REASON).await, 1);
+        let other_key = bulkhead.write("other.key", &"7b".repeat(32));
+        bulkhead
+            .sql("grant insert (tenant_id, id, actor, action, target, detail) on audit to bulkhead_revealer");
+        let other_key = other_key.to_str().expect("UTF-8");
+        let reveal = ["trace", "reveal", &id, "--tenant", "sealing", "--reason", REASON, "--json"];
+        let said = refused(bulkhead.cli(&[&reveal[..], &["--master-key-file", other_key]].concat()).await, 1);
+        assert!(said.contains("cannot be unwrapped"), "{said}");
+
+        // Whoever takes the database, the spool's folder or the log has no original.
+        let dump = bulkhead.dump();
+        assert!(dump.contains(&hex("marker-in")), "the dump is looked through as it is written");
+        for (place, text) in [("the database", &dump), ("the log", &bulkhead.logs())] {
+            assert_absent(CARD, place, text);
+            assert_absent(&hex(CARD), place, text);
+        }
+    });
+}
+
+#[test]
+fn originals_are_sealed_in_the_spool_and_survive_kill_9() {
+    run(async {
+        let mut fixture = start().await;
+        let tenant = sealing_tenant(&fixture, "spooled").await;
+        let frozen = Frozen::of(&fixture.bulkhead);
+        let id = exchange(&tenant).await;
+        let spool = fixture.bulkhead.data_dir().join("spool");
+        let files = std::fs::read_dir(&spool).expect("the spool's folder");
+        let spooled: Vec<u8> =
+            files.flatten().flat_map(|file| std::fs::read(file.path()).unwrap_or_default()).collect();
+        let holds = |text: &[u8]| spooled.windows(text.len()).any(|part| part == text);
+        let raw = id.replace('-', "");
+        let raw: Vec<u8> = (0..16)
+            .map(|at| u8::from_str_radix(&raw[2 * at..2 * at + 2], 16).expect("hexadecimal"))
+            .collect();
+        assert!(holds(&raw), "the record waits in the spool");
+        assert!(!holds(CARD.as_bytes()) && !holds(b"marker-in"), "nothing of a body lies there in clear");
+
+        fixture.bulkhead.kill_9();
+        drop(frozen);
+        fixture.bulkhead.restart().await;
+        fixture.bulkhead.trace_of("spooled", &id).await;
+        assert_original(&fixture.bulkhead.reveal("spooled", &id, REASON).await.json());
+    });
+}
+
+#[test]
+fn without_its_data_key_a_tenant_is_not_served_and_nothing_is_kept_in_clear() {
+    run(async {
+        let fixture = start().await;
+        let bulkhead = &fixture.bulkhead;
+        let tenant = sealing_tenant(&fixture, "keyless").await;
+        exchange(&tenant).await;
+        bulkhead.sql(
+            "update tenant_keys set wrapped = null, destroyed_at = now()
+             where tenant_id = (select id from tenants where name = 'keyless')",
+        );
+        let status = eventually("the node refuses the policy", || async {
+            let status = bulkhead.policy_status("keyless").await;
+            status.to_string().contains("no data key").then_some(status)
+        })
+        .await;
+        assert!(status.to_string().contains("capture: sealed"), "{status}");
+        let request = chat("gpt-sealed", "hi");
+        tenant.client.post("/v1/chat/completions", &request).await.expect(503);
+        // A new document with `sealed` makes a new key; what the old one has sealed stays shut.
+        let applied = bulkhead.apply("keyless", &(fixture.upstreams() + SEALED)).await;
+        applied.ok();
+        let id = exchange(&tenant).await;
+        bulkhead.trace_of("keyless", &id).await;
+        assert_original(&bulkhead.reveal("keyless", &id, REASON).await.json());
+        let platform = bulkhead.write("platform", "capture: sealed");
+        let refused =
+            bulkhead.cli(&["policy", "apply", platform.to_str().expect("UTF-8"), "--platform"]).await;
+        assert!(
+            refused.code == Some(2) && refused.err.contains("state it in the tenant's"),
+            "{}",
+            refused.err
+        );
+    });
+}
