@@ -4,6 +4,7 @@ mod archive;
 mod audit;
 mod catalog;
 mod entries;
+mod erase;
 mod policies;
 mod retention;
 mod reveal;

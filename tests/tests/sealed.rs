@@ -176,3 +176,59 @@ fn without_its_data_key_a_tenant_is_not_served_and_nothing_is_kept_in_clear() {
         );
     });
 }
+
+#[test]
+fn an_erased_tenant_s_originals_open_nowhere_not_even_from_a_backup_of_the_bodies() {
+    run(async {
+        let fixture = start().await;
+        let bulkhead = &fixture.bulkhead;
+        let tenant = sealing_tenant(&fixture, "erased").await;
+        let id = exchange(&tenant).await;
+        bulkhead.trace_of("erased", &id).await;
+        assert_original(&bulkhead.reveal("erased", &id, REASON).await.json());
+        bulkhead.sql(
+            "create table public.backup as select * from trace_bodies;
+             create table public.backup_of_tenants as select * from tenants where name = 'erased'",
+        );
+        for confirmed in [&["--yes-erase", "eraesd"][..], &[]] {
+            let erase = [&["tenant", "erase", "erased"], confirmed].concat();
+            assert_eq!(bulkhead.cli(&erase).await.code, Some(2));
+        }
+        exchange(&tenant).await;
+
+        // Interrupted between the two steps: the keys are gone, the rows are not.
+        let erase = ["tenant", "erase", "erased", "--yes-erase", "erased"];
+        bulkhead.sql(
+            "create trigger interrupted before delete on traces for each statement execute function refuse_change()",
+        );
+        let printed = bulkhead.cli(&erase).await;
+        assert!(printed.code == Some(1) && printed.err.contains("run the command again"), "{}", printed.err);
+        let said = refused(bulkhead.reveal("erased", &id, REASON).await, 1);
+        assert!(said.contains("was destroyed"), "{said}");
+        eventually("nodes refuse its key", || async {
+            let reply = tenant.client.post("/v1/chat/completions", &chat("gpt-sealed", "hi")).await;
+            (reply.status == 401).then_some(())
+        })
+        .await;
+        bulkhead.sql("drop trigger interrupted on traces");
+        bulkhead.cli(&erase).await.ok();
+
+        let said = refused(bulkhead.reveal("erased", &id, REASON).await, 1);
+        assert!(said.contains("no such tenant"), "{said}");
+        let chain = bulkhead.sql("select tenant_id from audit where action = 'tenant.erase' limit 1");
+        let left = format!("select count(*) from trace_bodies where tenant_id = '{}'", chain.trim());
+        assert_eq!(bulkhead.sql(&left).trim(), "0");
+        let trail = bulkhead.audit_list(&["--tenant", chain.trim()]).await;
+        let actions: Vec<&str> =
+            trail.as_array().expect("a list").iter().map(|e| e["action"].as_str().expect("text")).collect();
+        assert_eq!(actions[..3], ["tenant.delete", "tenant.erase", "trace.reveal"], "{actions:?}");
+        bulkhead.audit_verify(&["--tenant", chain.trim()]).await.ok();
+
+        bulkhead.sql(
+            "insert into tenants select * from public.backup_of_tenants;
+             insert into trace_bodies select * from public.backup where tenant_id in (select id from public.backup_of_tenants)",
+        );
+        let said = refused(bulkhead.reveal("erased", &id, REASON).await, 1);
+        assert!(said.contains("was destroyed"), "{said}");
+    });
+}

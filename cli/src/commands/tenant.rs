@@ -1,6 +1,7 @@
 //! `bulkhead tenant`: the units of isolation.
 
 mod archive;
+mod erase;
 
 use bulkhead_store::Role;
 use bulkhead_store::system::{self, Tenant};
@@ -32,6 +33,10 @@ pub(crate) enum TenantCommand {
     Export(archive::ExportArgs),
     /// Take a tenant out of an archive into this database: whole, or not at all
     Import(archive::ImportArgs),
+    /// Erase a tenant with all it has, except its audit trail
+    /// Its data keys are destroyed first, so that its sealed originals open never again. May be run again if it was
+    /// interrupted.
+    Erase(erase::EraseArgs),
 }
 
 pub(crate) fn run(command: TenantCommand, format: Format) -> Result<(), Failure> {
@@ -41,6 +46,7 @@ pub(crate) fn run(command: TenantCommand, format: Format) -> Result<(), Failure>
             TenantCommand::List { database } => list(&database, format).await,
             TenantCommand::Export(args) => archive::export(&args, format).await,
             TenantCommand::Import(args) => archive::import(&args, format).await,
+            TenantCommand::Erase(args) => erase::run(&args, format).await,
         }
     })
 }

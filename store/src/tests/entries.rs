@@ -14,13 +14,15 @@ use crate::tenant::Layer;
 use crate::{AuditEntry, AuditFilter, migrate, system};
 
 /// Every public function that an operator changes something with, and the action that it leaves behind.
-const CHANGES: [(&str, &[&str]); 21] = [
+const CHANGES: [(&str, &[&str]); 23] = [
     ("migrate", &["schema.migrate"]),
     ("create_tenant", &["tenant.create"]),
     ("set_tenant_suspended", &["tenant.suspend", "tenant.resume"]),
     ("delete_tenant", &["tenant.delete"]),
     ("export_tenant", &["tenant.export"]),
     ("import_tenant", &["tenant.import"]),
+    ("destroy_data_keys", &["tenant.erase"]),
+    ("remove_tenant", &["tenant.delete"]),
     ("publish_platform_policy", &["platform_policy.publish"]),
     ("remove_platform_policy", &["platform_policy.remove"]),
     ("drop_partitions", &["trace.prune"]),
@@ -230,6 +232,10 @@ async fn each_change_leaves_one_entry_and_none_holds_a_secret() {
     trail.check(export_tenant(migrator, by, tenant, options.master_key, &mut archive)).await;
     trail.check(system::delete_tenant(migrator, by, tenant)).await;
     trail.check(import_tenant(migrator, by, archive.as_slice(), &options)).await;
+    let tenant = world.tenant("erased").await.id;
+    trail.seen = entries(&world).await;
+    trail.check(system::destroy_data_keys(migrator, by, tenant)).await;
+    trail.check(system::remove_tenant(migrator, by, tenant)).await;
     // The database itself was made by one call, and making it again does nothing.
     let made = |seen: &[AuditEntry]| seen.iter().filter(|entry| entry.action == "schema.migrate").count();
     assert_eq!(made(&trail.seen), 1);

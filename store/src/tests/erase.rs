@@ -1,0 +1,88 @@
+//! An erased tenant leaves its audit trail, and nobody else misses anything.
+
+use std::collections::BTreeMap;
+
+use bulkhead_policy::ids::TenantId;
+use sqlx::AssertSqlSafe;
+
+use super::{World, actor, bodies, data_key, finding, now, sealed, trace};
+use crate::tenant::Layer;
+use crate::{AuditFilter, StoreError, system, writer};
+
+/// Rows of a tenant in every table that has a tenant, as a superuser counts them.
+async fn rows(world: &World, tenant: TenantId) -> BTreeMap<String, i64> {
+    let admin = sqlx::PgPool::connect(&world.url).await.unwrap();
+    let tables = "select relname::text from pg_class join pg_attribute on attrelid = pg_class.oid
+      where relnamespace = 'bulkhead'::regnamespace and relkind in ('r', 'p') and not relispartition
+        and attname = 'tenant_id'";
+    let tables = sqlx::query_scalar::<_, String>(tables).fetch_all(&admin).await.unwrap();
+    let mut rows = BTreeMap::new();
+    for table in tables {
+        let count =
+            AssertSqlSafe(format!("select count(*) from bulkhead.{table} where tenant_id = '{tenant}'"));
+        rows.insert(table, sqlx::query_scalar::<_, i64>(count).fetch_one(&admin).await.unwrap());
+    }
+    rows
+}
+
+async fn filled(world: &World, name: &str, key: &str) -> TenantId {
+    let tenant = world.tenant(name).await.id;
+    let (agent, key) = world.agent(tenant, "worker", key).await;
+    let mut tx = world.api.tenant(tenant).await.unwrap();
+    let slot = tx.credential_slot("openai").await.unwrap();
+    tx.put_credential(&actor(), slot, b"sealed").await.unwrap();
+    tx.add_data_key(&actor(), &data_key(1)).await.unwrap();
+    tx.add_data_key(&actor(), &data_key(2)).await.unwrap();
+    tx.publish_policy(&actor(), Layer::Agent(agent), "{}").await.unwrap();
+    tx.commit().await.unwrap();
+    let days = [0, 1, 40].map(|days| now() - chrono::Days::new(days));
+    let records = days.map(|at| {
+        let mut record = trace(tenant, at);
+        (record.bodies, record.sealed, record.key) = (bodies("masked"), sealed(), Some(key));
+        record.findings = vec![finding("EMAIL_ADDRESS")];
+        record
+    });
+    writer::insert_traces(&world.writer, &records).await.unwrap();
+    tenant
+}
+
+#[tokio::test]
+async fn every_row_goes_but_the_audit_trail_and_no_row_of_another() {
+    let world = World::new().await;
+    let erased = filled(&world, "erased", "AAAAAAAAAAAAAAAA").await;
+    let other = filled(&world, "other", "BBBBBBBBBBBBBBBB").await;
+    let before = rows(&world, other).await;
+    assert_eq!(system::destroy_data_keys(&world.migrator, &actor(), erased).await.unwrap(), 2);
+    system::remove_tenant(&world.migrator, &actor(), erased).await.unwrap();
+    for (table, count) in rows(&world, erased).await {
+        assert_eq!(count > 0, table.starts_with("audit"), "{table}: {count}");
+    }
+    assert_eq!(rows(&world, other).await, before);
+    assert_eq!(world.load(other).await.data_keys.len(), 2);
+    let newest = AuditFilter { limit: 2, ..AuditFilter::default() };
+    let trail = world.api.tenant(erased).await.unwrap().audit(&newest).await.unwrap();
+    assert_eq!([&*trail[0].action, &*trail[1].action], ["tenant.delete", "tenant.erase"]);
+    for again in [
+        system::destroy_data_keys(&world.migrator, &actor(), erased).await.map(drop),
+        system::remove_tenant(&world.migrator, &actor(), erased).await,
+    ] {
+        assert!(matches!(again, Err(StoreError::NotFound { .. })), "{again:?}");
+    }
+}
+
+#[tokio::test]
+async fn keys_are_gone_and_nodes_know_before_the_first_row_goes() {
+    let world = World::new().await;
+    let tenant = filled(&world, "erased", "AAAAAAAAAAAAAAAA").await;
+    let before = world.load(tenant).await;
+    system::destroy_data_keys(&world.migrator, &actor(), tenant).await.unwrap();
+    // Whatever ended the process here, the next attempt finds the tenant and goes on.
+    let after = world.load(tenant).await;
+    assert!(after.data_keys.is_empty() && after.suspended && after.revision > before.revision);
+    let mut tx = world.api.tenant(tenant).await.unwrap();
+    assert!(tx.data_keys().await.unwrap().iter().all(|key| key.destroyed_at.is_some()));
+    assert_eq!(rows(&world, tenant).await["traces"], 3);
+    assert_eq!(system::destroy_data_keys(&world.migrator, &actor(), tenant).await.unwrap(), 0);
+    system::remove_tenant(&world.migrator, &actor(), tenant).await.unwrap();
+    assert_eq!(rows(&world, tenant).await["trace_bodies"], 0);
+}
