@@ -8,6 +8,7 @@ mod credential;
 mod detectors;
 mod dev;
 mod key;
+mod master_key;
 mod migrate;
 mod policy;
 mod proxy;
@@ -67,6 +68,9 @@ enum Command {
     /// Credentials for the providers
     #[command(subcommand)]
     Credential(credential::CredentialCommand),
+    /// The keys outside the database
+    #[command(subcommand)]
+    MasterKey(master_key::MasterKeyCommand),
     /// The audit trail: who changed what, and proof that nobody changed that
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -92,6 +96,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Policy(command) => policy::run(command, format),
         Command::Budget(command) => budget::run(command, format),
         Command::Credential(command) => credential::run(command, format),
+        Command::MasterKey(command) => master_key::run(command, format),
         Command::Trace(command) => trace::run(command, format),
     }?;
     Ok(ExitCode::SUCCESS)

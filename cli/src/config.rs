@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
+use crate::master_key::SealingKeyArgs;
 use raw::{Config as RawConfig, number, span};
 
 /// Where the spool is unless the configuration says otherwise.
@@ -22,6 +23,8 @@ pub(crate) struct Config {
     pub(crate) database: Database,
     /// Where the master key is, unless `BULKHEAD_MASTER_KEY` holds it.
     pub(crate) master_key_file: Option<PathBuf>,
+    /// Which keys seal in its place, if any.
+    pub(crate) sealing_keys: SealingKeyArgs,
     /// Where the last good snapshot is kept for a start without a database.
     pub(crate) snapshot_file: Option<PathBuf>,
     /// Where traces wait for the database; this process's alone.
@@ -89,6 +92,10 @@ fn parse(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Config
         proxy,
         database,
         master_key_file: raw.master_key.file,
+        sealing_keys: SealingKeyArgs {
+            sealing_key_file: raw.master_key.sealing_file,
+            previous_sealing_key_file: raw.master_key.previous_sealing_file,
+        },
         snapshot_file: raw.snapshot.file,
         keep: KeepDays {
             traces: days("retention.keep_days", raw.retention.keep_days)?,
@@ -103,6 +110,10 @@ impl Config {
     /// Takes relative paths as relative to the configuration file.
     fn beside(mut self, folder: &Path) -> Self {
         self.master_key_file = self.master_key_file.map(|path| folder.join(path));
+        let SealingKeyArgs { sealing_key_file, previous_sealing_key_file } = &mut self.sealing_keys;
+        for path in [sealing_key_file, previous_sealing_key_file].into_iter().flatten() {
+            *path = folder.join(&*path);
+        }
         self.snapshot_file = self.snapshot_file.map(|path| folder.join(path));
         self.spool_folder = folder.join(self.spool_folder);
         self

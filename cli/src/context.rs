@@ -1,7 +1,7 @@
 //! Where a management command works: which database, which master key, which tenant, as whom.
 
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use bulkhead_policy::crypto::MasterKey;
 use bulkhead_policy::ids::TenantId;
@@ -10,6 +10,7 @@ use bulkhead_store::{Role, Store, StoreError, system};
 
 use crate::dev_state::{DATA_DIR_DEFAULT, DataDir, DevState};
 use crate::failure::Failure;
+use crate::master_key::{self, SealingKeyArgs, read_master_key};
 
 /// One for the transaction, one for what runs beside it.
 const CONNECTIONS_MAX: u32 = 2;
@@ -42,6 +43,8 @@ pub(crate) struct MasterKeyArgs {
     /// `bulkhead dev`, its key
     #[arg(long, env = "BULKHEAD_MASTER_KEY_FILE", value_name = "FILE")]
     master_key_file: Option<PathBuf>,
+    #[command(flatten)]
+    sealing: SealingKeyArgs,
 }
 
 impl DatabaseArgs {
@@ -140,14 +143,14 @@ impl TenantScope {
 }
 
 impl MasterKeyArgs {
-    /// Reads the master key that belongs to the database.
+    /// Reads the master key that belongs to the database, with the keys that seal in its place.
     pub(crate) fn read(&self, database: &DatabaseArgs) -> Result<MasterKey, Failure> {
-        if let Some(path) = &self.master_key_file {
-            return read_master_key(path);
-        }
-        if let Ok(text) = std::env::var("BULKHEAD_MASTER_KEY") {
-            return MasterKey::parse(&text)
-                .map_err(|error| Failure::Usage(format!("BULKHEAD_MASTER_KEY: {error}")));
+        self.sealing.over(self.read_root(database)?)
+    }
+
+    fn read_root(&self, database: &DatabaseArgs) -> Result<MasterKey, Failure> {
+        if let Some(key) = master_key::found(self.master_key_file.as_deref(), "BULKHEAD_MASTER_KEY")? {
+            return Ok(key);
         }
         // Another database's keys would not verify under this one's.
         if database.dev()?.is_some() {
@@ -158,13 +161,6 @@ impl MasterKeyArgs {
                 .to_owned(),
         ))
     }
-}
-
-/// Reads a master key from a file.
-pub(crate) fn read_master_key(path: &Path) -> Result<MasterKey, Failure> {
-    let wrong = |reason: String| Failure::Usage(format!("master key file {}: {reason}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-    MasterKey::parse(&text).map_err(|error| wrong(error.to_string()))
 }
 
 /// Adds the name that was asked for to "no such tenant" and its like.

@@ -9,6 +9,7 @@ mod dev_state;
 mod duration;
 mod failure;
 mod logs;
+mod master_key;
 mod node;
 mod output;
 mod policy_file;

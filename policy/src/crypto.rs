@@ -82,6 +82,15 @@ impl MasterKey {
         Self { root: self.root, sealing: newest_first.into_iter().map(|key| key.root).collect() }
     }
 
+    /// Lets `new` seal from now on; what was sealed before still opens. `new` gives nothing but that.
+    #[must_use]
+    pub fn rotating_to(self, new: Self) -> Self {
+        let sealing: Vec<Secret> = std::iter::once(new.root)
+            .chain(self.sealing_keys().map(|key| SecretBox::new(Box::new(*key.expose_secret()))))
+            .collect();
+        Self { root: self.root, sealing }
+    }
+
     /// Returns the key that API keys are hashed with.
     #[must_use]
     pub fn pepper(&self) -> Pepper {
@@ -314,14 +323,21 @@ impl Sealer {
     /// # Errors
     /// As for [`Self::open`].
     pub fn open_bytes(&self, place: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
-        let (&version, rest) = sealed.split_first().ok_or(CryptoError)?;
-        let (nonce, body) = rest.split_first_chunk::<NONCE_LEN>().ok_or(CryptoError)?;
-        if version != VERSION {
-            return Err(CryptoError);
-        }
-        let opened = self.0.iter().find_map(|key| open_with(key, *nonce, place, body));
-        opened.ok_or(CryptoError)
+        open_with_any(&self.0, place, sealed).ok_or(CryptoError)
     }
+
+    /// Says whether the first key has sealed this for `place`, so that nothing is gained by sealing it anew.
+    #[must_use]
+    pub fn is_newest(&self, place: &[u8], sealed: &[u8]) -> bool {
+        open_with_any(self.0.get(..1).unwrap_or_default(), place, sealed).is_some()
+    }
+}
+
+fn open_with_any(keys: &[LessSafeKey], place: &[u8], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let (&version, rest) = sealed.split_first()?;
+    let (nonce, body) = rest.split_first_chunk::<NONCE_LEN>()?;
+    let mut keys = keys.iter().filter(|_| version == VERSION);
+    keys.find_map(|key| open_with(key, *nonce, place, body))
 }
 
 pub(crate) fn open_with(

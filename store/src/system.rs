@@ -8,6 +8,7 @@ mod load;
 mod nodes;
 mod notify;
 mod platform;
+mod reseal;
 mod tenants;
 
 pub use crate::partitions::{check_partitions, drop_body_partitions, drop_partitions};
@@ -19,4 +20,5 @@ pub use nodes::{Verdict, record_verdicts, sign_of_life};
 pub use notify::{Change, Changes, listen};
 pub use platform::{PlatformPolicy, platform_policy, publish_platform_policy, remove_platform_policy};
 pub(crate) use tenants::TENANT;
+pub use reseal::{Resealed, SealedValues, record_rotation, reseal_tenant, sealed_values};
 pub use tenants::{Tenant, create_tenant, delete_tenant, set_tenant_suspended, tenant_by_name, tenants};

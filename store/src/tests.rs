@@ -6,6 +6,7 @@ mod catalog;
 mod entries;
 mod erase;
 mod policies;
+mod reseal;
 mod retention;
 mod reveal;
 mod revisions;

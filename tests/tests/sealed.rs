@@ -232,3 +232,64 @@ fn an_erased_tenant_s_originals_open_nowhere_not_even_from_a_backup_of_the_bodie
         assert!(said.contains("was destroyed"), "{said}");
     });
 }
+
+#[test]
+fn keys_are_rotated_under_running_nodes_and_half_a_rotation_is_finished_by_the_next() {
+    run(async {
+        let mut fixture = start().await;
+        let [first, second] = ["rotated-a", "rotated-b"];
+        let tenant = sealing_tenant(&fixture, first).await;
+        sealing_tenant(&fixture, second).await;
+        let id = exchange(&tenant).await;
+        fixture.bulkhead.trace_of(first, &id).await;
+        let old = fixture.bulkhead.find("master.key").expect("a master key");
+        let new = fixture.bulkhead.write("new.key", &"9c".repeat(32));
+        let [old, new] = [old, new].map(|path| path.to_str().expect("UTF-8").to_owned());
+
+        // Nodes learn the new key first.
+        let sealing = ("BULKHEAD_MASTER_KEY_SEALING_FILE".to_owned(), new.clone());
+        let previous = ("BULKHEAD_MASTER_KEY_PREVIOUS_SEALING_FILE".to_owned(), old);
+        fixture.bulkhead.options_mut().environment = vec![sealing.clone(), previous];
+        fixture.bulkhead.kill_9();
+        fixture.bulkhead.restart().await;
+        let tenant = Tenant { client: fixture.bulkhead.client().with_key(&tenant.key), ..tenant };
+        exchange(&tenant).await;
+
+        let bulkhead = &fixture.bulkhead;
+        let rotate = ["master-key", "rotate", "--new-key-file", &new, "--json"];
+        bulkhead.sql(&format!(
+            "create function interrupt() returns trigger language plpgsql as $$ begin
+               if new.tenant_id = (select id from tenants where name = '{second}') then raise exception 'interrupted'; end if;
+               return new; end $$;
+             create trigger interrupted before update on credentials for each row execute function interrupt()"
+        ));
+        assert_eq!(bulkhead.cli(&rotate).await.code, Some(1));
+        exchange(&tenant).await;
+        bulkhead.sql("drop trigger interrupted on credentials; drop function interrupt()");
+        assert_eq!(bulkhead.cli(&rotate).await.json()["tenants_resealed"], 1);
+        assert_eq!(bulkhead.cli(&rotate).await.json()["tenants_resealed"], 0);
+        let trail = ["--tenant", first, "--action", "master_key"];
+        assert_eq!(bulkhead.audit_list(&trail).await.as_array().map(Vec::len), Some(1));
+        let platform = bulkhead.audit_list(&["--platform", "--action", "master_key.rotate"]).await;
+        assert_eq!(platform.as_array().map(Vec::len), Some(1));
+
+        let said = refused(bulkhead.reveal(first, &id, REASON).await, 1);
+        assert!(said.contains("cannot be unwrapped"), "the old key alone: {said}");
+        let reveal = ["trace", "reveal", &id, "--tenant", first, "--reason", REASON, "--json"];
+        let reveal = [&reveal[..], &["--sealing-key-file", &new]].concat();
+        assert_original(&bulkhead.cli(&reveal).await.json());
+
+        // The old key seals and opens nothing any more; API keys, which follow from the first, still count.
+        fixture.bulkhead.options_mut().environment = vec![sealing];
+        fixture.bulkhead.kill_9();
+        fixture.bulkhead.restart().await;
+        let tenant = Tenant { client: fixture.bulkhead.client().with_key(&tenant.key), ..tenant };
+        let id = exchange(&tenant).await;
+        fixture.bulkhead.trace_of(first, &id).await;
+        let reveal = ["trace", "reveal", &id, "--tenant", first, "--reason", REASON, "--json"];
+        let reveal = [&reveal[..], &["--sealing-key-file", &new]].concat();
+        assert_original(&fixture.bulkhead.cli(&reveal).await.json());
+        let status = fixture.bulkhead.policy_status(second).await.to_string();
+        assert!(!status.contains("cannot be"), "{status}");
+    });
+}

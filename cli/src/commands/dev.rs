@@ -25,11 +25,12 @@ use ring::rand::SecureRandom as _;
 use tokio::time::Instant;
 
 use crate::config::{self, KeepDays, default_node_name};
-use crate::context::{block_on, read_master_key};
+use crate::context::block_on;
 use crate::demo_model::DemoModel;
 use crate::dev_state::{DATA_DIR_DEFAULT, DataDir, DevState, SPOOL};
 use crate::failure::Failure;
 use crate::logs::{self, LogFormat};
+use crate::master_key::{SealingKeyArgs, read_master_key};
 use crate::node::{Node, NodeSettings};
 use crate::output::{Format, print, print_json};
 use crate::policy_file::{self, Upstreams};
@@ -58,6 +59,8 @@ pub(crate) struct DevArgs {
     /// Where metrics and probes are; port 0: the system chooses
     #[arg(long, default_value = "127.0.0.1:9090", value_name = "ADDR")]
     metrics_listen: SocketAddr,
+    #[command(flatten)]
+    sealing: SealingKeyArgs,
     /// Worker threads of the proxy; one per core if left out
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroU16>,
@@ -85,7 +88,7 @@ pub(crate) fn run(args: &DevArgs, format: Format) -> Result<(), Failure> {
     data_dir.create()?;
     let _lock = data_dir.lock()?;
     let previous = data_dir.state()?;
-    let master_key = master_key(&data_dir)?;
+    let master_key = args.sealing.over(master_key(&data_dir)?)?;
 
     say(format, "starting PostgreSQL");
     let postgres = Postgres::start(data_dir.path()).map_err(start_failure)?;

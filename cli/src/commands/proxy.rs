@@ -6,9 +6,9 @@ use bulkhead_policy::crypto::MasterKey;
 use clap::Args;
 
 use crate::config::{self, Config};
-use crate::context::read_master_key;
 use crate::failure::Failure;
 use crate::logs::{self, LogFormat};
+use crate::master_key;
 use crate::node::{Node, NodeSettings};
 use crate::signals::StopSignal;
 
@@ -21,7 +21,7 @@ pub(crate) struct ProxyArgs {
 
 pub(crate) fn run(args: &ProxyArgs) -> Result<(), Failure> {
     let config = config::load(&args.config)?;
-    let master_key = master_key(&config)?;
+    let master_key = read_keys(&config)?;
     logs::install(LogFormat::Json, "info,sqlx=warn")?;
     let stop = StopSignal::install()?;
     let node = Node::start(NodeSettings {
@@ -40,17 +40,16 @@ pub(crate) fn run(args: &ProxyArgs) -> Result<(), Failure> {
     node.serve(&stop)
 }
 
-fn master_key(config: &Config) -> Result<MasterKey, Failure> {
-    if let Ok(text) = std::env::var("BULKHEAD_MASTER_KEY") {
-        return MasterKey::parse(&text)
-            .map_err(|error| Failure::Usage(format!("BULKHEAD_MASTER_KEY: {error}")));
-    }
-    match &config.master_key_file {
-        Some(path) => read_master_key(path),
-        None => Err(Failure::Usage(
+fn read_keys(config: &Config) -> Result<MasterKey, Failure> {
+    // The variable wins, as every variable does.
+    let file =
+        config.master_key_file.as_deref().filter(|_| std::env::var_os("BULKHEAD_MASTER_KEY").is_none());
+    let master = master_key::found(file, "BULKHEAD_MASTER_KEY")?.ok_or_else(|| {
+        Failure::Usage(
             "master_key.file: missing: expected a file with 32 random bytes in hexadecimal (openssl rand -hex 32), \
              or the variable BULKHEAD_MASTER_KEY"
                 .to_owned(),
-        )),
-    }
+        )
+    })?;
+    config.sealing_keys.over(master)
 }

@@ -47,7 +47,7 @@ section!(
         retention_url: String
     }
 );
-section!(MasterKey, MASTER_KEY { file: PathBuf });
+section!(MasterKey, MASTER_KEY { file: PathBuf, sealing_file: PathBuf, previous_sealing_file: PathBuf });
 section!(Snapshot, SNAPSHOT { file: PathBuf });
 section!(Spool, SPOOL { folder: PathBuf, quota_bytes: u64, tenant_percent: u64 });
 section!(Retention, RETENTION { keep_days: u64, keep_body_days: u64 });

@@ -81,13 +81,14 @@ fn while_keys_are_rotated_the_old_one_opens_and_the_new_one_seals() {
     let stored = key(1).wrap(tenant(1), &provider("5a"), &random).unwrap();
     let credential = master("5a").credential_sealer().unwrap().seal(b"row", b"sk", &random).unwrap();
 
-    let both = master("5a").sealing_with(vec![master("6b"), master("5a")]);
+    let both = master("5a").rotating_to(master("6b"));
     let keys = both.local_keys().unwrap();
     let rewrapped =
         DataKey::unwrap(&stored, tenant(1), &keys).unwrap().wrap(tenant(1), &keys, &random).unwrap();
     let sealer = both.credential_sealer().unwrap();
     assert_eq!(sealer.open(b"row", &credential).unwrap().expose_secret(), "sk");
     let resealed = sealer.seal(b"row", b"sk", &random).unwrap();
+    assert!(sealer.is_newest(b"row", &resealed) && !sealer.is_newest(b"row", &credential));
 
     let after = master("5a").sealing_with(vec![master("6b")]);
     let keys = after.local_keys().unwrap();

@@ -219,8 +219,7 @@ async fn load_credentials(
         let credential = RawCredential {
             id: CredentialId::from_uuid(row.id),
             name: row.name,
-            version: u32::try_from(row.version)
-                .map_err(|_| StoreError::Stored { what: "credential version" })?,
+            version: stored_credential_version(row.version)?,
             sealed: row.sealed,
         };
         credentials.entry(row.tenant_id).or_default().push(credential);
@@ -247,4 +246,8 @@ async fn load_data_keys(
         keys.entry(row.tenant_id).or_default().push(key);
     }
     Ok(keys)
+}
+
+pub(super) fn stored_credential_version(version: i32) -> Result<u32, StoreError> {
+    u32::try_from(version).map_err(|_| StoreError::Stored { what: "credential version" })
 }

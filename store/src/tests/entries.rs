@@ -14,7 +14,7 @@ use crate::tenant::Layer;
 use crate::{AuditEntry, AuditFilter, migrate, system};
 
 /// Every public function that an operator changes something with, and the action that it leaves behind.
-const CHANGES: [(&str, &[&str]); 23] = [
+const CHANGES: [(&str, &[&str]); 25] = [
     ("migrate", &["schema.migrate"]),
     ("create_tenant", &["tenant.create"]),
     ("set_tenant_suspended", &["tenant.suspend", "tenant.resume"]),
@@ -35,6 +35,8 @@ const CHANGES: [(&str, &[&str]); 23] = [
     ("expire_key", &["key.expire"]),
     ("put_credential", &["credential.put"]),
     ("delete_credential", &["credential.delete"]),
+    ("reseal_tenant", &["master_key.reseal"]),
+    ("record_rotation", &["master_key.rotate"]),
     ("add_data_key", &["data_key.create"]),
     ("record_reveal", &["trace.reveal"]),
     ("publish_policy", &["policy.publish"]),
@@ -60,7 +62,7 @@ const OF_NODES: [&str; 12] = [
 ];
 
 /// What changes nothing.
-const READS: [&str; 37] = [
+const READS: [&str; 38] = [
     "connect",
     "tenant",
     "ping",
@@ -97,6 +99,7 @@ const READS: [&str; 37] = [
     "trace_cursor",
     "has_sealed_bodies",
     "data_keys",
+    "sealed_values",
     "read",
 ];
 
@@ -220,6 +223,9 @@ async fn each_change_leaves_one_entry_and_none_holds_a_secret() {
     in_tenant!(activate_policy(by, version));
     in_tenant!(deactivate_policy(by, Layer::Tenant));
     in_tenant!(delete_agent(by, agent));
+    let resealed = system::Resealed::default();
+    trail.check(system::reseal_tenant(migrator, by, tenant, "key", &resealed)).await;
+    trail.check(system::record_rotation(migrator, by, "key", 1)).await;
     trail.check(system::publish_platform_policy(migrator, by, &document)).await;
     trail.check(system::remove_platform_policy(migrator, by)).await;
     let before = now().date_naive() - chrono::Days::new(30);

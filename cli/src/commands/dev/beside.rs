@@ -4,9 +4,9 @@ use bulkhead_proxy::Addresses;
 
 use super::{DevArgs, proxy_config, say, until_ready};
 use crate::config::{KeepDays, default_node_name};
-use crate::context::read_master_key;
 use crate::dev_state::{DataDir, DevState, SPOOL};
 use crate::failure::Failure;
+use crate::master_key::read_master_key;
 use crate::node::{Node, NodeSettings};
 use crate::output::{Format, print, print_json};
 use crate::signals::StopSignal;
@@ -27,7 +27,7 @@ pub(super) fn run(args: &DevArgs, first: &DataDir, format: Format) -> Result<(),
         writer_url: state.database_url.clone(),
         retention_url: state.database_url.clone(),
         keep: KeepDays::default(),
-        master_key: read_master_key(&first.master_key())?,
+        master_key: args.sealing.over(read_master_key(&first.master_key())?)?,
         snapshot_file: Some(data_dir.file("snapshot")),
         spool_folder: data_dir.file(SPOOL),
         // Two nodes of one machine and, as the system chooses, of one port.
