@@ -3,22 +3,23 @@
 //! - Subkeys come from HKDF-SHA-256 (RFC 5869) with the purpose as info, so no two uses share a key.
 //! - What is stored sealed can be sealed anew, so its key can be replaced ([`MasterKey::sealing_with`]). What follows from
 //!   the master key without being stored (hashes of API keys, fingerprints, tokens, signatures) cannot.
-//! - Sealed bytes are `version (1) | nonce (12) | ciphertext | tag (16)`: AES-256-GCM under a random nonce.
-//!   With one key per installation the birthday bound allows 2^32 sealings, far beyond the credentials anyone
-//!   stores.
-//! - The associated data binds a sealed value to its place: moved to another row it does not open.
+
+mod sealer;
 
 use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bulkhead_dlp::ValueKey;
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use ring::rand::SecureRandom;
+use ring::aead::{AES_256_GCM, LessSafeKey, UnboundKey};
 use ring::{hkdf, hmac};
 use secrecy::{ExposeSecret, SecretBox, SecretString};
 use serde::{Deserialize, Serialize};
+use secrecy::{ExposeSecret, SecretBox};
 use zeroize::Zeroizing;
+
+pub use sealer::Sealer;
+pub(crate) use sealer::open_with;
 
 use crate::audit::HeadSigner;
 use crate::data_key::LocalKeys;
@@ -26,8 +27,6 @@ use crate::ids::{CredentialId, TenantId};
 
 const KEY_BYTES: usize = 32;
 const SALT: &[u8] = b"bulkhead/v1";
-const VERSION: u8 = 1;
-const TAG_BYTES: usize = 16;
 /// Enough to tell the few keys of an installation apart; says nothing about the key.
 const KEY_ID_BYTES: usize = 8;
 
@@ -86,7 +85,9 @@ impl MasterKey {
     #[must_use]
     pub fn rotating_to(self, new: Self) -> Self {
         let sealing: Vec<Secret> = std::iter::once(new.root)
-            .chain(self.sealing_keys().map(|key| SecretBox::new(Box::new(*key.expose_secret()))))
+            .chain(self.sealing_keys().map(|key| {
+                SecretBox::init_with_mut(|copy: &mut [u8; KEY_BYTES]| *copy = *key.expose_secret())
+            }))
             .collect();
         Self { root: self.root, sealing }
     }
@@ -103,7 +104,7 @@ impl MasterKey {
     /// [`CryptoError`] if the cipher refuses its key, which does not happen.
     pub fn credential_sealer(&self) -> Result<Sealer, CryptoError> {
         let keys = self.sealing_keys().map(|key| cipher(&*derive(key, "credential sealing")));
-        Ok(Sealer(keys.collect::<Result<_, _>>()?))
+        Ok(Sealer::new(keys.collect::<Result<_, _>>()?))
     }
 
     /// Returns what wraps tenants' data keys.
@@ -113,7 +114,7 @@ impl MasterKey {
     pub fn local_keys(&self) -> Result<LocalKeys, CryptoError> {
         let keys = self.sealing_keys().map(|key| {
             let id = to_hex(derive(key, "key id").get(..KEY_ID_BYTES).unwrap_or_default());
-            Ok((id, Sealer(vec![cipher(&*derive(key, "data key wrapping"))?])))
+            Ok((id, Sealer::new(vec![cipher(&*derive(key, "data key wrapping"))?])))
         });
         keys.collect::<Result<_, _>>().map(LocalKeys::new)
     }
@@ -258,7 +259,7 @@ impl SpoolKeys {
     /// # Errors
     /// [`CryptoError`] if the cipher refuses its key, which does not happen.
     pub fn sealer(&self, salt: [u8; 16]) -> Result<Sealer, CryptoError> {
-        Ok(Sealer(vec![cipher(hmac::sign(&self.0, &salt).as_ref())?]))
+        Ok(Sealer::new(vec![cipher(hmac::sign(&self.0, &salt).as_ref())?]))
     }
 }
 
@@ -272,92 +273,6 @@ impl fmt::Debug for SpoolKeys {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("cryptographic operation failed: wrong key, wrong place or damaged data")]
 pub struct CryptoError;
-
-/// Seals short secrets with its first key, and opens what any of its keys has sealed.
-///
-/// ```
-/// use bulkhead_policy::crypto::MasterKey;
-/// use secrecy::ExposeSecret;
-/// let sealer = MasterKey::parse(&"5a".repeat(32))?.credential_sealer()?;
-/// let sealed = sealer.seal(b"row 1", b"secret", &ring::rand::SystemRandom::new())?;
-/// assert_eq!(sealer.open(b"row 1", &sealed)?.expose_secret(), "secret");
-/// assert!(sealer.open(b"row 2", &sealed).is_err());
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-pub struct Sealer(Vec<LessSafeKey>);
-
-impl Sealer {
-    /// Encrypts `plaintext`, bound to `place`.
-    ///
-    /// # Errors
-    /// [`CryptoError`] if there are no random numbers.
-    pub fn seal(
-        &self,
-        place: &[u8],
-        plaintext: &[u8],
-        random: &dyn SecureRandom,
-    ) -> Result<Vec<u8>, CryptoError> {
-        let mut nonce = [0; NONCE_LEN];
-        random.fill(&mut nonce).map_err(|_| CryptoError)?;
-        let mut body = Vec::with_capacity(plaintext.len() + TAG_BYTES);
-        body.extend_from_slice(plaintext);
-        self.0
-            .first()
-            .ok_or(CryptoError)?
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(place), &mut body)
-            .map_err(|_| CryptoError)?;
-        Ok([&[VERSION], nonce.as_slice(), &body].concat())
-    }
-
-    /// Decrypts a text that [`Self::seal`] sealed for the same place.
-    ///
-    /// # Errors
-    /// [`CryptoError`] for anything else, damaged and foreign bytes included.
-    pub fn open(&self, place: &[u8], sealed: &[u8]) -> Result<SecretString, CryptoError> {
-        let opened = self.open_bytes(place, sealed)?;
-        std::str::from_utf8(&opened).map(SecretString::from).map_err(|_| CryptoError)
-    }
-
-    /// Decrypts what [`Self::seal`] made for the same place.
-    ///
-    /// # Errors
-    /// As for [`Self::open`].
-    pub fn open_bytes(&self, place: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
-        open_with_any(&self.0, place, sealed).ok_or(CryptoError)
-    }
-
-    /// Says whether the first key has sealed this for `place`, so that nothing is gained by sealing it anew.
-    #[must_use]
-    pub fn is_newest(&self, place: &[u8], sealed: &[u8]) -> bool {
-        open_with_any(self.0.get(..1).unwrap_or_default(), place, sealed).is_some()
-    }
-}
-
-fn open_with_any(keys: &[LessSafeKey], place: &[u8], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-    let (&version, rest) = sealed.split_first()?;
-    let (nonce, body) = rest.split_first_chunk::<NONCE_LEN>()?;
-    let mut keys = keys.iter().filter(|_| version == VERSION);
-    keys.find_map(|key| open_with(key, *nonce, place, body))
-}
-
-pub(crate) fn open_with(
-    key: &LessSafeKey,
-    nonce: [u8; NONCE_LEN],
-    place: &[u8],
-    body: &[u8],
-) -> Option<Zeroizing<Vec<u8>>> {
-    let mut body = Zeroizing::new(body.to_vec());
-    let nonce = Nonce::assume_unique_for_key(nonce);
-    let length = key.open_in_place(nonce, Aad::from(place), &mut body).ok()?.len();
-    body.truncate(length);
-    Some(body)
-}
-
-impl fmt::Debug for Sealer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Sealer(..)")
-    }
-}
 
 /// Returns the place that a credential's secret is sealed to.
 #[must_use]

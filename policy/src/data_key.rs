@@ -132,9 +132,12 @@ impl DataKey {
     /// # Errors
     /// [`CryptoError`] if there are no random numbers.
     pub fn generate(version: u32, random: &dyn SecureRandom) -> Result<Self, CryptoError> {
-        let mut secret = Zeroizing::new([0; KEY_BYTES]);
-        random.fill(secret.as_mut_slice()).map_err(|_| CryptoError)?;
-        Ok(Self { version, secret: SecretBox::new(Box::new(*secret)) })
+        let mut filled = Err(CryptoError);
+        // Written where it stays: no copy is left on the stack.
+        let secret = SecretBox::init_with_mut(|bytes: &mut [u8; KEY_BYTES]| {
+            filled = random.fill(bytes).map_err(|_| CryptoError);
+        });
+        filled.map(|()| Self { version, secret })
     }
 
     /// Wraps it for storage.
@@ -162,8 +165,9 @@ impl DataKey {
     ) -> Result<Self, CryptoError> {
         let place = key_place(tenant, stored.version);
         let secret = provider.unwrap(&stored.key_id, &place, &stored.wrapped)?;
-        let secret = <[u8; KEY_BYTES]>::try_from(secret.as_slice()).map_err(|_| CryptoError)?;
-        Ok(Self { version: stored.version, secret: SecretBox::new(Box::new(secret)) })
+        let unwrapped: &[u8; KEY_BYTES] = secret.as_slice().try_into().map_err(|_| CryptoError)?;
+        let secret = SecretBox::init_with_mut(|bytes: &mut [u8; KEY_BYTES]| bytes.copy_from_slice(unwrapped));
+        Ok(Self { version: stored.version, secret })
     }
 
     /// Returns which of the tenant's keys it is.

@@ -9,6 +9,7 @@
 //!   same.
 
 mod build;
+mod data_keys;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,8 +20,9 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use chrono::{DateTime, Utc};
 
-use build::DataKeys;
 pub use build::{Builder, Built, Rejected};
+
+use data_keys::DataKeys;
 
 use crate::api_key::{ApiKey, KeyHash};
 use crate::compile::{AllowList, NotAllowed, TenantPolicy};

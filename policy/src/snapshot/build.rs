@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bulkhead_dlp::ValueKey;
 use chrono::{DateTime, Utc};
 
+use super::data_keys::DataKeys;
 use super::{Key, KeyContext, Platform, Policies, Refusal, Snapshot, Tenant};
 use crate::compile::{
     AllowList, CompileInput, CompileOptions, Credential, DetectorCache, Layer, Limits, TenantPolicy, compile,
@@ -17,7 +18,7 @@ use crate::document::{Capture, CheckOptions, PolicyDocument};
 use crate::ids::{AgentId, KeyId, Revision, TenantId};
 use crate::ledger::{BudgetScope, LedgerBook, LedgerKey, Subject};
 use crate::limiter::TenantLimiter;
-use crate::raw::{RawAgent, RawDataKey, RawKey, RawPolicy, RawSnapshot, RawTenant};
+use crate::raw::{RawAgent, RawKey, RawPolicy, RawSnapshot, RawTenant};
 
 /// Builds snapshots; one per process, for it holds what outlives them.
 ///
@@ -81,22 +82,6 @@ struct Floor {
 struct Keys<'a> {
     value: Option<&'a ValueKey>,
     data: Option<&'a Result<Arc<DataKey>, String>>,
-}
-
-/// A tenant's data keys: as they are stored, and unwrapped or why not.
-#[derive(Debug, Default)]
-pub(super) struct DataKeys(Vec<(RawDataKey, Result<Arc<DataKey>, String>)>);
-
-impl DataKeys {
-    /// The key that seals.
-    fn newest(&self) -> Result<Arc<DataKey>, String> {
-        let newest = self.0.iter().max_by_key(|(stored, _)| stored.version);
-        newest.map_or_else(|| Err("the tenant has no data key".to_owned()), |(_, key)| key.clone())
-    }
-
-    fn holds(&self, key: &DataKey) -> bool {
-        self.0.iter().any(|(stored, _)| stored.version == key.version())
-    }
 }
 
 impl Builder {
@@ -279,7 +264,7 @@ impl Builder {
                 return Arc::clone(before);
             }
         }
-        let data_keys = self.data_keys(raw, before);
+        let data_keys = DataKeys::unwrap(raw, before.map(|before| &before.data_keys), &*self.key_provider);
         let compiled = self.policies(raw, floor, &data_keys.newest());
         let rejection = compiled.as_ref().err().cloned();
         if let Some(reason) = &rejection {
@@ -337,25 +322,6 @@ impl Builder {
             Ok((credential.name.clone(), opened))
         });
         opened.collect()
-    }
-
-    /// Unwraps the tenant's data keys; those that were unwrapped before are taken over.
-    fn data_keys(&self, raw: &RawTenant, before: Option<&Arc<Tenant>>) -> DataKeys {
-        let known = before.map(|before| before.data_keys.0.as_slice()).unwrap_or_default();
-        let unwrapped = raw.data_keys.iter().map(|stored| {
-            let same = known.iter().find(|(before, key)| before == stored && key.is_ok());
-            let key = match same {
-                Some((_, key)) => key.clone(),
-                None => DataKey::unwrap(stored, raw.id, &*self.key_provider).map(Arc::new).map_err(|_| {
-                    format!(
-                        "data key {} cannot be unwrapped: its master key {} is not known here, or the row is damaged",
-                        stored.version, stored.key_id
-                    )
-                }),
-            };
-            (stored.clone(), key)
-        });
-        DataKeys(unwrapped.collect())
     }
 
     /// Gives every key of the tenant its place under the policies in force.

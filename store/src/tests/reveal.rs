@@ -4,6 +4,7 @@ use bulkhead_policy::ids::{TenantId, TraceId};
 use bulkhead_policy::trace::TraceRecord;
 use sqlx::AssertSqlSafe;
 
+use super::roles::refusal;
 use super::{World, actor, bodies, data_key, now, sealed, trace};
 use crate::reveal::{Reason, record_reveal};
 use crate::{AuditFilter, Store, StoreError, writer};
@@ -88,6 +89,40 @@ async fn the_revealing_role_writes_one_kind_of_entry_into_one_trail() {
         );
         let refused = sqlx::raw_sql(AssertSqlSafe(entry)).execute(tx.connection()).await.expect_err(action);
         assert_eq!(refused.as_database_error().unwrap().code().as_deref(), Some("42501"), "{action}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_else_reads_wrapped_keys_or_sealed_bytes_and_who_does_reads_nothing_else() {
+    let world = World::new().await;
+    let World { api, sync, writer, retention, revealer, auditor, .. } = &world;
+    let refused: &[(&Store, &str)] = &[
+        (api, "select wrapped from tenant_keys"),
+        (api, "update tenant_keys set wrapped = null"),
+        (api, "delete from tenant_keys"),
+        (api, "select sealed_request from trace_bodies"),
+        (api, "select sealed_response from trace_bodies"),
+        (api, "select trace_bodies from trace_bodies"),
+        (api, "copy trace_bodies to stdout"),
+        (api, "select reveal_is_recorded(gen_random_uuid())"),
+        (writer, "select from tenant_keys"),
+        (retention, "select from tenant_keys"),
+        (retention, "select sealed_request from trace_bodies"),
+        (auditor, "select from tenant_keys"),
+        (sync, "delete from tenant_keys"),
+        (revealer, "select request from trace_bodies"),
+        (revealer, "select from traces"),
+        (revealer, "select from credentials"),
+        (revealer, "select from api_keys"),
+        (revealer, "select from policies"),
+        (revealer, "select from tenants"),
+        (revealer, "select from audit"),
+        (revealer, "delete from audit"),
+        (revealer, "update tenant_keys set wrapped = null"),
+        (revealer, "delete from trace_bodies"),
+    ];
+    for (store, statement) in refused {
+        assert_eq!(refusal(store, statement).await, "42501", "{statement}");
     }
 }
 
