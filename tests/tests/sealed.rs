@@ -2,13 +2,14 @@
 
 use bulkhead_tests::commands::{Printed, Tenant};
 use bulkhead_tests::postgres::Frozen;
-use bulkhead_tests::samples::CARD;
-use bulkhead_tests::shapes::{chat, openai_stream, streamed};
+use bulkhead_tests::samples::{CARD, github_token};
+use bulkhead_tests::shapes::{chat, chat_answer, openai_stream, streamed};
 use bulkhead_tests::traces::assert_absent;
 use bulkhead_tests::{Answer, Bulkhead, Fixture, eventually, run};
 use serde_json::Value;
 
-const SEALED: &str = "capture: sealed\ndlp: { rules: [{ detect: [CREDIT_CARD], on: both, action: mask }] }\n";
+const SEALED: &str = "capture: sealed\ndlp: { rules: [{ detect: [CREDIT_CARD], on: both, action: mask }, \
+                      { detect: [\"secret.*\"], on: both, action: block }] }\n";
 const REASON: &str = "ticket 4711, the customer asks";
 
 async fn start() -> Fixture {
@@ -111,6 +112,53 @@ fn what_was_masked_is_revealed_to_who_says_why() {
             assert_absent(CARD, place, text);
             assert_absent(&hex(CARD), place, text);
         }
+    });
+}
+
+#[test]
+fn requests_and_answers_that_were_blocked_are_revealed_too() {
+    run(async {
+        let fixture = start().await;
+        let bulkhead = &fixture.bulkhead;
+        let tenant = sealing_tenant(&fixture, "blocked").await;
+        let token = github_token(47);
+        fixture.provider.on("gpt-blocked", Answer::json(200, &chat_answer(&format!("take {token}"))));
+        for (body, text) in [("request", token.as_str()), ("response", "hi")] {
+            let request = chat("gpt-blocked", text);
+            let reply = tenant.client.post("/v1/chat/completions", &request).await.expect(400);
+            let trace = bulkhead.trace_of("blocked", &reply.trace_id()).await;
+            assert_eq!(trace["outcome"], "blocked");
+            let revealed = bulkhead.reveal("blocked", &reply.trace_id(), REASON).await.json();
+            let original = revealed[body]["text"].as_str().unwrap_or_else(|| panic!("no {body}: {revealed}"));
+            assert!(original.contains(&token), "{body}: {original}");
+            assert_eq!(revealed["response"].is_null(), body == "request", "{revealed}");
+        }
+        let dump = bulkhead.dump();
+        for text in [token.clone(), hex(&token)] {
+            assert_absent(&text, "the database", &dump);
+        }
+    });
+}
+
+#[test]
+fn a_node_that_does_not_know_the_new_key_goes_on_and_says_so() {
+    run(async {
+        let fixture = start().await;
+        let bulkhead = &fixture.bulkhead;
+        let tenant = sealing_tenant(&fixture, "forgotten").await;
+        let new = bulkhead.write("new.key", &"9c".repeat(32));
+        let new = new.to_str().expect("UTF-8");
+        bulkhead.cli(&["master-key", "rotate", "--new-key-file", new]).await.ok();
+        eventually("the node refuses the new seals", || async {
+            let status = bulkhead.policy_status("forgotten").await.to_string();
+            status.contains("cannot be opened").then_some(())
+        })
+        .await;
+        let id = exchange(&tenant).await;
+        bulkhead.trace_of("forgotten", &id).await;
+        let reveal = ["trace", "reveal", &id, "--tenant", "forgotten", "--reason", REASON, "--json"];
+        let reveal = [&reveal[..], &["--sealing-key-file", new]].concat();
+        assert_original(&bulkhead.cli(&reveal).await.json());
     });
 }
 

@@ -48,6 +48,7 @@ fn variables_override_the_file() {
             "BULKHEAD_DATABASE_URL" => "postgres://other/db",
             "BULKHEAD_LIMITS_CONNECTIONS" => "9",
             "BULKHEAD_MASTER_KEY_FILE" => "/run/key",
+            "BULKHEAD_MASTER_KEY_SEALING_FILE" => "/run/sealing",
             _ => return None,
         };
         Some(value.to_owned())
@@ -57,6 +58,7 @@ fn variables_override_the_file() {
     assert_eq!(config.database.writer_url, "postgres://other/db");
     assert_eq!(config.proxy.limits.connections, 9);
     assert_eq!(config.master_key_file, Some("/run/key".into()));
+    assert_eq!(config.sealing_keys.sealing_key_file, Some("/run/sealing".into()));
 }
 
 #[test]
