@@ -12,6 +12,9 @@ use std::fmt;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
+/// Originals of one request above this size are sealed off the event loop, where there is a choice.
+const INLINE_SEAL_BYTES: usize = 1 << 20;
+
 /// Collects the bodies of one request, up to a limit for each.
 #[derive(Debug)]
 pub(crate) struct Capture {
@@ -91,6 +94,12 @@ impl Capture {
     /// Drops what was kept of the masked answer.
     pub(crate) fn forget_masked_response(&mut self) {
         self.masked_response = Kept { truncated: true, ..Kept::default() };
+    }
+
+    /// Says whether sealing takes longer than an event loop should wait: about a microsecond for each 3 KiB.
+    pub(crate) fn is_slow_to_seal(&self) -> bool {
+        let bytes = |originals: &Originals| originals.request.bytes.len() + originals.response.bytes.len();
+        self.originals.as_ref().map_or(0, bytes) > INLINE_SEAL_BYTES
     }
 
     /// What the record of a trace keeps.

@@ -245,12 +245,23 @@ impl Recorder {
         if self.is_handed_over {
             return Ok(());
         }
+        self.seal_large_bodies().await;
         // Room first: a task that is aborted while it waits for it still has its record.
         let traces = self.traces.clone();
         let place = traces.place().await;
         self.is_handed_over = true;
         let spooled = self.finish();
         place.write(spooled, self.keep).await.map_err(|_| Rejection::not_recorded())
+    }
+
+    /// What is not large is sealed when the record is made, and so is everything where nobody can wait for it.
+    async fn seal_large_bodies(&mut self) {
+        let Some(capture) = self.capture.take_if(|capture| capture.is_slow_to_seal()) else { return };
+        let (tenant, id, metrics) = (self.record.tenant, self.record.id, Arc::clone(&self.metrics));
+        let sealed = tokio::task::spawn_blocking(move || capture.finish(tenant, id, &metrics)).await;
+        if let Ok((masked, sealed)) = sealed {
+            (self.record.bodies, self.record.sealed) = (Some(masked), sealed);
+        }
     }
 
     fn finish(&mut self) -> SpooledTrace {

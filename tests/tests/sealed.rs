@@ -5,7 +5,7 @@ use bulkhead_tests::postgres::Frozen;
 use bulkhead_tests::samples::{CARD, github_token};
 use bulkhead_tests::shapes::{chat, chat_answer, openai_stream, streamed};
 use bulkhead_tests::traces::assert_absent;
-use bulkhead_tests::{Answer, Bulkhead, Fixture, eventually, run};
+use bulkhead_tests::{Answer, Bulkhead, FakeProvider, Fixture, Options, eventually, run};
 use serde_json::Value;
 
 const SEALED: &str = "capture: sealed\ndlp: { rules: [{ detect: [CREDIT_CARD], on: both, action: mask }, \
@@ -136,6 +136,28 @@ fn requests_and_answers_that_were_blocked_are_revealed_too() {
         let dump = bulkhead.dump();
         for text in [token.clone(), hex(&token)] {
             assert_absent(&text, "the database", &dump);
+        }
+    });
+}
+
+#[test]
+fn a_long_original_is_cut_and_says_so_or_is_there_to_its_end() {
+    run(async {
+        for (limit, is_cut) in [("262144", true), ("4194304", false)] {
+            let provider = FakeProvider::start().await;
+            let environment = vec![("BULKHEAD_LIMITS_CAPTURED_BODY_BYTES".to_owned(), limit.to_owned())];
+            let options = Options { upstream: Some(provider.url()), environment, ..Options::default() };
+            let fixture = Fixture { bulkhead: Bulkhead::start(options).await, provider };
+            let tenant = sealing_tenant(&fixture, "long").await;
+            let text = "word ".repeat(300_000) + "the end";
+            let reply =
+                tenant.client.post("/v1/chat/completions", &chat("gpt-long", &text)).await.expect(200);
+            fixture.bulkhead.trace_of("long", &reply.trace_id()).await;
+            let revealed = fixture.bulkhead.reveal("long", &reply.trace_id(), REASON).await.json();
+            assert_eq!(revealed["request"]["truncated"], is_cut, "{limit}");
+            assert_eq!(revealed["response"]["truncated"], false, "each body for itself");
+            let original = revealed["request"]["text"].as_str().expect("a request");
+            assert_eq!(original.contains("the end"), !is_cut, "{limit}");
         }
     });
 }

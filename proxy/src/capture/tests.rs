@@ -71,6 +71,19 @@ fn what_alerts_is_forgotten_of_the_masked_answer_alone() {
 }
 
 #[test]
+fn only_large_originals_leave_the_event_loop() {
+    let key = Arc::new(DataKey::generate(1, &SystemRandom::new()).unwrap());
+    let is_slow = |key: Option<&Arc<DataKey>>, bytes: usize| {
+        let mut capture = Capture::new(usize::MAX, key.cloned());
+        capture.original_request(&vec![0; bytes / 2]);
+        capture.original_response(&vec![0; bytes - bytes / 2]);
+        capture.is_slow_to_seal()
+    };
+    assert!(is_slow(Some(&key), INLINE_SEAL_BYTES + 1));
+    assert!(!is_slow(Some(&key), INLINE_SEAL_BYTES) && !is_slow(None, INLINE_SEAL_BYTES + 1));
+}
+
+#[test]
 fn what_is_captured_is_not_shown() {
     let mut capture = Capture::new(100, Some(Arc::new(DataKey::generate(1, &SystemRandom::new()).unwrap())));
     capture.original_request(b"private");
