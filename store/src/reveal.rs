@@ -86,6 +86,12 @@ pub async fn record_reveal(
 }
 
 impl RecordedReveal {
+    /// What only [`record_reveal`] gives, without an entry.
+    #[cfg(test)]
+    pub(crate) fn forged(tenant: TenantId, trace: TraceId) -> Self {
+        Self { tenant, trace }
+    }
+
     /// Reads what was recorded.
     ///
     /// # Errors

@@ -58,12 +58,13 @@ impl World {
         }
     }
 
-    fn stores(&self) -> [(&'static str, &Store); 6] {
+    fn stores(&self) -> [(&'static str, &Store); 7] {
         [
             ("api", &self.api),
             ("sync", &self.sync),
             ("writer", &self.writer),
             ("retention", &self.retention),
+            ("revealer", &self.revealer),
             ("migrator", &self.migrator),
             ("auditor", &self.auditor),
         ]

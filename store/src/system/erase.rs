@@ -46,6 +46,14 @@ pub async fn destroy_data_keys(store: &Store, actor: &Actor, tenant: TenantId) -
 /// # Errors
 /// [`StoreError::NotFound`] if there is no such tenant; what was removed before an error stays removed.
 pub async fn remove_tenant(store: &Store, actor: &Actor, tenant: TenantId) -> Result<(), StoreError> {
+    // Whoever may remove old traces may not for that reason begin to remove a tenant.
+    let mut tx = store.tenant(tenant).await?;
+    sqlx::query!("select suspended from tenants where id = $1", tenant.as_uuid())
+        .fetch_optional(tx.connection())
+        .await
+        .attempted("look for a tenant")?
+        .ok_or(StoreError::NotFound { what: "tenant" })?;
+    tx.commit().await?;
     expire_traces(store, tenant, Utc::now()).await?;
     // With those that have come meanwhile.
     delete_tenant(store, actor, tenant).await

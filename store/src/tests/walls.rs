@@ -23,7 +23,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::{World, actor, bodies, entries, finding, minutes_ago, new_key, now, trace};
+use super::{World, actor, bodies, data_key, entries, finding, minutes_ago, new_key, now, sealed, trace};
 use crate::connect::connect_options;
 use crate::system::{self, Verdict};
 use crate::tenant::{CredentialSlot, Layer};
@@ -53,6 +53,7 @@ impl Victim {
         tx.add_key(&by, &key).await.unwrap();
         let slot = tx.credential_slot("openai-prod").await.unwrap();
         tx.put_credential(&by, slot, b"sealed").await.unwrap();
+        tx.add_data_key(&by, &data_key(1)).await.unwrap();
         let document = format!("{{\"{MARK}\": 1}}");
         tx.publish_policy(&by, Layer::Agent(agent), &document).await.unwrap();
         let policy = tx.publish_policy(&by, Layer::Tenant, &document).await.unwrap().version;
@@ -77,6 +78,7 @@ fn recorded(tenant: TenantId, key: KeyId, at: DateTime<Utc>) -> TraceRecord {
         key: Some(key),
         upstream: Some(MARK.to_owned()),
         bodies: bodies(MARK),
+        sealed: sealed(),
         findings: vec![finding("EMAIL_ADDRESS")],
         ..trace(tenant, at)
     }

@@ -153,7 +153,15 @@ async fn logins(world: &World) -> Vec<(&'static str, PgPool)> {
         sqlx::raw_sql(AssertSqlSafe(make)).execute(&admin).await.unwrap();
         let url = world.url.replace("user=postgres", &format!("user={login}"));
         let role_of = |wanted: &Role| wanted.name() == format!("bulkhead_{role}");
-        let roles = [Role::Api, Role::Sync, Role::Writer, Role::Retention, Role::Migrator, Role::Auditor];
+        let roles = [
+            Role::Api,
+            Role::Sync,
+            Role::Writer,
+            Role::Retention,
+            Role::Revealer,
+            Role::Migrator,
+            Role::Auditor,
+        ];
         let store = Store::connect(&url, roles.into_iter().find(role_of).unwrap(), 1).await.unwrap();
         logins.push((role, store.connections().clone()));
     }

@@ -8,6 +8,9 @@ use uuid::Uuid;
 
 use super::{MARK, Victim, World, holdings, recorded, superuser, told, usage, verdict};
 use crate::tests::{actor, archive, minutes_ago, now};
+use crate::reveal::{Reason, RecordedReveal, record_reveal};
+use crate::system::Resealed;
+use crate::tests::{actor, minutes_ago, now};
 use crate::writer::{self, Shipment, SpoolPlace};
 use crate::{AuditFilter, Store, system};
 
@@ -55,7 +58,7 @@ pub(super) fn calls() -> Vec<Call> {
         record_verdicts = system::record_verdicts(store, "node", &[verdict(it.tenant)]) => ["sync"], [];
         // Whoever reaches the database hears its notifications: ids of tenants, and numbers.
         listen = async { system::listen(store).await.map(drop) } =>
-            ["api", "sync", "writer", "retention", "migrator", "auditor"], [];
+            ["api", "sync", "writer", "retention", "revealer", "migrator", "auditor"], [];
 
         // Nodes append for all tenants.
         insert_traces = writer::insert_traces(store, &[recorded(it.tenant, it.victim.key, now())]) => ["writer"], [];
@@ -66,7 +69,7 @@ pub(super) fn calls() -> Vec<Call> {
         forget_old_usage = writer::forget_old_usage(store) => ["writer"], [("migrator", "()")];
         ensure_partitions = writer::ensure_partitions(store, now().date_naive()) => ["writer", "migrator"], [];
         check_partitions = system::check_partitions(store) =>
-            ["api", "sync", "writer", "retention", "migrator", "auditor"], [];
+            ["api", "sync", "writer", "retention", "revealer", "migrator", "auditor"], [];
 
         // Retention.
         drop_partitions = system::drop_partitions(store, &actor(), now().date_naive() - Days::new(30)) => ["migrator"], [];
@@ -84,12 +87,23 @@ pub(super) fn calls() -> Vec<Call> {
         tenant_by_name = system::tenant_by_name(store, it.name) => ["sync", "migrator"], [("api", "no such tenant")];
         set_tenant_suspended = system::set_tenant_suspended(store, &actor(), it.tenant, true) => ["migrator"], [];
         delete_tenant = system::delete_tenant(store, &actor(), it.tenant) => ["migrator"], [];
+        destroy_data_keys = system::destroy_data_keys(store, &actor(), it.tenant) => ["migrator"], [];
+        remove_tenant = system::remove_tenant(store, &actor(), it.tenant) => ["migrator"], [];
+        sealed_values = system::sealed_values(store, it.tenant) => ["sync", "migrator"], [];
+        reseal_tenant = system::reseal_tenant(store, &actor(), it.tenant, "key", &Resealed::default()) =>
+            ["migrator", "api"], [];
+        record_rotation = system::record_rotation(store, &actor(), "key", 1) => ["migrator"], [];
         publish_platform_policy = system::publish_platform_policy(store, &actor(), "{}") => ["migrator"], [];
         platform_policy = system::platform_policy(store) => ["sync", "migrator"], [];
         remove_platform_policy = system::remove_platform_policy(store, &actor()) => ["migrator"], [];
 
         export_tenant = archive::exported(store, it.tenant) => ["migrator"], [];
         import_tenant = archive::imported(store, &format!("{}-2", it.name)) => ["migrator"], [];
+        // Who reveals writes why, and reads what it said it would.
+        record_reveal = record_reveal(store, &actor(), it.tenant, it.victim.trace, &reason()) =>
+            ["revealer", "api", "migrator"], [];
+        read = RecordedReveal::forged(it.tenant, it.victim.trace).read(store) =>
+            [], [("revealer", "no such sealed body of trace"), ("migrator", "SealedTrace(..)")];
 
         // Auditors answer for the installation.
         audit_chains = system::audit_chains(store) => ["auditor", "migrator"], [];
@@ -99,6 +113,10 @@ pub(super) fn calls() -> Vec<Call> {
         verify_audit_chain = system::verify_audit_chain(store, Chain::Tenant(it.tenant), None) =>
             ["auditor"], [("migrator", "Err(Fault { seq: 1, wrong: Missing })")];
     }
+}
+
+fn reason() -> Reason {
+    Reason::new("a complaint of the customer").unwrap()
 }
 
 fn newest() -> AuditFilter {

@@ -9,11 +9,12 @@ use super::{Victim, World, superuser, tables_of_tenants};
 use crate::Store;
 
 /// What a role reaches of tenants that it did not name, by table, and why it must. Nothing else is reached by anybody.
-const REACHED: [(&str, &str, &[&str], &str); 12] = [
+const REACHED: [(&str, &str, &[&str], &str); 13] = [
     ("sync", "tenants", &["select"], "a node serves every tenant"),
     ("sync", "agents", &["select"], "a node serves every tenant"),
     ("sync", "api_keys", &["select"], "a node serves every tenant"),
     ("sync", "credentials", &["select"], "a node serves every tenant"),
+    ("sync", "tenant_keys", &["select"], "a node serves every tenant"),
     ("sync", "policies", &["select"], "a node serves every tenant"),
     ("sync", "active_policies", &["select"], "a node serves every tenant"),
     (

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Executor as _};
 use super::{MARK, Victim, World, holdings, superuser, tables_of_tenants, told};
 use crate::AuditFilter;
 use crate::tenant::{Layer, TenantTx, TraceFilter};
-use crate::tests::{actor, minutes_ago, new_key};
+use crate::tests::{actor, data_key, minutes_ago, new_key};
 
 /// One function, called with the victim's ids and names.
 pub(super) struct Call {
@@ -73,6 +73,9 @@ pub(super) fn calls() -> Vec<Call> {
             NO_TRACES, NO_TRACES;
         trace_cursor(it.trace) => "no such trace", "no such trace";
         trace(it.trace) => "no such trace", "no such trace";
+        has_sealed_bodies(it.trace) => "false", "false";
+        data_keys() => "[]", "[]";
+        add_data_key(by, &data_key(2)) => OWN, REFUSED;
         budget_usage(minutes_ago(5_000)) => "[]", "[]";
         audit(&AuditFilter { limit: 10, ..AuditFilter::default() }) => OWN, "[]";
         revision() => OWN, "no such tenant";
