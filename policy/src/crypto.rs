@@ -13,9 +13,8 @@ use base64::engine::general_purpose::STANDARD;
 use bulkhead_dlp::ValueKey;
 use ring::aead::{AES_256_GCM, LessSafeKey, UnboundKey};
 use ring::{hkdf, hmac};
-use secrecy::{ExposeSecret, SecretBox, SecretString};
-use serde::{Deserialize, Serialize};
 use secrecy::{ExposeSecret, SecretBox};
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 pub use sealer::Sealer;

@@ -25,7 +25,8 @@
 //! an installation with another master key no API key is recognised and no credential opens. An archive shows no secret that
 //! the database does not show, but it shows captured bodies: keep it like a backup.
 //!
-//! Not in an archive: what a node still has in its spool, what nodes say about policies (theirs to say), and the platform's
+//! Not in an archive: data keys and the original bodies that they have sealed, because an archive outlives a tenant's
+//! erasure; what a node still has in its spool, what nodes say about policies (theirs to say), and the platform's
 //! policy and audit trail (no tenant's).
 //!
 //! # Laws
@@ -60,7 +61,7 @@ pub use export::export_tenant;
 pub use import::{ImportOptions, Imported, import_tenant};
 pub use line::{LineFault, RowCounts};
 #[cfg(test)]
-pub(crate) use table::{LEFT_OUT, Table};
+pub(crate) use table::{LEFT_OUT, LEFT_OUT_COLUMNS, Table};
 
 /// Longest line, in bytes. A captured body makes a third more than its own length.
 pub const LINE_BYTES_MAX: usize = 256 << 20;

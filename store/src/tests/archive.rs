@@ -13,7 +13,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection};
 
 use super::{World, actor, bodies, finding, minutes_ago, now, trace};
 use crate::archive::{
-    ArchiveError, Contents, ImportOptions, Imported, LEFT_OUT, Table, export_tenant, import_tenant,
+    ArchiveError, Contents, ImportOptions, Imported, LEFT_OUT, LEFT_OUT_COLUMNS, Table, export_tenant,
+    import_tenant,
 };
 use crate::connect::connect_options;
 use crate::tenant::Layer;

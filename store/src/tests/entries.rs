@@ -14,7 +14,7 @@ use crate::tenant::Layer;
 use crate::{AuditEntry, AuditFilter, migrate, system};
 
 /// Every public function that an operator changes something with, and the action that it leaves behind.
-const CHANGES: [(&str, &[&str]); 25] = [
+const CHANGES: [(&str, &[&str]); 27] = [
     ("migrate", &["schema.migrate"]),
     ("create_tenant", &["tenant.create"]),
     ("set_tenant_suspended", &["tenant.suspend", "tenant.resume"]),

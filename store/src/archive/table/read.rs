@@ -83,7 +83,7 @@ impl Table {
                      select 'trace_bodies' as "table", tenant_id, at, id, form,
                        translate(encode(request, 'base64'), E'\n', '') as request,
                        translate(encode(response, 'base64'), E'\n', '') as response, truncated
-                     from trace_bodies where tenant_id = $1 order by at, id, form) as line"#,
+                     from trace_bodies where tenant_id = $1 and form = 'masked' order by at, id) as line"#,
                 tenant
             )
             .fetch(connection),

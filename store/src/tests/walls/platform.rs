@@ -7,10 +7,9 @@ use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
 use super::{MARK, Victim, World, holdings, recorded, superuser, told, usage, verdict};
-use crate::tests::{actor, archive, minutes_ago, now};
 use crate::reveal::{Reason, RecordedReveal, record_reveal};
 use crate::system::Resealed;
-use crate::tests::{actor, minutes_ago, now};
+use crate::tests::{actor, archive, minutes_ago, now};
 use crate::writer::{self, Shipment, SpoolPlace};
 use crate::{AuditFilter, Store, system};
 
