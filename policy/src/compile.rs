@@ -12,6 +12,7 @@
 //! - `capture`: the least that a layer states; `sealed` is for the tenant and its agents to state. `traces`: the surest, kept for the shortest time.
 //!   `max_staleness_seconds`: the lowest.
 
+mod allow;
 mod dlp;
 mod pattern;
 mod rules;
@@ -27,15 +28,14 @@ use std::sync::Arc;
 use bulkhead_dlp::{CompileLimits, RuleSet, ValueKey};
 use secrecy::SecretString;
 
+pub use allow::{AllowList, NotAllowed};
 pub use dlp::DetectorCache;
 pub use pattern::{InvalidPattern, ModelPattern};
 pub use traces::TraceSettings;
 pub use upstreams::{Upstream, UpstreamIndex};
 
 use crate::data_key::DataKey;
-use crate::document::{
-    AllowDocument, Capture, DocumentError, PolicyDocument, Uninspectable, UpstreamDialect,
-};
+use crate::document::{Capture, DocumentError, PolicyDocument, Uninspectable, UpstreamDialect};
 use crate::ids::{CredentialId, Revision};
 use crate::ledger::BudgetSpec;
 use crate::prices::{Price, PriceTable};
@@ -140,54 +140,6 @@ pub struct Limits {
     pub concurrent_requests: Option<NonZeroU32>,
 }
 
-/// What may be called; `None` means everything.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct AllowList {
-    operations: Option<Vec<Box<str>>>,
-    models: Option<Vec<ModelPattern>>,
-}
-
-/// Says what is not allowed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NotAllowed {
-    /// The operation.
-    #[error("operation is not allowed")]
-    Operation,
-    /// The model.
-    #[error("model is not allowed")]
-    Model,
-}
-
-impl AllowList {
-    /// Compiles lists of operations and model patterns.
-    ///
-    /// # Errors
-    /// The first pattern that is none.
-    pub fn new(operations: Option<&[String]>, models: Option<&[String]>) -> Result<Self, InvalidPattern> {
-        let patterns = |models: &[String]| models.iter().map(|model| ModelPattern::new(model)).collect();
-        Ok(Self {
-            operations: operations.map(|names| names.iter().map(|name| name.as_str().into()).collect()),
-            models: models.map(patterns).transpose()?,
-        })
-    }
-
-    /// Says whether a call may be made; `model` is `None` where the operation has none.
-    ///
-    /// # Errors
-    /// [`NotAllowed`] with what is missing.
-    pub fn check(&self, operation: &str, model: Option<&str>) -> Result<(), NotAllowed> {
-        if self.operations.as_ref().is_some_and(|allowed| !allowed.iter().any(|name| **name == *operation)) {
-            return Err(NotAllowed::Operation);
-        }
-        match (&self.models, model) {
-            (Some(allowed), Some(model)) if !allowed.iter().any(|pattern| pattern.matches(model)) => {
-                Err(NotAllowed::Model)
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
 /// A tenant's policy, or an agent's where it has its own document: immutable, shared by all requests it
 /// judges.
 ///
@@ -252,7 +204,7 @@ pub fn compile(input: &CompileInput<'_>) -> Result<TenantPolicy, CompileError> {
         revision: input.revision,
         upstreams,
         routes,
-        allow: compile_allow(&layers)?,
+        allow: allow::compile(&layers)?,
         request_rules: rules.request,
         response_rules: rules.response,
         uninspectable: strictest_uninspectable(&layers),
@@ -288,15 +240,6 @@ impl<'a> Layers<'a> {
 
 fn refuse(layer: Layer, error: DocumentError) -> CompileError {
     CompileError { layer, error }
-}
-
-fn compile_allow(layers: &Layers<'_>) -> Result<Vec<AllowList>, CompileError> {
-    let stated = layers.0.iter().filter(|(_, document)| document.allow != AllowDocument::default());
-    let compiled = stated.map(|(layer, document)| {
-        AllowList::new(document.allow.operations.as_deref(), document.allow.models.as_deref())
-            .map_err(|error| refuse(*layer, DocumentError::new("allow.models", &format!("expected {error}"))))
-    });
-    compiled.collect()
 }
 
 fn strictest_uninspectable(layers: &Layers<'_>) -> Uninspectable {
