@@ -340,6 +340,7 @@ impl Shipper {
 
 /// What requests of earlier processes were charged that the database does not know of.
 fn left_charges(reader: &Reader<Folder>, keys: &SpoolKeys) -> Vec<LedgerDelta> {
+    // A book of its own adds up as it goes: the spool may hold millions.
     let left = LedgerBook::default();
     let visited = reader.visit_left(|record| match read_charges(record, keys) {
         Ok(charges) => left.owe(charges),

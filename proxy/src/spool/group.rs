@@ -86,7 +86,11 @@ impl GroupWriter {
         };
         let mut room = self.writer.room(record.owner, record.stored_bytes());
         if room != Room::Free && envelope.drop_bodies(&self.shared) {
-            record = self.encoder.encode(&envelope.spooled)?;
+            let Some(shorter) = self.encoder.encode(&envelope.spooled) else {
+                envelope.lose("not_encoded", &self.shared);
+                return None;
+            };
+            record = shorter;
             room = self.writer.room(record.owner, record.stored_bytes());
         }
         // Where a policy insists, requests are not let in any more; those that were are few, and written.
