@@ -1,13 +1,14 @@
 //! `bulkhead proxy` started while its database is away, with and without a snapshot on disk.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use bulkhead_tests::process::binary;
 use bulkhead_tests::samples::github_token;
 use bulkhead_tests::shapes::chat;
 use bulkhead_tests::{Bulkhead, Client, Options, eventually, run};
+use serde_json::Value;
 
 const POLICY: &str = r#"
 upstreams: { openai: { base_url: "https://api.example.com", dialect: openai } }
@@ -43,7 +44,7 @@ impl Node {
             .expect("start the binary");
         let mut lines = BufReader::new(child.stderr.take().expect("stderr is piped")).lines();
         let listening = lines.by_ref().map_while(Result::ok).find(|line| line.contains("listening"));
-        let line: serde_json::Value =
+        let line: Value =
             serde_json::from_str(&listening.expect("it says where it listens")).expect("a JSON log line");
         let address = |name: &str| {
             let found = [&line[name], &line["fields"][name]].into_iter().find_map(|value| value.as_str());
@@ -67,23 +68,45 @@ impl Drop for Node {
     }
 }
 
-#[test]
-fn with_a_snapshot_on_disk_it_judges_as_before_for_a_while_and_without_one_it_refuses() {
-    run(async {
-        let mut bulkhead =
-            Bulkhead::start(Options { policy: Some(POLICY.to_owned()), ..Options::default() }).await;
-        let key = bulkhead.ready.api_key.clone();
-        let token = github_token(91);
-        let request = chat("gpt-away", &token);
-        bulkhead.client().post("/v1/chat/completions", &request).await.expect(400);
+/// A `bulkhead dev` that has stopped and left its snapshot.
+struct Stopped {
+    bulkhead: Bulkhead,
+    master_key: PathBuf,
+    snapshot: PathBuf,
+}
+
+impl Stopped {
+    /// Stops one that has blocked a request.
+    async fn after(request: &Value, policy: String) -> Self {
+        let mut bulkhead = Bulkhead::start(Options { policy: Some(policy), ..Options::default() }).await;
+        bulkhead.client().post("/v1/chat/completions", request).await.expect(400);
         let snapshot = eventually("a snapshot on disk", || async { bulkhead.find("snapshot") }).await;
         let master_key = bulkhead.find("master.key").expect("a master key");
         bulkhead.sigterm();
         assert_eq!(bulkhead.exited().await, Some(0));
+        Self { bulkhead, master_key, snapshot }
+    }
 
-        let node = Node::start(bulkhead.folder(), &master_key, &snapshot);
+    /// A node that serves from the snapshot.
+    async fn node(&self) -> Node {
+        let node = Node::start(self.bulkhead.folder(), &self.master_key, &self.snapshot);
         eventually("ready from disk", || async { (node.readiness().await == 200).then_some(()) }).await;
-        let client = Client::new(&node.proxy, Some(&key));
+        node
+    }
+
+    fn client(&self, node: &Node) -> Client {
+        Client::new(&node.proxy, Some(&self.bulkhead.ready.api_key))
+    }
+}
+
+#[test]
+fn with_a_snapshot_on_disk_it_judges_as_before_for_a_while_and_without_one_it_refuses() {
+    run(async {
+        let request = chat("gpt-away", &github_token(91));
+        let stopped = Stopped::after(&request, POLICY.to_owned()).await;
+        let Stopped { bulkhead, master_key, snapshot } = &stopped;
+        let node = stopped.node().await;
+        let client = stopped.client(&node);
         let reply = client.post("/v1/chat/completions", &request).await.expect(400);
         assert_eq!(reply.json()["error"]["code"], "dlp_blocked");
         client.with_key("bh_dev_unknown").post("/v1/chat/completions", &request).await.expect(401);
@@ -98,20 +121,20 @@ fn with_a_snapshot_on_disk_it_judges_as_before_for_a_while_and_without_one_it_re
         drop(node);
 
         let nothing = bulkhead.folder().join("no-snapshot");
-        let node = Node::start(bulkhead.folder(), &master_key, &nothing);
+        let node = Node::start(bulkhead.folder(), master_key, &nothing);
         assert_eq!(node.readiness().await, 503);
-        let client = Client::new(&node.proxy, Some(&key));
+        let client = stopped.client(&node);
         let reply = client.post("/v1/chat/completions", &request).await.expect(503);
         assert_eq!(reply.json()["error"]["code"], "not_ready");
         assert_eq!(reply.header("retry-after"), Some("1"));
         drop(node);
 
         // One flipped bit: the file is refused, not half believed.
-        let mut bytes = std::fs::read(&snapshot).expect("read the snapshot");
+        let mut bytes = std::fs::read(snapshot).expect("read the snapshot");
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
         std::fs::write(&nothing, bytes).expect("write the damaged snapshot");
-        let node = Node::start(bulkhead.folder(), &master_key, &nothing);
+        let node = Node::start(bulkhead.folder(), master_key, &nothing);
         assert_eq!(node.readiness().await, 503);
     });
 }
@@ -125,19 +148,10 @@ fn while_nobody_knows_what_was_spent_a_budget_says_what_happens() {
             let budget = format!(
                 "budgets: [{{ id: day, scope: tenant, unit: requests, limit: 9, window: day, at_limit: refuse{stated} }}]"
             );
-            let policy = Some(format!("{POLICY}{budget}\n"));
-            let mut bulkhead = Bulkhead::start(Options { policy, ..Options::default() }).await;
-            let key = bulkhead.ready.api_key.clone();
             let request = chat("gpt-away", &github_token(92));
-            bulkhead.client().post("/v1/chat/completions", &request).await.expect(400);
-            let snapshot = eventually("a snapshot on disk", || async { bulkhead.find("snapshot") }).await;
-            let master_key = bulkhead.find("master.key").expect("a master key");
-            bulkhead.sigterm();
-            assert_eq!(bulkhead.exited().await, Some(0));
-
-            let node = Node::start(bulkhead.folder(), &master_key, &snapshot);
-            eventually("ready from disk", || async { (node.readiness().await == 200).then_some(()) }).await;
-            let client = Client::new(&node.proxy, Some(&key));
+            let stopped = Stopped::after(&request, format!("{POLICY}{budget}\n")).await;
+            let node = stopped.node().await;
+            let client = stopped.client(&node);
             let reply = client.post("/v1/chat/completions", &request).await.expect(status);
             assert_eq!(reply.json()["error"]["code"], code);
         }
