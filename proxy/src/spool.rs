@@ -1,7 +1,7 @@
 //! Step 12, the first half: traces on their way into the spool on disk.
 //!
 //! 1. A record is written before the last byte of its answer leaves, by the request path itself if nobody else is writing and
-//!    the disk is quick: that costs two microseconds, where handing it over and being woken costs thirty.
+//!    the disk is quick: that costs a few microseconds, where handing it over and being woken costs thirty more.
 //! 2. Otherwise it goes through a bounded queue to a thread, which writes what has come meanwhile at once: under load many
 //!    records share one write and one wait for the disk. The request path never waits for the lock between the two.
 //! 3. Short of room, bodies are dropped first; then the tenant's policy says whether its requests are refused or its

@@ -1,8 +1,8 @@
 //! Removes what one tenant wants kept no longer.
 //!
 //! The role is [`crate::Role::Retention`]: of rows that are at least a day old it sees tenant and time, and can do nothing but
-//! remove them. Days of all tenants go with their partitions; of one tenant rows go in batches, each a transaction of its own. So no lock is held for long, and whatever ends the process loses nothing: what is
-//! left is found the next time.
+//! remove them. Days of all tenants go with their partitions; of one tenant rows go in batches, each a transaction of its own.
+//! So no lock is held for long, and whatever ends the process loses nothing: what is left is found the next time.
 
 use bulkhead_policy::ids::TenantId;
 use chrono::{DateTime, NaiveDate, Utc};
