@@ -1,7 +1,7 @@
 //! One node: the data plane, and beside it, on a runtime of their own, what feeds it policies and carries its traces away.
 //!
-//! Stopping goes in the order of dependence: the data plane drains, then its traces and spend are shipped, then the policy
-//! feed ends.
+//! Stopping goes in the order of dependence: the data plane drains, then its traces and spend are shipped, then its shares of
+//! budgets are given back and the policy feed ends.
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -54,7 +54,9 @@ pub(crate) struct Node {
     feed: tokio::task::JoinHandle<()>,
     partitions: tokio::task::JoinHandle<()>,
     retention: tokio::task::JoinHandle<()>,
-    stop_feed: watch::Sender<bool>,
+    leaser: tokio::task::JoinHandle<()>,
+    /// Ends what runs until nothing is admitted any more.
+    stop: watch::Sender<bool>,
 }
 
 impl Node {
@@ -66,7 +68,8 @@ impl Node {
             .enable_all()
             .build()?;
         let metrics = Arc::new(Metrics::new()?);
-        let ledgers = Arc::new(LedgerBook::default());
+        let (ledgers, lessee) = LedgerBook::leased();
+        let ledgers = Arc::new(ledgers);
         let snapshot = SnapshotHandle::default();
         let (traces, spool) = bulkhead_proxy::open_spool(
             &settings.spool_folder,
@@ -88,16 +91,14 @@ impl Node {
             metrics: Arc::clone(&metrics),
             keep: settings.keep,
         };
-        let parts = Parts { snapshot: snapshot.clone(), traces, metrics: Arc::clone(&metrics) };
+        let (leases, leaser) =
+            bulkhead_proxy::leases(writer.clone(), spool.holder(), lessee, Arc::clone(&metrics));
+        let parts = Parts { snapshot: snapshot.clone(), traces, leases, metrics: Arc::clone(&metrics) };
         let allow_private = settings.proxy.allow_private_upstreams;
         let service = Service::bind(settings.proxy, parts)?;
 
-        let mut shipper = Shipper::new(writer.clone(), spool, Arc::clone(&ledgers));
-        if let Err(error) = runtime.block_on(shipper.align()) {
-            // Tried again while it runs. Waiting here would keep a node down with the database.
-            tracing::warn!(%error, "what was spent before is not known until the database is back");
-        }
-        let (stop_feed, stopped) = watch::channel(false);
+        let shipper = Shipper::new(writer.clone(), spool, Arc::clone(&ledgers));
+        let (stop, stopped) = watch::channel(false);
         let upstreams = if allow_private { Upstreams::Anywhere } else { Upstreams::Public };
         let sync = {
             let _entered = runtime.enter();
@@ -115,11 +116,12 @@ impl Node {
                 Arc::new(FeedMetrics(metrics)),
             )?
         };
+        let leaser = runtime.spawn(leaser.run(stopped.clone()));
         let feed = runtime.spawn(sync.run(stopped));
         let shipper = runtime.spawn(shipper.run());
         let partitions = runtime.spawn(keep_partitions(writer));
         let retention = runtime.spawn(retention.run());
-        Ok(Self { runtime, service, snapshot, shipper, feed, partitions, retention, stop_feed })
+        Ok(Self { runtime, service, snapshot, shipper, feed, partitions, retention, leaser, stop })
     }
 
     /// Where the listeners are.
@@ -144,11 +146,13 @@ impl Node {
         self.retention.abort();
         // The data plane is gone and with it every sender of traces: the shipper ends when the spool is empty.
         let shipped = self.runtime.block_on(self.shipper);
-        self.stop_feed.send_replace(true);
+        self.stop.send_replace(true);
+        let gave_back = self.runtime.block_on(self.leaser);
         let fed = self.runtime.block_on(self.feed);
         self.runtime.shutdown_timeout(Duration::from_secs(1));
         served?;
         shipped?;
+        gave_back?;
         fed?;
         Ok(())
     }

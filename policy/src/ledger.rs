@@ -1,7 +1,9 @@
 //! Budgets as counters: reserve before, settle after, never past the limit by admission.
 //!
+//! - A process admits only against what it holds of a budget: its whole limit, or what it was granted of it ([`lease`] has the
+//!   protocol between many processes, and why it keeps the limit).
 //! - `settled <= committed` always; `committed` is what is settled plus what is reserved.
-//! - Admission never lifts `committed` above the limit: it is one compare-and-swap.
+//! - Admission never lifts `committed` above what is held: it is one compare-and-swap.
 //! - A [`Hold`] belongs to the window it began in, however late it is settled, and is released when dropped.
 //! - Only a settlement above its own reservation can pass the limit; after that nothing is admitted in the
 //!   window.
@@ -13,7 +15,10 @@ mod account;
 mod book;
 mod calendar;
 mod hold;
+pub mod lease;
+mod lessee;
 mod reservation;
+mod window;
 
 use std::fmt;
 use std::str::FromStr;
@@ -24,7 +29,9 @@ use serde::{Deserialize, Serialize};
 
 pub use book::{LedgerBook, merge};
 pub use calendar::{Bounds, Window};
-pub use hold::{Exhausted, Hold, Ledger, Settled, State};
+pub use hold::{Exhausted, Hold, Ledger, Settled, State, Waiting};
+pub use lease::{Holder, Lease, LeaseAnswer, LeaseAsk, Standing};
+pub use lessee::{Lessee, PendingAsk};
 pub use reservation::{Alert, Charged, Reservation};
 
 use crate::ids::{AgentId, BudgetId, KeyId, TenantId};
@@ -94,14 +101,14 @@ pub enum AtLimit {
     Refuse,
 }
 
-/// What a node does while it does not know what was spent before it started, because the database is away.
+/// What a node does when what it holds of a budget is used up and the database is away, so that nobody can be asked for more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WhenUnreachable {
     /// No request is admitted.
     #[default]
     Refuse,
-    /// Requests are admitted and counted from zero until it knows.
+    /// Requests are admitted as long as this node alone knows of no more use than the limit.
     Allow,
 }
 
@@ -122,7 +129,7 @@ pub struct BudgetSpec {
     pub time_zone: Tz,
     /// What happens at the limit.
     pub at_limit: AtLimit,
-    /// What happens while nobody knows what was spent.
+    /// What happens while nobody can be asked what is left.
     pub when_unreachable: WhenUnreachable,
     /// Amounts at which to tell someone, ascending.
     pub alert_at: Vec<u64>,
@@ -214,13 +221,6 @@ pub struct LedgerUsage {
     pub unit: BudgetUnit,
     /// How much was settled, in the unit.
     pub amount: u64,
-}
-
-/// What is to be stored counts like what is.
-impl From<LedgerDelta> for LedgerUsage {
-    fn from(LedgerDelta { key, window_start, unit, amount }: LedgerDelta) -> Self {
-        Self { key, window_start, unit, amount }
-    }
 }
 
 /// What one request takes from every kind of budget at once.

@@ -9,7 +9,6 @@ use crate::rejection::Rejection;
 use bulkhead_dialect::{Dialect, Endpoint, Unknown, UnknownReason, classify};
 use bulkhead_policy::compile::NotAllowed;
 use bulkhead_policy::ids::Revision;
-use bulkhead_policy::ledger::WhenUnreachable;
 use bulkhead_policy::snapshot::{Admission, KeyContext, Refusal, SnapshotHandle, Tenant};
 use pingora::http::RequestHeader;
 use std::sync::Arc;
@@ -116,9 +115,6 @@ pub(crate) fn admit(
     may_call(key, endpoint, None)?;
     let room = key.admit(arrival.at).map_err(|throttled| Rejection::throttled(&throttled))?;
     for ledger in key.ledgers() {
-        if !ledger.is_known() && ledger.spec().when_unreachable == WhenUnreachable::Refuse {
-            return Err(Rejection::budget_unknown(ledger.spec().id.as_str()));
-        }
         ledger
             .check(arrival.at)
             .map_err(|exhausted| Rejection::budget_exhausted(endpoint.dialect, exhausted.budget.as_str()))?;

@@ -11,6 +11,7 @@
 //! 5. The [`Recorder`](crate::record::Recorder) owns the charge: whatever ends a request, its record says what was charged, and
 //!    both reach the database together.
 
+use crate::leases::{Leases, Short};
 use crate::rejection::Rejection;
 use bulkhead_dialect::request::RequestHead;
 use bulkhead_dialect::{Dialect, Operation, Usage};
@@ -126,8 +127,9 @@ impl Charge {
     ///
     /// # Errors
     /// The rejection that names the exhausted budget.
-    pub(crate) fn reserve(
+    pub(crate) async fn reserve(
         ledgers: &[Arc<Ledger>],
+        leases: &Leases,
         estimate: Estimate,
         now: DateTime<Utc>,
         dialect: Dialect,
@@ -136,13 +138,16 @@ impl Charge {
         let exhausted = |error: &Exhausted| Rejection::budget_exhausted(dialect, error.budget.as_str());
         let useful = OUTPUT_TOKENS_MIN.saturating_mul(estimate.choices).min(estimate.output_tokens);
         let least = estimate.amount(useful, 1);
-        let mut reservation = match Reservation::take(ledgers, wanted, now) {
+        let mut reservation = match leases.take(ledgers, wanted, now).await {
             Ok(reservation) => reservation,
+            Err(Short::Unknown(budget)) => return Err(Rejection::budget_unknown(budget.as_str())),
             // What the caller asked for in numbers is refused rather than shortened, if the budget says so.
-            Err(error) if estimate.ceiling_is_asked && error.at_limit == AtLimit::Refuse => {
+            Err(Short::Exhausted(error))
+                if estimate.ceiling_is_asked && error.at_limit == AtLimit::Refuse =>
+            {
                 return Err(exhausted(&error));
             }
-            Err(_) => {
+            Err(Short::Exhausted(_)) => {
                 Reservation::take_up_to(ledgers, least, wanted, now).map_err(|error| exhausted(&error))?
             }
         };

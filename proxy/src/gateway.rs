@@ -201,7 +201,9 @@ impl Gateway {
         let key = &exchange.key;
         let price = judge::price(key, exchange.endpoint, judged.head.model.as_deref())?;
         let estimate = Estimate::new(exchange.endpoint.operation, &judged.head, judged.body.len(), price);
-        let charge = Charge::reserve(key.ledgers(), estimate, arrival.at, exchange.endpoint.dialect)?;
+        let leases = &self.parts.leases;
+        let charge =
+            Charge::reserve(key.ledgers(), leases, estimate, arrival.at, exchange.endpoint.dialect).await?;
         let body = match charge.ceiling() {
             Some(ceiling) => judge::with_ceiling(exchange.endpoint, &judged.body, ceiling).await?,
             None => judged.body.clone(),

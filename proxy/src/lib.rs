@@ -8,7 +8,7 @@
 //! | 1 accept | `server`, `socket`, `framing` |
 //! | 2 identify | `identify` |
 //! | 3 resolve, 4 classify, 5 admit | `admit` |
-//! | 6 read and inspect | `body`, `judge`, `inspect`, `charge` |
+//! | 6 read and inspect | `body`, `judge`, `inspect`, `charge`, `leases` |
 //! | 7 route | `judge`, `resolve` |
 //! | 8 rewrite | `rewrite` |
 //! | 9 read the reply's head | `forward` |
@@ -31,6 +31,7 @@ mod gateway;
 mod identify;
 mod inspect;
 mod judge;
+mod leases;
 mod metrics;
 mod record;
 mod rejection;
@@ -44,6 +45,7 @@ mod socket;
 mod spool;
 
 pub use config::{Config, Limits, SpoolLimits, Timeouts};
+pub use leases::{Leaser, Leases, leases};
 pub use metrics::Metrics;
 pub use server::{Addresses, Parts, ServeError, Service};
 pub use ship::Shipper;

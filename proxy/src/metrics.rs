@@ -38,8 +38,7 @@ pub struct Metrics {
     pub(crate) spool: SpoolMetrics,
     pub(crate) traces_written: IntCounter,
     pub(crate) traces_dropped: IntCounterVec,
-    pub(crate) budget_flush_failures: IntCounter,
-    pub(crate) budget_alerts: IntCounter,
+    pub(crate) budgets: BudgetMetrics,
     /// What retention does.
     pub retention: RetentionMetrics,
     /// The policy feed.
@@ -119,15 +118,8 @@ impl Metrics {
                 "Trace records that were dropped, by reason",
                 &["reason"],
             )?,
-            budget_flush_failures: declare.counter(
-                "bulkhead_budget_flush_failures_total",
-                "Attempts to write spend to PostgreSQL that failed and will be repeated",
-            )?,
+            budgets: BudgetMetrics::new(&declare)?,
             retention: RetentionMetrics::new(&declare)?,
-            budget_alerts: declare.counter(
-                "bulkhead_budget_alerts_total",
-                "Alert lines of budgets that a settlement passed, each once per window; the log says which",
-            )?,
             policy: PolicyFeedMetrics::new(&declare)?,
             registry,
         })
@@ -139,6 +131,49 @@ impl Metrics {
         // Encoding into memory fails only for a metric family without metrics; then the rest still stands.
         let _incomplete = TextEncoder::new().encode(&self.registry.gather(), &mut text);
         text
+    }
+}
+
+/// What was spent, and who may spend what.
+#[derive(Debug)]
+pub(crate) struct BudgetMetrics {
+    pub(crate) flush_failures: IntCounter,
+    pub(crate) alerts: IntCounter,
+    pub(crate) leases: IntGauge,
+    pub(crate) lease_rounds: IntCounterVec,
+    pub(crate) waits: IntCounter,
+    pub(crate) unreachable: IntCounterVec,
+}
+
+impl BudgetMetrics {
+    fn new(declare: &Declare<'_>) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            flush_failures: declare.counter(
+                "bulkhead_budget_flush_failures_total",
+                "Attempts to write spend to PostgreSQL that failed and will be repeated",
+            )?,
+            alerts: declare.counter(
+                "bulkhead_budget_alerts_total",
+                "Alert lines of budgets that a settlement passed, each once per window; the log says which",
+            )?,
+            leases: declare
+                .gauge("bulkhead_budget_leases", "Counts of budgets of which this node holds a share or waits for one")?,
+            lease_rounds: declare.counters(
+                "bulkhead_budget_lease_rounds_total",
+                "Transactions in which this node asked PostgreSQL for shares of budgets, by outcome",
+                &["outcome"],
+            )?,
+            waits: declare.counter(
+                "bulkhead_budget_waits_total",
+                "Times that a request waited because this node did not hold enough of a budget",
+            )?,
+            unreachable: declare.counters(
+                "bulkhead_budget_unreachable_total",
+                "Requests that needed more of a budget than this node held while PostgreSQL was away, by what the policy did: \
+                 allowed or refused",
+                &["action"],
+            )?,
+        })
     }
 }
 

@@ -194,7 +194,7 @@ impl Recorder {
         self.record.cost = cost;
         self.deltas = charged.deltas;
         self.is_settled = true;
-        self.metrics.budget_alerts.inc_by(charged.alerts.len() as u64);
+        self.metrics.budgets.alerts.inc_by(charged.alerts.len() as u64);
         for alert in &charged.alerts {
             tracing::warn!(
                 tenant = %alert.key.tenant, budget = %alert.key.budget, subject = %alert.key.subject,

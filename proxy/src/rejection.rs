@@ -187,10 +187,10 @@ impl Rejection {
         Self { final_answer: true, ..Self::new(status, ErrorKind::Quota, "insufficient_quota", message) }
     }
 
-    /// Nobody knows what was spent of a budget before this node started.
+    /// What this node holds of a budget is used up, and nobody can be asked for more.
     pub(crate) fn budget_unknown(budget: &str) -> Self {
         let message = format!(
-            "what was spent of the budget `{budget}` is not known while the database is away; try again later"
+            "this node has used up its share of the budget `{budget}` and can get no more while the database is away; try again later"
         );
         Self {
             outcome: Outcome::Refused,

@@ -6,6 +6,7 @@
 use crate::admin::Admin;
 use crate::config::Config;
 use crate::gateway::Gateway;
+use crate::leases::Leases;
 use crate::metrics::Metrics;
 use crate::socket;
 use crate::spool::TraceSender;
@@ -55,6 +56,8 @@ pub struct Parts {
     pub snapshot: SnapshotHandle,
     /// Where finished requests are recorded.
     pub traces: TraceSender,
+    /// What this node may spend.
+    pub leases: Leases,
     /// The process's metrics.
     pub metrics: Arc<Metrics>,
 }

@@ -10,12 +10,11 @@
 
 mod owed;
 
-use crate::spool::{SpooledTrace, TraceSource, read_charges, read_spooled};
-use bulkhead_policy::crypto::SpoolKeys;
-use bulkhead_policy::ledger::{LedgerBook, LedgerDelta, LedgerUsage, merge};
+use crate::spool::{SpooledTrace, TraceSource, read_spooled};
+use bulkhead_policy::ledger::{LedgerBook, LedgerDelta, merge};
 use bulkhead_policy::trace::TraceRecord;
-use bulkhead_spool::{Batch, BatchLimits, Folder, Lane, Reader, Record};
-use bulkhead_store::writer::{Shipment, Shipped, SpoolPlace, insert_traces, load_stored, ship};
+use bulkhead_spool::{Batch, BatchLimits, Lane, Reader, Record};
+use bulkhead_store::writer::{Shipment, Shipped, SpoolPlace, insert_traces, load_positions, ship};
 use bulkhead_store::{Store, StoreError};
 use chrono::Utc;
 use owed::Owed;
@@ -79,7 +78,7 @@ impl Shipper {
     /// `store` acts as [`bulkhead_store::Role::Writer`].
     #[must_use]
     pub fn new(store: Store, spool: TraceSource, ledgers: Arc<LedgerBook>) -> Self {
-        let owed = Owed::new(store.clone(), Arc::clone(&ledgers));
+        let owed = Owed::new(store.clone(), Arc::clone(&ledgers), spool.holder());
         Self {
             store,
             spool,
@@ -92,33 +91,22 @@ impl Shipper {
         }
     }
 
-    /// Brings the spool up to what the database has of it, and the first time the budgets up to what was spent before this
-    /// process began: what the database counts, and what still lies in the spool. [`run`](Self::run) does it if this fails.
-    ///
-    /// # Errors
-    /// [`StoreError`] while the database is away: ledgers then say that they do not know what was spent.
-    pub async fn align(&mut self) -> Result<(), StoreError> {
+    /// Brings the spool up to what the database has of it.
+    async fn align(&mut self) -> Result<(), StoreError> {
         if self.is_aligned {
             return Ok(());
         }
-        let stored = load_stored(&self.store, self.spool.id()).await?;
-        let is_first = !self.ledgers.is_loaded();
-        let keys = self.spool.keys().clone();
+        let positions = load_positions(&self.store, self.spool.id()).await?;
         let catch_up = move |reader: &mut Reader<_>| {
             for segment in reader.waiting_segments() {
-                let position = stored.positions.get(&segment).copied().unwrap_or(0);
+                let position = positions.get(&segment).copied().unwrap_or(0);
                 if let Err(error) = reader.skip_to(segment, position) {
                     // Taking it will fail too, and in the end set it aside.
                     tracing::warn!(%error, "a segment of the spool cannot be read");
                 }
             }
-            let left = if is_first { left_charges(reader, &keys) } else { Vec::new() };
-            stored.usage.into_iter().chain(left.into_iter().map(LedgerUsage::from)).collect()
         };
-        if let Some(usage) = self.spool.read(catch_up).await {
-            self.ledgers.load(usage, Utc::now());
-            self.is_aligned = true;
-        }
+        self.is_aligned = self.spool.read(catch_up).await.is_some();
         Ok(())
     }
 
@@ -325,31 +313,13 @@ impl Shipper {
     }
 
     async fn look(&mut self) {
-        let pay = async {
-            self.align().await?;
-            self.owed.pay().await
-        };
-        if let Err(error) = in_time(pay).await {
-            self.spool.metrics().budget_flush_failures.inc();
+        if let Err(error) = in_time(self.owed.pay()).await {
+            self.spool.metrics().budgets.flush_failures.inc();
             tracing::debug!(error, "spend waits for the database");
         }
         self.ledgers.forget_closed(Utc::now());
         self.spool.look().await;
     }
-}
-
-/// What requests of earlier processes were charged that the database does not know of.
-fn left_charges(reader: &Reader<Folder>, keys: &SpoolKeys) -> Vec<LedgerDelta> {
-    // A book of its own adds up as it goes: the spool may hold millions.
-    let left = LedgerBook::default();
-    let visited = reader.visit_left(|record| match read_charges(record, keys) {
-        Ok(charges) => left.owe(charges),
-        Err(error) => tracing::error!(%error, "what a request was charged cannot be read"),
-    });
-    if let Err(error) = visited {
-        tracing::error!(%error, "a segment cannot be read: what its requests were charged is not counted");
-    }
-    left.take_owed()
 }
 
 /// Waits for the database, but not for ever.

@@ -13,7 +13,6 @@ mod group;
 mod record;
 mod thread;
 
-pub(crate) use record::read_charges;
 pub use record::{SpooledTrace, Unreadable, read_spooled, spooled_id};
 
 use crate::config::SpoolLimits;
@@ -23,7 +22,7 @@ use bulkhead_policy::compile::TraceSettings;
 use bulkhead_policy::crypto::{CryptoError, SpoolKeys};
 use bulkhead_policy::document::Durability;
 use bulkhead_policy::ids::TenantId;
-use bulkhead_policy::ledger::LedgerBook;
+use bulkhead_policy::ledger::{Holder, LedgerBook};
 use bulkhead_spool::{Folder, FullOwners, OpenError, Origin, Reader, Settings};
 use group::{Envelope, GroupWriter};
 use record::Encoder;
@@ -112,9 +111,12 @@ pub fn open_spool(
         .name("bulkhead-spool".to_owned())
         .spawn(move || thread.run())
         .map_err(failed)?;
-    let id = Uuid::from_bytes(reader.id());
+    let holder = Holder { spool: Uuid::from_bytes(reader.id()), term: reader.first_own() };
     let sender = TraceSender { writer, queue, shared: Arc::clone(&shared) };
-    Ok((sender, TraceSource { id, reader: Arc::new(Mutex::new(reader)), keys, shared, thread: Some(thread) }))
+    Ok((
+        sender,
+        TraceSource { holder, reader: Arc::new(Mutex::new(reader)), keys, shared, thread: Some(thread) },
+    ))
 }
 
 /// What the request path, the writing thread and the shipper know together.
@@ -290,7 +292,7 @@ fn body_bytes(spooled: &SpooledTrace) -> usize {
 /// The shipper's end.
 #[derive(Debug)]
 pub struct TraceSource {
-    id: Uuid,
+    holder: Holder,
     reader: Arc<Mutex<Reader<Folder>>>,
     keys: SpoolKeys,
     shared: Arc<Shared>,
@@ -310,7 +312,13 @@ impl TraceSource {
 
     /// Names the spool, for ever.
     pub(crate) fn id(&self) -> Uuid {
-        self.id
+        self.holder.spool
+    }
+
+    /// Names this process among those that wrote to the spool.
+    #[must_use]
+    pub fn holder(&self) -> Holder {
+        self.holder
     }
 
     /// What opens the records.

@@ -197,6 +197,12 @@ impl<F: Files> Reader<F> {
         self.shared.id
     }
 
+    /// The first segment that this process writes; those below it are of earlier ones.
+    #[must_use]
+    pub fn first_own(&self) -> u64 {
+        self.shared.state().first_own
+    }
+
     /// The segments with records that wait.
     #[must_use]
     pub fn waiting_segments(&self) -> Vec<u64> {
@@ -216,25 +222,6 @@ impl<F: Files> Reader<F> {
             // Where the position cannot be saved, the taker says it again next time.
             let _saved_or_not = self.acknowledge(&batch);
         }
-    }
-
-    /// Shows every waiting record that an earlier process left, in no particular order, and acknowledges nothing.
-    ///
-    /// # Errors
-    /// A segment cannot be read.
-    pub fn visit_left(&self, mut visit: impl FnMut(&Record)) -> io::Result<()> {
-        let (left, first_own) = {
-            let state = self.shared.state();
-            (state.unread().collect::<Vec<_>>(), state.first_own)
-        };
-        for (number, mut position, end) in left.into_iter().filter(|(number, _, _)| *number < first_own) {
-            while position < end {
-                let batch = self.read(number, position, end, BatchLimits::default())?;
-                batch.records.iter().for_each(&mut visit);
-                position = batch.place.to;
-            }
-        }
-        Ok(())
     }
 
     fn set_aside(&self, number: u64) {

@@ -5,6 +5,7 @@ mod audit;
 mod catalog;
 mod entries;
 mod erase;
+mod leases;
 mod policies;
 mod reseal;
 mod retention;

@@ -6,12 +6,14 @@
 
 mod budgets;
 mod columns;
+mod leases;
 mod shipment;
 mod traces;
 
 pub use crate::partitions::ensure_partitions;
 pub use budgets::{UsageBatch, add_budget_usage, forget_old_usage};
-pub use shipment::{Shipment, Shipped, SpoolPlace, Stored, load_stored, ship};
+pub use leases::lease;
+pub use shipment::{Shipment, Shipped, SpoolPlace, load_positions, ship};
 pub use traces::insert_traces;
 
 pub(crate) use budgets::StoredUsage;

@@ -140,10 +140,10 @@ fn with_a_snapshot_on_disk_it_judges_as_before_for_a_while_and_without_one_it_re
 }
 
 #[test]
-fn while_nobody_knows_what_was_spent_a_budget_says_what_happens() {
+fn while_nobody_can_be_asked_for_more_a_budget_says_what_happens() {
     run(async {
         for (stated, status, code) in
-            [("", 503, "budget_unknown"), (", when_unreachable: allow", 400, "dlp_blocked")]
+            [("", 503, "budget_unknown"), (", when_unreachable: allow", 502, "upstream_unreachable")]
         {
             let budget = format!(
                 "budgets: [{{ id: day, scope: tenant, unit: requests, limit: 9, window: day, at_limit: refuse{stated} }}]"
@@ -152,6 +152,7 @@ fn while_nobody_knows_what_was_spent_a_budget_says_what_happens() {
             let stopped = Stopped::after(&request, format!("{POLICY}{budget}\n")).await;
             let node = stopped.node().await;
             let client = stopped.client(&node);
+            let request = chat("gpt-away", "hi");
             let reply = client.post("/v1/chat/completions", &request).await.expect(status);
             assert_eq!(reply.json()["error"]["code"], code);
         }

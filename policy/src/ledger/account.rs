@@ -1,108 +1,15 @@
 //! The counters of one ledger: a chain of windows, the newest first.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::mpsc::Sender;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
-use super::{Bounds, BudgetUnit, LedgerKey, Window};
-
-/// One window's counters, in the unit of its ledger.
-#[derive(Debug)]
-pub(super) struct WindowCount {
-    bounds: Bounds,
-    /// Settled plus reserved.
-    committed: AtomicU64,
-    settled: AtomicU64,
-    /// The window before this one, until nothing in it is open.
-    previous: ArcSwapOption<WindowCount>,
-}
-
-impl WindowCount {
-    fn new(bounds: Bounds, stored: u64, previous: Option<Arc<Self>>) -> Self {
-        Self {
-            bounds,
-            committed: AtomicU64::new(stored),
-            settled: AtomicU64::new(stored),
-            previous: ArcSwapOption::new(previous),
-        }
-    }
-
-    pub(super) fn bounds(&self) -> Bounds {
-        self.bounds
-    }
-
-    pub(super) fn committed(&self) -> u64 {
-        self.committed.load(Ordering::Acquire)
-    }
-
-    pub(super) fn settled(&self) -> u64 {
-        self.settled.load(Ordering::Acquire)
-    }
-
-    fn has_ended(&self, now: DateTime<Utc>) -> bool {
-        self.bounds.end.is_some_and(|end| now >= end)
-    }
-
-    /// Reserves as much of `wanted` as there is room for under `limit`, but nothing if that is less than
-    /// `min`.
-    ///
-    /// At the limit even an amount of zero finds no room: the budget is used up.
-    ///
-    /// # Errors
-    /// What is left, where that is too little.
-    pub(super) fn reserve(&self, min: u64, wanted: u64, limit: u64) -> Result<u64, u64> {
-        let mut committed = self.committed();
-        loop {
-            let room = limit.saturating_sub(committed);
-            if room == 0 || room < min {
-                return Err(room);
-            }
-            let taken = wanted.max(min).min(room);
-            match self.committed.compare_exchange_weak(
-                committed,
-                committed.saturating_add(taken),
-                Ordering::AcqRel,
-                Ordering::Acquire,
-            ) {
-                Ok(_) => return Ok(taken),
-                Err(seen) => committed = seen,
-            }
-        }
-    }
-
-    /// Gives back what was reserved.
-    pub(super) fn release(&self, reserved: u64) {
-        add(&self.committed, 0, reserved);
-    }
-
-    /// Turns a reservation into actual use; returns what was settled before and after.
-    ///
-    /// `committed` moves first, so that it never shows less than `settled`.
-    pub(super) fn settle(&self, reserved: u64, actual: u64) -> (u64, u64) {
-        add(&self.committed, actual, reserved);
-        let before = add(&self.settled, actual, 0);
-        (before, before.saturating_add(actual))
-    }
-
-    fn restore(&self, stored: u64) {
-        add(&self.committed, stored, 0);
-        add(&self.settled, stored, 0);
-    }
-
-    /// True if nothing is reserved.
-    fn is_closed(&self) -> bool {
-        self.committed() == self.settled()
-    }
-}
-
-/// Adds and subtracts in one step without wrapping; returns the value before.
-fn add(counter: &AtomicU64, plus: u64, minus: u64) -> u64 {
-    let changed = |value: u64| Some(value.saturating_sub(minus).saturating_add(plus));
-    counter.fetch_update(Ordering::AcqRel, Ordering::Acquire, changed).unwrap_or_else(|value| value)
-}
+use super::window::WindowCount;
+use super::{BudgetUnit, LedgerKey, Window};
 
 /// The count behind the ledgers of one key, shared by all policy revisions that state the same unit and
 /// calendar.
@@ -112,21 +19,89 @@ pub(super) struct Account {
     pub(super) unit: BudgetUnit,
     pub(super) window: Window,
     pub(super) time_zone: Tz,
+    /// As the newest policy states it, in the unit.
+    limit: AtomicU64,
+    /// Who asks for what the windows may hold; `None`: they hold the whole limit.
+    lessee: Option<Sender<Arc<Self>>>,
+    /// The lessee looks after it.
+    is_active: AtomicBool,
     current: ArcSwap<WindowCount>,
+    /// The next window, with what it was granted before it began.
+    upcoming: ArcSwapOption<WindowCount>,
 }
 
 impl Account {
-    /// Opens the window of `now` with what `stored` says is already used in it.
+    /// Opens the window of `now`.
     pub(super) fn new(
         key: LedgerKey,
         unit: BudgetUnit,
         (window, time_zone): (Window, Tz),
+        limit: u64,
+        lessee: Option<Sender<Arc<Self>>>,
         now: DateTime<Utc>,
-        stored: impl FnOnce(DateTime<Utc>) -> u64,
     ) -> Self {
-        let bounds = window.bounds(time_zone, now);
-        let current = ArcSwap::from_pointee(WindowCount::new(bounds, stored(bounds.start), None));
-        Self { key, unit, window, time_zone, current }
+        let first = WindowCount::new(window.bounds(time_zone, now), if lessee.is_some() { 0 } else { limit });
+        Self {
+            key,
+            unit,
+            window,
+            time_zone,
+            limit: AtomicU64::new(limit),
+            lessee,
+            is_active: AtomicBool::new(false),
+            current: ArcSwap::from_pointee(first),
+            upcoming: ArcSwapOption::empty(),
+        }
+    }
+
+    pub(super) fn is_leased(&self) -> bool {
+        self.lessee.is_some()
+    }
+
+    /// Tells the lessee to look after it.
+    pub(super) fn activate(this: &Arc<Self>) {
+        if let Some(lessee) = &this.lessee
+            && !this.is_active.swap(true, Ordering::AcqRel)
+        {
+            // Gone with the process's end: then nothing is asked for any more.
+            let _gone = lessee.send(Arc::clone(this));
+        }
+    }
+
+    /// Lets the lessee drop it if nothing in it is in use; false if something is.
+    pub(super) fn deactivate(&self) -> bool {
+        let is_in_use = || {
+            self.current.load().is_in_use()
+                || self.upcoming.load().as_ref().is_some_and(|next| next.is_in_use())
+        };
+        if is_in_use() {
+            return false;
+        }
+        self.is_active.store(false, Ordering::Release);
+        // Something may have come to wait between the two, and have found it active.
+        !is_in_use() || self.is_active.swap(true, Ordering::AcqRel)
+    }
+
+    pub(super) fn limit(&self) -> u64 {
+        self.limit.load(Ordering::Acquire)
+    }
+
+    /// Goes by another limit from now on; only the book calls it, under its lock.
+    pub(super) fn set_limit(&self, limit: u64) {
+        let before = self.limit.swap(limit, Ordering::AcqRel);
+        if before == limit {
+            return;
+        }
+        let current = self.current.load();
+        if self.is_leased() {
+            // What was granted by the old limit and is free goes back; what is needed is asked for by the new one.
+            current.give_back();
+            if let Some(upcoming) = &*self.upcoming.load() {
+                upcoming.give_back();
+            }
+        } else {
+            current.regrant(limit);
+        }
     }
 
     /// Returns the window of `now`, opening it if the current one has ended.
@@ -139,31 +114,44 @@ impl Account {
                 return current;
             }
             let bounds = self.window.bounds(self.time_zone, now);
-            let next = Arc::new(WindowCount::new(bounds, 0, Some(Arc::clone(&current))));
+            let upcoming = self.upcoming.load_full().filter(|next| next.bounds() == bounds);
+            let granted = if self.is_leased() { 0 } else { self.limit() };
+            let next = upcoming.unwrap_or_else(|| Arc::new(WindowCount::new(bounds, granted)));
+            next.follow(&current);
             // Another request may have opened it first; either way the next look finds it.
             self.current.compare_and_swap(&current, next);
         }
     }
 
-    /// Adds stored use to the current window if it is the one meant.
-    pub(super) fn restore(&self, window_start: DateTime<Utc>, stored: u64, now: DateTime<Utc>) {
-        let current = self.window_at(now);
-        if current.bounds.start == window_start {
-            current.restore(stored);
+    /// Returns the window after the current one, so that something may be granted in it before it begins; `None` if there is none.
+    pub(super) fn window_after(&self, current: &WindowCount) -> Option<Arc<WindowCount>> {
+        let bounds = self.window.bounds(self.time_zone, current.bounds().end?);
+        if let Some(upcoming) = self.upcoming.load_full().filter(|next| next.bounds() == bounds) {
+            return Some(upcoming);
         }
+        let next = Arc::new(WindowCount::new(bounds, 0));
+        self.upcoming.store(Some(Arc::clone(&next)));
+        Some(next)
+    }
+
+    /// Returns the windows that something may be granted in: the current one and the next, if it was thought of.
+    pub(super) fn windows(&self, now: DateTime<Utc>) -> Vec<Arc<WindowCount>> {
+        let current = self.window_at(now);
+        let upcoming = self.upcoming.load_full().filter(|next| next.bounds() != current.bounds());
+        [Some(current), upcoming].into_iter().flatten().collect()
     }
 
     /// Forgets past windows that are closed. Only the book calls it, under its lock.
     pub(super) fn forget_closed(&self) {
         let mut count = self.current.load_full();
         loop {
-            let Some(previous) = count.previous.load_full() else { return };
+            let Some(previous) = count.previous() else { return };
             // Two owners are the chain and this function: nobody else can get at a past window any more, so it
             // stays as it is. The fence makes visible what its last holder did before letting go.
             let is_ours = Arc::strong_count(&previous) == 2;
             fence(Ordering::Acquire);
             if is_ours && previous.is_closed() {
-                count.previous.store(previous.previous.load_full());
+                count.skip(&previous);
             } else {
                 count = previous;
             }
@@ -173,6 +161,6 @@ impl Account {
     /// True if all windows are over and closed.
     pub(super) fn is_over(&self, now: DateTime<Utc>) -> bool {
         let current = self.current.load();
-        current.has_ended(now) && current.is_closed() && current.previous.load().is_none()
+        current.has_ended(now) && current.is_closed() && current.previous().is_none()
     }
 }

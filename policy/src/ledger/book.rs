@@ -1,103 +1,65 @@
-//! All counts of a node: found again across policy updates, restored at start.
+//! All counts of a node, found again across policy updates.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use super::account::Account;
-use super::{BudgetSpec, BudgetUnit, Ledger, LedgerDelta, LedgerKey, LedgerUsage, Window};
+use super::lessee::Lessee;
+use super::{BudgetSpec, BudgetUnit, Ledger, LedgerDelta, LedgerKey, Window};
 
 type AccountKey = (LedgerKey, BudgetUnit, Window, Tz);
 type Row = (LedgerKey, DateTime<Utc>, BudgetUnit);
-/// Window starts and amounts.
-type Used = Vec<(DateTime<Utc>, u64)>;
 
 /// Interns counts by ledger key.
 ///
 /// Its lock is taken by snapshot building, by the shipper, and where a request's use could not be spooled.
 ///
-/// ```
-/// use bulkhead_policy::ledger::LedgerBook;
-/// use chrono::DateTime;
-/// let book = LedgerBook::default();
-/// assert!(book.load(vec![], DateTime::UNIX_EPOCH));
-/// assert!(!book.load(vec![], DateTime::UNIX_EPOCH));   // stored use counts once
-/// ```
+/// By default it is the book of a process that shares its budgets with nobody: every count holds its whole limit.
 #[derive(Debug, Default)]
 pub struct LedgerBook {
     inner: Mutex<Inner>,
-    /// Stored use was loaded.
-    is_loaded: Arc<AtomicBool>,
+    lessee: Option<Sender<Arc<Account>>>,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
     accounts: HashMap<AccountKey, Arc<Account>>,
-    /// Stored use that no account has taken yet.
-    stored: HashMap<(LedgerKey, BudgetUnit), Used>,
     /// Settled, and not on its way to storage; merged per row.
     owed: HashMap<Row, u64>,
 }
 
 impl LedgerBook {
-    /// Returns the ledger of a budget, continuing the count that its key already has.
+    /// Makes the book of a process that shares budgets with others: its counts hold what the [`Lessee`] gets for them.
+    #[must_use]
+    pub fn leased() -> (Self, Lessee) {
+        let (lessee, arriving) = channel();
+        let book = Self { inner: Mutex::default(), lessee: Some(lessee) };
+        (book, Lessee { arriving, active: Vec::new() })
+    }
+
+    /// Returns the ledger of a budget, continuing the count that its key already has, under the limit that is stated now.
     ///
     /// A budget whose unit, window or time zone changed begins a new count.
     #[must_use]
     pub fn open(&self, key: LedgerKey, spec: &BudgetSpec, now: DateTime<Utc>) -> Arc<Ledger> {
         let mut inner = self.lock();
-        let Inner { accounts, stored, .. } = &mut *inner;
-        let account = match accounts.entry((key, spec.unit, spec.window, spec.time_zone)) {
-            Entry::Occupied(entry) => Arc::clone(entry.get()),
+        let account = match inner.accounts.entry((key, spec.unit, spec.window, spec.time_zone)) {
+            Entry::Occupied(entry) => {
+                entry.get().set_limit(spec.limit);
+                Arc::clone(entry.get())
+            }
             Entry::Vacant(entry) => {
-                let key = entry.key().0.clone();
-                let used = stored.remove(&(key.clone(), spec.unit)).unwrap_or_default();
-                let in_window = |start| {
-                    used.iter()
-                        .filter(|(at, _)| *at == start)
-                        .fold(0u64, |sum, (_, amount)| sum.saturating_add(*amount))
-                };
-                let account = Account::new(key, spec.unit, (spec.window, spec.time_zone), now, in_window);
+                let (key, calendar) = (entry.key().0.clone(), (spec.window, spec.time_zone));
+                let account = Account::new(key, spec.unit, calendar, spec.limit, self.lessee.clone(), now);
                 Arc::clone(entry.insert(Arc::new(account)))
             }
         };
-        Ledger::over(account, spec.clone(), Arc::clone(&self.is_loaded))
-    }
-
-    /// Adds the use that storage knows of to the windows it belongs to, once.
-    ///
-    /// Call it before use of this process is stored, or that would be counted twice. Returns false, and does nothing, when
-    /// called again.
-    pub fn load(&self, usage: Vec<LedgerUsage>, now: DateTime<Utc>) -> bool {
-        let mut inner = self.lock();
-        if self.is_loaded() {
-            return false;
-        }
-        for LedgerUsage { key, window_start, unit, amount } in usage {
-            let mut taken = false;
-            for account in
-                inner.accounts.values().filter(|account| account.key == key && account.unit == unit)
-            {
-                account.restore(window_start, amount, now);
-                taken = true;
-            }
-            if !taken {
-                inner.stored.entry((key, unit)).or_default().push((window_start, amount));
-            }
-        }
-        // Last: who sees it sees the use as well.
-        self.is_loaded.store(true, Ordering::Release);
-        true
-    }
-
-    /// Whether stored use was [loaded](Self::load).
-    #[must_use]
-    pub fn is_loaded(&self) -> bool {
-        self.is_loaded.load(Ordering::Acquire)
+        Ledger::over(account, spec.clone())
     }
 
     /// Takes note of settled use whose record is not on its way to storage.

@@ -2,11 +2,11 @@
 
 use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, Utc};
 
-use super::account::{Account, WindowCount};
+use super::account::Account;
+use super::window::WindowCount;
 use super::{Amount, AtLimit, BudgetSpec, BudgetUnit, LedgerKey, Subject};
 use crate::ids::BudgetId;
 
@@ -36,8 +36,6 @@ use crate::ids::BudgetId;
 pub struct Ledger {
     spec: BudgetSpec,
     account: Arc<Account>,
-    /// Of the whole book: what was spent before is known.
-    is_known: Arc<AtomicBool>,
 }
 
 /// Says that a budget has no room for what was wanted.
@@ -67,7 +65,7 @@ pub struct State {
     pub window_start: DateTime<Utc>,
     /// End of the window; `None`: never.
     pub window_end: Option<DateTime<Utc>>,
-    /// Used, in the unit.
+    /// Used, in the unit, as far as is known here.
     pub settled: u64,
     /// Used and reserved, in the unit.
     pub committed: u64,
@@ -85,22 +83,16 @@ pub struct Settled {
 }
 
 impl Ledger {
-    /// Opens a ledger with a count of its own; [`super::LedgerBook::open`] is the way to share and store
+    /// Opens a ledger with a count of its own, which holds the whole limit; [`super::LedgerBook::open`] is the way to share
     /// counts.
     #[must_use]
     pub fn new(key: LedgerKey, spec: BudgetSpec, now: DateTime<Utc>) -> Arc<Self> {
-        let account = Account::new(key, spec.unit, (spec.window, spec.time_zone), now, |_| 0);
-        Self::over(Arc::new(account), spec, Arc::new(AtomicBool::new(true)))
+        let account = Account::new(key, spec.unit, (spec.window, spec.time_zone), spec.limit, None, now);
+        Self::over(Arc::new(account), spec)
     }
 
-    pub(super) fn over(account: Arc<Account>, spec: BudgetSpec, is_known: Arc<AtomicBool>) -> Arc<Self> {
-        Arc::new(Self { spec, account, is_known })
-    }
-
-    /// Whether the count includes what was spent before this process began. It does once storage was reached.
-    #[must_use]
-    pub fn is_known(&self) -> bool {
-        self.is_known.load(Ordering::Acquire)
+    pub(super) fn over(account: Arc<Account>, spec: BudgetSpec) -> Arc<Self> {
+        Arc::new(Self { spec, account })
     }
 
     #[cfg(test)]
@@ -120,31 +112,54 @@ impl Ledger {
         &self.spec
     }
 
-    /// Returns the current window's numbers.
+    /// Returns the current window's numbers, with what others have settled as far as this process knows.
     #[must_use]
     pub fn state(&self, now: DateTime<Utc>) -> State {
         let count = self.account.window_at(now);
         // `settled` first: read the other way round it could have passed `committed` meanwhile.
         let settled = count.settled();
+        let others = count.others_settled();
         State {
             window_start: count.bounds().start,
             window_end: count.bounds().end,
-            settled,
-            committed: count.committed(),
+            settled: settled.saturating_add(others),
+            committed: count.committed().max(settled).saturating_add(others),
             limit: self.spec.limit,
         }
     }
 
-    /// Says whether anything at all could be reserved.
+    /// Says whether anything at all could be reserved, now or after asking for more.
     ///
     /// # Errors
     /// [`Exhausted`] if not.
     pub fn check(&self, now: DateTime<Utc>) -> Result<(), Exhausted> {
         let count = self.account.window_at(now);
-        match self.spec.limit.saturating_sub(count.committed()) {
-            0 => Err(self.exhausted(&count, 0)),
-            _ => Ok(()),
+        let may_get_more = self.account.is_leased() && !count.is_drained(now);
+        if count.free() > 0 || may_get_more { Ok(()) } else { Err(self.exhausted(&count, 0)) }
+    }
+
+    /// Says how much a request waits for, where more than is held here may be had; `None`: no use to wait.
+    ///
+    /// What waits is asked for by the [`super::Lessee`].
+    #[must_use]
+    pub fn wait_for(&self, amount: Amount, now: DateTime<Utc>) -> Option<Waiting> {
+        let amount = amount.in_unit(self.spec.unit).max(1);
+        let count = self.account.window_at(now);
+        if !self.account.is_leased() || count.free() >= amount || count.is_drained(now) {
+            return None;
         }
+        count.wait(amount);
+        // After the count: the lessee looks for what waits when it has let go of an account.
+        Account::activate(&self.account);
+        Some(Waiting { count, amount })
+    }
+
+    /// Lets a request draw on the budget although nobody can be asked, as long as this process knows of no more use than
+    /// the limit; false if that is over.
+    #[must_use]
+    pub fn go_without(&self, amount: Amount, now: DateTime<Utc>) -> bool {
+        let count = self.account.window_at(now);
+        count.go_without(amount.in_unit(self.spec.unit), self.spec.limit)
     }
 
     /// Reserves the ledger's part of `amount`.
@@ -167,7 +182,7 @@ impl Ledger {
     ) -> Result<Hold, Exhausted> {
         let count = self.account.window_at(now);
         let unit = self.spec.unit;
-        match count.reserve(min.in_unit(unit), wanted.in_unit(unit), self.spec.limit) {
+        match count.reserve(min.in_unit(unit), wanted.in_unit(unit)) {
             Ok(reserved) => Ok(Hold { ledger: Arc::clone(self), count, reserved }),
             Err(left) => Err(self.exhausted(&count, left)),
         }
@@ -226,7 +241,7 @@ impl Hold {
         if more == 0 {
             return Ok(());
         }
-        match self.count.reserve(more, more, self.ledger.spec.limit) {
+        match self.count.reserve(more, more) {
             Ok(taken) => {
                 self.reserved = self.reserved.saturating_add(taken);
                 Ok(())
@@ -251,8 +266,7 @@ impl Hold {
     pub fn settle(mut self, actual: Amount) -> Settled {
         let actual = actual.in_unit(self.ledger.spec.unit);
         let reserved = mem::take(&mut self.reserved);
-        let (before, after) = self.count.settle(reserved, actual);
-        Settled { before, after }
+        self.count.settle(reserved, actual)
     }
 }
 
@@ -261,5 +275,19 @@ impl Drop for Hold {
         if self.reserved > 0 {
             self.count.release(self.reserved);
         }
+    }
+}
+
+/// So much of a budget is waited for; dropped: no longer.
+#[derive(Debug)]
+#[must_use = "what is dropped is not waited for"]
+pub struct Waiting {
+    count: Arc<WindowCount>,
+    amount: u64,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.count.wait_no_longer(self.amount);
     }
 }

@@ -7,6 +7,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod leases;
+
 fn at(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
 }
@@ -316,7 +318,8 @@ fn counts_survive_policy_updates_and_limits_follow_them() {
     let narrower = book.open(key(), &spec(50), noon());
     assert!(narrower.shares_count_with(&first));
     assert!(narrower.check(noon()).is_err());
-    assert!(first.check(noon()).is_ok(), "a request goes by the revision it began with");
+    let wider = book.open(key(), &spec(70), noon());
+    assert_eq!(wider.reserve(tokens(11), noon()).unwrap_err().left, 10);
     for other in [
         BudgetSpec { window: Window::Month, ..spec(100) },
         BudgetSpec { time_zone: Europe::Berlin, ..spec(100) },
@@ -326,30 +329,6 @@ fn counts_survive_policy_updates_and_limits_follow_them() {
     }
     let other_key = LedgerKey { subject: Subject::Agent(AgentId::fresh(noon())), ..key() };
     assert!(!book.open(other_key, &spec(100), noon()).shares_count_with(&first));
-}
-
-fn usage(window_start: &str, amount: u64) -> LedgerUsage {
-    LedgerUsage { key: key(), window_start: at(window_start), unit: BudgetUnit::Tokens, amount }
-}
-
-#[test]
-fn stored_use_is_restored_once_before_or_after_opening() {
-    let today = || vec![usage("2026-03-09T00:00:00Z", 1_000), usage("2026-03-10T00:00:00Z", 70)];
-    for load_first in [true, false] {
-        let book = LedgerBook::default();
-        if load_first {
-            assert!(book.load(today(), noon()));
-        }
-        let ledger = book.open(key(), &spec(100), noon());
-        assert_eq!(ledger.is_known(), load_first);
-        ledger.reserve(tokens(20), noon()).unwrap().settle(tokens(20));
-        if !load_first {
-            assert!(book.load(today(), noon()));
-        }
-        assert!(!book.load(today(), noon()), "a second load is refused");
-        assert_eq!(numbers(&ledger, noon()), (90, 90));
-        assert!(ledger.is_known());
-    }
 }
 
 #[test]

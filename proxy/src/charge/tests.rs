@@ -1,6 +1,8 @@
 use super::*;
 use bulkhead_policy::ids::{BudgetId, TenantId};
 use bulkhead_policy::ledger::{BudgetScope, BudgetSpec, LedgerKey, Subject, WhenUnreachable, Window};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 
 fn ledger(unit: BudgetUnit, limit: u64, at_limit: AtLimit) -> Arc<Ledger> {
     let now = DateTime::UNIX_EPOCH;
@@ -34,7 +36,13 @@ fn chat(max_output_tokens: Option<u64>) -> Estimate {
 }
 
 fn reserve(ledger: &Arc<Ledger>, estimate: Estimate) -> Result<Charge, Rejection> {
-    Charge::reserve(std::slice::from_ref(ledger), estimate, DateTime::UNIX_EPOCH, Dialect::OpenAi)
+    let (ledgers, now) = (std::slice::from_ref(ledger), DateTime::UNIX_EPOCH);
+    let leases = Leases::alone();
+    let mut reserved = pin!(Charge::reserve(ledgers, &leases, estimate, now, Dialect::OpenAi));
+    match reserved.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(reserved) => reserved,
+        Poll::Pending => panic!("nothing to wait for"),
+    }
 }
 
 fn committed(ledger: &Ledger) -> u64 {

@@ -1,6 +1,6 @@
 //! Spend of requests whose traces were lost: stored from memory.
 
-use bulkhead_policy::ledger::LedgerBook;
+use bulkhead_policy::ledger::{Holder, LedgerBook};
 use bulkhead_store::writer::{UsageBatch, add_budget_usage};
 use bulkhead_store::{Store, StoreError};
 use std::sync::Arc;
@@ -11,20 +11,24 @@ use uuid::Uuid;
 pub(super) struct Owed {
     store: Store,
     ledgers: Arc<LedgerBook>,
+    holder: Holder,
     /// Keeps its id until the database has confirmed it: sent again after an unclear commit it counts once.
     unconfirmed: Option<UsageBatch>,
 }
 
 impl Owed {
-    pub(super) fn new(store: Store, ledgers: Arc<LedgerBook>) -> Self {
-        Self { store, ledgers, unconfirmed: None }
+    pub(super) fn new(store: Store, ledgers: Arc<LedgerBook>, holder: Holder) -> Self {
+        Self { store, ledgers, holder, unconfirmed: None }
     }
 
-    /// Stores what is owed. Not before the budgets were loaded, or that would be counted again.
+    /// Stores what is owed.
     pub(super) async fn pay(&mut self) -> Result<(), StoreError> {
         let batch = match self.unconfirmed.take() {
             Some(batch) => batch,
-            None => UsageBatch { id: Uuid::now_v7(), deltas: self.ledgers.take_owed() },
+            None => {
+                let (deltas, holder) = (self.ledgers.take_owed(), Some(self.holder));
+                UsageBatch { id: Uuid::now_v7(), deltas, holder }
+            }
         };
         if batch.deltas.is_empty() {
             return Ok(());

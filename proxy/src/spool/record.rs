@@ -10,7 +10,6 @@ use bulkhead_policy::trace::TraceRecord;
 use bulkhead_spool::{Owner, Record};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use secrecy::ExposeSecret as _;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -26,13 +25,6 @@ pub struct SpooledTrace {
     /// What each budget counted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub charges: Vec<LedgerDelta>,
-}
-
-/// The part of a record that a start needs.
-#[derive(Deserialize)]
-struct Charges {
-    #[serde(default)]
-    charges: Vec<LedgerDelta>,
 }
 
 /// Why a record of the spool is no trace.
@@ -86,18 +78,6 @@ impl Encoder {
 /// # Errors
 /// [`Unreadable`]: it is not of this version, of another master key, or not a trace.
 pub fn read_spooled(record: &Record, keys: &SpoolKeys) -> Result<SpooledTrace, Unreadable> {
-    read(record, keys)
-}
-
-/// Reads only what a record of the spool charges.
-///
-/// # Errors
-/// [`Unreadable`], as [`read_spooled`].
-pub(crate) fn read_charges(record: &Record, keys: &SpoolKeys) -> Result<Vec<LedgerDelta>, Unreadable> {
-    read::<Charges>(record, keys).map(|read| read.charges)
-}
-
-fn read<T: DeserializeOwned>(record: &Record, keys: &SpoolKeys) -> Result<T, Unreadable> {
     match record.kind {
         KIND_CLEAR => Ok(serde_json::from_slice(&record.payload)?),
         KIND_SEALED => {

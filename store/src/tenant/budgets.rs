@@ -17,7 +17,7 @@ impl TenantTx {
         let rows = sqlx::query_as!(
             StoredUsage,
             "select tenant_id, budget, subject, unit, window_start, amount from budget_usage
-             where tenant_id = $1 and window_start >= $2 order by budget, subject, unit, window_start desc",
+             where tenant_id = $1 and window_start >= $2 and amount > 0 order by budget, subject, unit, window_start desc",
             tenant,
             since
         )

@@ -92,7 +92,7 @@ async fn trail_length(world: &World, tenant: TenantId) -> i64 {
 }
 
 /// Who sees every row.
-async fn superuser(world: &World) -> PgConnection {
+pub(super) async fn superuser(world: &World) -> PgConnection {
     let mut connection = connect_options(&world.url).unwrap().connect().await.unwrap();
     let prepare = "set search_path = bulkhead; set timezone = 'UTC'";
     sqlx::raw_sql(prepare).execute(&mut connection).await.unwrap();
@@ -159,7 +159,7 @@ async fn full_tenant(world: &World, name: &str, canary: &str) -> (TenantId, Trac
         unit: BudgetUnit::Usd,
         amount: 9_007_199_254_740_993,
     };
-    let batch = UsageBatch { id: uuid::Uuid::now_v7(), deltas: vec![delta] };
+    let batch = UsageBatch { id: uuid::Uuid::now_v7(), deltas: vec![delta], holder: None };
     writer::add_budget_usage(&world.writer, &batch).await.unwrap();
     (tenant, records[0].id)
 }

@@ -46,12 +46,13 @@ const CHANGES: [(&str, &[&str]); 27] = [
 
 /// What nodes write by themselves while they serve: what happened to requests, what is kept no longer, what nodes enforce.
 /// Nobody decides it, and a trail of it would be as long as the traces.
-const OF_NODES: [&str; 12] = [
+const OF_NODES: [&str; 13] = [
     "are_heard",
     "insert_traces",
     "ship",
     "add_budget_usage",
     "forget_old_usage",
+    "lease",
     "ensure_partitions",
     "expire_days",
     "expire_body_days",
@@ -82,7 +83,6 @@ const READS: [&str; 38] = [
     "audit_chain",
     "audit_entries",
     "verify_audit_chain",
-    "load_stored",
     "agents",
     "agent_by_name",
     "audit",
@@ -98,6 +98,7 @@ const READS: [&str; 38] = [
     "trace",
     "trace_cursor",
     "has_sealed_bodies",
+    "load_positions",
     "data_keys",
     "sealed_values",
     "read",

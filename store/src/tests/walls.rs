@@ -16,7 +16,7 @@ mod transactions;
 use std::fmt::Debug;
 
 use bulkhead_policy::ids::{AgentId, BudgetId, KeyId, Revision, TenantId, TraceId};
-use bulkhead_policy::ledger::{BudgetUnit, LedgerDelta, LedgerKey, Subject};
+use bulkhead_policy::ledger::{BudgetUnit, Holder, LeaseAsk, LedgerDelta, LedgerKey, Subject};
 use bulkhead_policy::trace::TraceRecord;
 use chrono::{DateTime, Utc};
 use sqlx::AssertSqlSafe;
@@ -62,6 +62,7 @@ impl Victim {
         let records = [recorded(tenant.id, key.id, now()), recorded(tenant.id, key.id, minutes_ago(5_000))];
         writer::insert_traces(&world.writer, &records).await.unwrap();
         writer::add_budget_usage(&world.writer, &usage(tenant.id)).await.unwrap();
+        writer::lease(&world.writer, holder(), &[ask(tenant.id)]).await.unwrap();
         system::sign_of_life(&world.sync, "node").await.unwrap();
         system::record_verdicts(&world.sync, "node", &[verdict(tenant.id)]).await.unwrap();
         Self { tenant: tenant.id, agent, key: key.id, trace: records[0].id, policy, api: world.api.clone() }
@@ -87,7 +88,16 @@ fn recorded(tenant: TenantId, key: KeyId, at: DateTime<Utc>) -> TraceRecord {
 fn usage(tenant: TenantId) -> UsageBatch {
     let key = LedgerKey { tenant, budget: BudgetId::new(MARK), subject: Subject::Tenant };
     let delta = LedgerDelta { key, window_start: now(), unit: BudgetUnit::Usd, amount: 5 };
-    UsageBatch { id: Uuid::now_v7(), deltas: vec![delta] }
+    UsageBatch { id: Uuid::now_v7(), deltas: vec![delta], holder: None }
+}
+
+fn holder() -> Holder {
+    Holder { spool: Uuid::from_u128(7), term: 1 }
+}
+
+fn ask(tenant: TenantId) -> LeaseAsk {
+    let LedgerDelta { key, window_start, unit, .. } = usage(tenant).deltas.remove(0);
+    LeaseAsk { key, unit, window_start, limit: 100, have: 0, need: 10, want: 20, number: 1 }
 }
 
 fn verdict(tenant: TenantId) -> Verdict {

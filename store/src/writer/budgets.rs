@@ -1,7 +1,7 @@
 //! Counts what was spent.
 
 use bulkhead_policy::ids::{BudgetId, TenantId};
-use bulkhead_policy::ledger::{LedgerDelta, LedgerKey, LedgerUsage};
+use bulkhead_policy::ledger::{Holder, LedgerDelta, LedgerKey, LedgerUsage};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -17,6 +17,8 @@ pub struct UsageBatch {
     pub id: Uuid,
     /// What to add.
     pub deltas: Vec<LedgerDelta>,
+    /// Who spent it, by the leases it holds; `None`: nobody who holds any.
+    pub holder: Option<Holder>,
 }
 
 /// Adds usage to the stored counts; a batch that was added before changes nothing.
@@ -31,13 +33,18 @@ pub async fn add_budget_usage(store: &Store, batch: &UsageBatch) -> Result<(), S
         .await
         .attempted("note a batch of budget usage")?;
     if fresh.rows_affected() > 0 {
-        add(&mut tx, &batch.deltas).await?;
+        let source = batch.holder.map(|holder| (holder.spool, holder.term));
+        add(&mut tx, &batch.deltas, source).await?;
     }
     tx.commit().await.attempted("commit budget usage")
 }
 
-/// Adds to the counts, whatever was added before.
-pub(super) async fn add(connection: &mut PgConnection, deltas: &[LedgerDelta]) -> Result<(), StoreError> {
+/// Adds to the counts, whatever was added before, and to what the process reported that wrote this segment of this spool.
+pub(super) async fn add(
+    connection: &mut PgConnection,
+    deltas: &[LedgerDelta],
+    source: Option<(Uuid, u64)>,
+) -> Result<(), StoreError> {
     if deltas.is_empty() {
         return Ok(());
     }
@@ -60,34 +67,55 @@ pub(super) async fn add(connection: &mut PgConnection, deltas: &[LedgerDelta]) -
         &rows.window_start,
         &rows.amount,
     )
-    .execute(connection)
+    .execute(&mut *connection)
     .await
     .attempted("add budget usage")?;
+    let Some((spool, segment)) = source else { return Ok(()) };
+    // After the counts, whose rows are what everybody waits for. A process's terms end where the next one's begin.
+    sqlx::query!(
+        "update budget_leases lease
+         set reported = least(lease.reported::numeric + delta.amount, 9223372036854775807)::bigint
+         from (
+           select tenant_id, budget, subject, unit, window_start, sum(amount) as amount
+           from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::bigint[])
+             as delta (tenant_id, budget, subject, unit, window_start, amount)
+           group by tenant_id, budget, subject, unit, window_start
+         ) delta
+         where (lease.tenant_id, lease.budget, lease.subject, lease.unit, lease.window_start)
+             = (delta.tenant_id, delta.budget, delta.subject, delta.unit, delta.window_start)
+           and lease.spool = $7 and lease.term = (
+             select max(term) from budget_leases of_spool
+             where (of_spool.tenant_id, of_spool.budget, of_spool.subject, of_spool.unit, of_spool.window_start)
+                 = (delta.tenant_id, delta.budget, delta.subject, delta.unit, delta.window_start)
+               and of_spool.spool = $7 and of_spool.term <= $8)",
+        &rows.tenant_id,
+        &rows.budget,
+        &rows.subject,
+        &rows.unit,
+        &rows.window_start,
+        &rows.amount,
+        spool,
+        to_i64(segment),
+    )
+    .execute(connection)
+    .await
+    .attempted("report to leases")?;
     Ok(())
 }
 
-/// Returns what all tenants have spent in the newest window of each count.
-pub(super) async fn load(connection: &mut PgConnection) -> Result<Vec<LedgerUsage>, StoreError> {
-    let rows = sqlx::query_as!(
-        StoredUsage,
-        "select distinct on (tenant_id, budget, subject, unit) tenant_id, budget, subject, unit, window_start, amount
-         from budget_usage order by tenant_id, budget, subject, unit, window_start desc"
-    )
-    .fetch_all(connection)
-    .await
-    .attempted("load budget usage")?;
-    rows.into_iter().map(LedgerUsage::try_from).collect()
-}
-
-/// Removes counts of windows that began more than 60 days ago and have a newer one beside them, and what recognises batches
-/// and stretches of spools after 30 days. Meant to be called with [`super::ensure_partitions`].
+/// Removes counts of windows that began more than 60 days ago and have a newer one beside them, leases of windows that are
+/// over after 2 days, and what recognises batches and stretches of spools after 30 days. Meant to be called with [`super::ensure_partitions`].
 ///
 /// # Errors
 /// [`StoreError::Database`].
 pub async fn forget_old_usage(store: &Store) -> Result<(), StoreError> {
     sqlx::query!(
         "with batches as (delete from budget_batches where at < clock_timestamp() - interval '30 days'),
-         positions as (delete from spool_positions where at < clock_timestamp() - interval '30 days')
+         positions as (delete from spool_positions where at < clock_timestamp() - interval '30 days'),
+         leases as (
+           delete from budget_leases lease where expires_at < clock_timestamp() - interval '2 days' and exists (
+             select from budget_usage newer where newer.tenant_id = lease.tenant_id and newer.budget = lease.budget
+               and newer.subject = lease.subject and newer.unit = lease.unit and newer.window_start > lease.window_start))
          delete from budget_usage old where window_start < clock_timestamp() - interval '60 days' and exists (
            select from budget_usage newer where newer.tenant_id = old.tenant_id and newer.budget = old.budget
              and newer.subject = old.subject and newer.unit = old.unit and newer.window_start > old.window_start)"

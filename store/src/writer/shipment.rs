@@ -3,12 +3,12 @@
 //! 1. The end of the stretch is stored in the transaction that stores what lies in it. A stretch that is sent again, by
 //!    the same process after an unclear commit or by the next one after a crash, is recognised and changes nothing.
 //! 2. Only stretches that follow on the stored position, or leave a gap, are taken: one that reaches over it was cut by
-//!    somebody who did not ask [`load_stored`] first, and part of it would count twice.
+//!    somebody who did not ask [`load_positions`] first, and part of it would count twice.
 //! 3. What was spent is counted with the traces that spent it, never before and never after.
 
 use std::collections::BTreeMap;
 
-use bulkhead_policy::ledger::{LedgerDelta, LedgerUsage};
+use bulkhead_policy::ledger::LedgerDelta;
 use bulkhead_policy::trace::TraceRecord;
 use uuid::Uuid;
 
@@ -41,22 +41,13 @@ pub struct Shipment<'a> {
     pub charges: &'a [LedgerDelta],
 }
 
-/// What the database has of a spool, as of one moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stored {
-    /// The end of what is stored, by segment, in bytes.
-    pub positions: BTreeMap<u64, u64>,
-    /// What all tenants have spent in the newest window of each count, that stretch included.
-    pub usage: Vec<LedgerUsage>,
-}
-
 /// Whether a shipment is stored now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "a shipment that overlaps is not stored"]
 pub enum Shipped {
     /// It is; if it was before, nothing was changed.
     Stored,
-    /// A part of it was before, and nothing was changed: cut it where [`load_stored`] says.
+    /// A part of it was before, and nothing was changed: cut it where [`load_positions`] says.
     Overlaps,
 }
 
@@ -95,27 +86,19 @@ pub async fn ship(store: &Store, shipment: &Shipment<'_>) -> Result<Shipped, Sto
     }
     traces::insert(&mut tx, shipment.traces).await?;
     // Last, because nodes meet at these rows.
-    budgets::add(&mut tx, shipment.charges).await?;
+    budgets::add(&mut tx, shipment.charges, Some((spool, segment))).await?;
     tx.commit().await.attempted("commit a shipment")?;
     Ok(Shipped::Stored)
 }
 
-/// Returns how much of a spool is stored, and what has been spent in all: what a node goes on from when it starts.
+/// Returns the end of what is stored of a spool, by segment, in bytes.
 ///
 /// # Errors
-/// [`StoreError::Database`] or [`StoreError::Stored`].
-pub async fn load_stored(store: &Store, spool: Uuid) -> Result<Stored, StoreError> {
-    // One snapshot: a shipment between the two would count twice or not at all.
-    let mut tx = store
-        .connections()
-        .begin_with("begin isolation level repeatable read read only")
-        .await
-        .attempted("begin to load what is stored")?;
+/// [`StoreError::Database`].
+pub async fn load_positions(store: &Store, spool: Uuid) -> Result<BTreeMap<u64, u64>, StoreError> {
     let rows = sqlx::query!("select segment, position from spool_positions where spool = $1", spool)
-        .fetch_all(&mut *tx)
+        .fetch_all(store.connections())
         .await
         .attempted("load a spool's positions")?;
-    let positions = rows.into_iter().map(|row| (to_u64(row.segment), to_u64(row.position))).collect();
-    let usage = budgets::load(&mut tx).await?;
-    Ok(Stored { positions, usage })
+    Ok(rows.into_iter().map(|row| (to_u64(row.segment), to_u64(row.position))).collect())
 }

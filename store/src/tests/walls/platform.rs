@@ -6,7 +6,7 @@ use chrono::Days;
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
-use super::{MARK, Victim, World, holdings, recorded, superuser, told, usage, verdict};
+use super::{MARK, Victim, World, ask, holder, holdings, recorded, superuser, told, usage, verdict};
 use crate::reveal::{Reason, RecordedReveal, record_reveal};
 use crate::system::Resealed;
 use crate::tests::{actor, archive, minutes_ago, now};
@@ -62,8 +62,8 @@ pub(super) fn calls() -> Vec<Call> {
         // Nodes append for all tenants.
         insert_traces = writer::insert_traces(store, &[recorded(it.tenant, it.victim.key, now())]) => ["writer"], [];
         ship = async { ship(store, it).await.map(|shipped| format!("{shipped:?}")) } => ["writer"], [];
-        load_stored = writer::load_stored(store, Uuid::nil()) =>
-            ["writer"], [("migrator", "Stored { positions: {}, usage: [] }")];
+        load_positions = writer::load_positions(store, Uuid::nil()) => ["writer"], [("migrator", "{}")];
+        lease = writer::lease(store, holder(), &[ask(it.tenant)]) => ["writer"], [];
         add_budget_usage = writer::add_budget_usage(store, &usage(it.tenant)) => ["writer"], [];
         forget_old_usage = writer::forget_old_usage(store) => ["writer"], [("migrator", "()")];
         ensure_partitions = writer::ensure_partitions(store, now().date_naive()) => ["writer", "migrator"], [];

@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Executor as _};
 use super::{World, superuser, tables_of_tenants};
 
 /// Statements that are not about one tenant, by how they begin, and why.
-const OF_ALL_TENANTS: [(&str, &str); 14] = [
+const OF_ALL_TENANTS: [(&str, &str); 15] = [
     ("select id, name, suspended, revision, changed_at from tenants", "a node loads all tenants, or some"),
     ("select tenant_id, id, name, disabled from agents", "a node loads all tenants, or some"),
     ("select tenant_id, id, agent_id, hash", "a node loads all tenants, or some"),
@@ -19,7 +19,8 @@ const OF_ALL_TENANTS: [(&str, &str); 14] = [
     ("select tenant_id, version, key_id, wrapped", "a node loads all tenants, or some"),
     ("select id, revision from tenants", "a node compares all revisions"),
     ("insert into policy_acks", "a node says what it enforces; tenants that are gone are left out"),
-    ("select distinct on (tenant_id, budget", "a node that starts needs every tenant's count"),
+    ("select usage.amount as settled", "a round of leases is for all tenants that need one"),
+    ("update budget_leases lease", "a shipment reports for all tenants in it"),
     ("with batches as (delete from budget_batches", "old counts of all tenants go"),
     (
         "select id, name, suspended, revision, created_at from tenants order by name",

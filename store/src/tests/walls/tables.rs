@@ -23,7 +23,7 @@ const REACHED: [(&str, &str, &[&str], &str); 13] = [
         &["select", "lock", "insert", "update"],
         "a node says what it enforces, of every tenant",
     ),
-    ("writer", "budget_usage", &["select"], "a node that starts needs every tenant's count"),
+    ("writer", "budget_usage", &["select"], "old counts of all tenants are forgotten together"),
     ("auditor", "tenants", &["select"], "finds a trail by its tenant's name"),
     ("auditor", "audit", &["select"], "answers for the installation"),
     ("auditor", "audit_heads", &["select"], "answers for the installation"),
