@@ -23,8 +23,10 @@
 //! **Windows** are named by their start, as the admitting node's clock sees it, and share nothing. A stream settles in the window it
 //! began in, by the lease of that window.
 //!
-//! `tests/protocol.rs` walks through every state that the code in this file and the counters of a node can reach with two
-//! nodes, asks and answers lost, late or repeated, crashes, late reports, and a second window.
+//! `tests/protocol.rs` walks through every state (some 700,000) that the code in this file and the counters of a node can reach with two
+//! nodes, three requests that cost less or more than they reserve, a crash, and asks that are lost, late, out of order or given up
+//! on; it fails when asks lose their numbers or a grant forgets what others hold. `store/src/tests/leases.rs` does the same to the
+//! SQL with nodes at once, `tests/tests/shared_budgets.rs` to whole nodes.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;

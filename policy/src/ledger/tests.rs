@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::*;
 
 mod leases;
+mod protocol;
 
 fn at(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
