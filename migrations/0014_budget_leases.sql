@@ -32,3 +32,6 @@ create policy writer_forgets on budget_leases for delete to bulkhead_writer
   using (expires_at < current_timestamp - interval '2 days');
 grant select, insert, update (granted, reported, number, expires_at), delete on budget_leases to bulkhead_writer;
 grant select on budget_leases to bulkhead_api;
+
+-- Whoever runs a tenant may correct what counts as used, with an audit entry.
+grant insert, update (amount, changed_at) on budget_usage to bulkhead_api;

@@ -22,6 +22,7 @@ use crate::numbers::to_u64;
 
 pub use crate::audit::Actor;
 pub use agents::Agent;
+pub use budgets::{Adjustment, BudgetUse};
 pub use credentials::{Credential, CredentialSlot};
 pub use data_keys::DataKeySummary;
 pub(crate) use data_keys::stored_version;

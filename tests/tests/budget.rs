@@ -313,7 +313,9 @@ fn the_status_says_what_is_used_and_left() {
         let status_now = status("status").await;
         let used = status_now["used"].as_u64().expect("a count");
         assert_eq!(used, traced, "a trace and its charge are stored together");
-        assert!(used > 0 && status_now["left"] == 1000 - used && status_now["limit"] == 1000, "{status_now}");
+        let leased = status_now["leased"].as_u64().expect("a count");
+        assert!(used > 0 && leased > 0 && status_now["limit"] == 1000, "{status_now}");
+        assert_eq!(status_now["left"], 1000 - used - leased, "{status_now}");
         assert_eq!((&status_now["name"], &status_now["unit"]), (&"agent worker".into(), &"tokens".into()));
         assert!(status_now["resets_at"].as_str().is_some_and(|at| at.ends_with(":00:00Z")), "{status_now}");
         let history = status("history").await;
@@ -322,6 +324,55 @@ fn the_status_says_what_is_used_and_left() {
             (&used.into(), &status_now["window_start"]),
             "{history}"
         );
+    });
+}
+
+#[test]
+fn what_counts_as_used_is_corrected_with_a_reason() {
+    run(async {
+        let fixture = SHARED.get().await;
+        let budget = "scope: agent, unit: requests, limit: 4, window: day, at_limit: refuse";
+        let tenant = tenant(fixture, "corrected", budget).await;
+        let request = chat("gpt-corrected", "hi");
+        let ask = || tenant.client.post("/v1/chat/completions", &request);
+        let adjust = async |by: &str, more: &[&str]| {
+            let arguments = ["budget", "adjust", "wall", "--tenant", &tenant.name, "--by", by];
+            fixture.bulkhead.cli(&[&arguments, more].concat()).await
+        };
+        let reason = ["--of", "agent worker", "--reason", "the provider paid it back"];
+        for _ in 0..4 {
+            ask().await.expect(200);
+        }
+        assert_exhausted("/v1/chat/completions", &ask().await);
+        let printed = bulkhead_tests::eventually("all four are stored", || async {
+            let printed = adjust("-1", &reason).await.ok();
+            printed.contains("wall of agent worker: 0 requests used").then_some(printed)
+        })
+        .await;
+        assert!(!printed.is_empty());
+        // The node asks again a second after it was told that nothing is left.
+        bulkhead_tests::eventually("there is room again", || async {
+            (ask().await.status == 200).then_some(())
+        })
+        .await;
+        adjust("+1000", &reason).await.ok();
+        bulkhead_tests::eventually("there is none", || async { (ask().await.status == 429).then_some(()) })
+            .await;
+        let entries = fixture.bulkhead.audit_list(&["--tenant", &tenant.name]).await.to_string();
+        assert!(
+            entries.contains("budget.adjust") && entries.contains("the provider paid it back"),
+            "{entries}"
+        );
+
+        for (by, more, says) in [
+            ("0", &reason[..], "other than 0"),
+            ("1.5", &reason[..], "expected an amount in requests"),
+            ("1", &["--reason", "x"][..], "budgets in use: wall of agent worker"),
+            ("1", &["--of", "agent worker", "--reason", " "][..], "say why"),
+        ] {
+            let refused = adjust(by, more).await;
+            assert!(refused.code != Some(0) && refused.err.contains(says), "{by}: {}", refused.err);
+        }
     });
 }
 

@@ -2,15 +2,15 @@
 
 use bulkhead_policy::compile::Layer as CompileLayer;
 use bulkhead_policy::document::PolicyDocument;
-use bulkhead_policy::ledger::{BudgetScope, BudgetSpec, BudgetUnit, LedgerUsage, Subject};
+use bulkhead_policy::ledger::{BudgetScope, BudgetSpec, BudgetUnit, Subject};
 use bulkhead_policy::money::NanoUsd;
-use bulkhead_store::tenant::{Agent, Layer, TenantTx};
+use bulkhead_store::tenant::{Adjustment, Agent, BudgetUse, Layer, TenantTx};
 use bulkhead_store::{Role, system};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use crate::context::{TenantArgs, block_on};
+use crate::context::{TenantArgs, actor, block_on};
 use crate::duration;
 use crate::failure::Failure;
 use crate::output::{Format, Table, moment, or_dash, print_list};
@@ -20,7 +20,8 @@ use crate::policy_file::{self, Upstreams};
 pub(crate) enum BudgetCommand {
     /// Show each budget's current window: what is used, what is left, and when it begins anew
     ///
-    /// As stored: answers of the last moments are on their way, and what nodes hold for running requests is not in it.
+    /// As stored: answers of the last moments are on their way. What is leased is held by nodes: for running requests, for what comes
+    /// next, and what was spent and is not stored yet. What nodes held that have died counts as used.
     Status {
         #[command(flatten)]
         tenant: TenantArgs,
@@ -33,6 +34,24 @@ pub(crate) enum BudgetCommand {
         #[command(flatten)]
         tenant: TenantArgs,
     },
+    /// Change what counts as used in a budget's current window, and say why in the audit trail
+    ///
+    /// Nodes go by it with the next share they ask for, within seconds; what they hold already they may still spend.
+    Adjust {
+        /// The budget's id, as `budget status` names it
+        budget: String,
+        /// Dollars, tokens or requests to count as used; below zero: to count no more
+        #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
+        by: String,
+        /// Why
+        #[arg(long)]
+        reason: String,
+        /// Whose count, as `budget status` names it: tenant, agent NAME, key ID
+        #[arg(long, default_value = "tenant", value_name = "WHO")]
+        of: String,
+        #[command(flatten)]
+        tenant: TenantArgs,
+    },
 }
 
 pub(crate) fn run(command: BudgetCommand, format: Format) -> Result<(), Failure> {
@@ -40,6 +59,9 @@ pub(crate) fn run(command: BudgetCommand, format: Format) -> Result<(), Failure>
         match command {
             BudgetCommand::Status { tenant } => status(&tenant, format).await,
             BudgetCommand::History { since, tenant } => history(Utc::now() - since, &tenant, format).await,
+            BudgetCommand::Adjust { budget, by, reason, of, tenant } => {
+                adjust(&tenant, &budget, &of, (&by, &reason)).await
+            }
         }
     })
 }
@@ -50,22 +72,30 @@ struct Line {
     subject: Subject,
     who: String,
     used: u64,
+    leased: u64,
     window_start: DateTime<Utc>,
     resets_at: Option<DateTime<Utc>>,
 }
 
-async fn status(tenant: &TenantArgs, format: Format) -> Result<(), Failure> {
+/// All budgets in force, with what is used of them now, and the transaction that saw it.
+async fn current(tenant: &TenantArgs) -> Result<(TenantTx, Vec<Line>), Failure> {
     let platform = tenant.database.connect(Role::Migrator).await?;
     let floor = system::platform_policy(&platform).await?;
     platform.close().await;
     let floor = floor.map(|policy| parse(&policy.document, "the platform's policy")).transpose()?;
     let mut tx = tenant.begin().await?;
     let lines = lines(&mut tx, floor.as_ref(), Utc::now()).await?;
+    Ok((tx, lines))
+}
+
+async fn status(tenant: &TenantArgs, format: Format) -> Result<(), Failure> {
+    let (_, lines) = current(tenant).await?;
     let mut table = Table::new(&[
         "BUDGET",
         "OF",
         "UNIT",
         "USED",
+        "LEASED",
         "LIMIT",
         "LEFT",
         "WINDOW SINCE",
@@ -74,13 +104,15 @@ async fn status(tenant: &TenantArgs, format: Format) -> Result<(), Failure> {
     ]);
     let mut values = Vec::new();
     for line in &lines {
-        let (unit, left) = (line.spec.unit, line.spec.limit.saturating_sub(line.used));
+        let (unit, left) =
+            (line.spec.unit, line.spec.limit.saturating_sub(line.used.saturating_add(line.leased)));
         let value = serde_json::to_value(line.spec.at_limit)?;
         table.row([
             line.spec.id.to_string(),
             line.who.clone(),
             unit.to_string(),
             amount(unit, line.used),
+            amount(unit, line.leased),
             amount(unit, line.spec.limit),
             amount(unit, left),
             moment(line.window_start),
@@ -89,7 +121,7 @@ async fn status(tenant: &TenantArgs, format: Format) -> Result<(), Failure> {
         ]);
         values.push(json!({
             "budget": line.spec.id.as_str(), "subject": line.subject, "name": line.who, "unit": unit,
-            "used": number(unit, line.used), "limit": number(unit, line.spec.limit), "left": number(unit, left),
+            "used": number(unit, line.used), "leased": number(unit, line.leased), "limit": number(unit, line.spec.limit), "left": number(unit, left),
             "window_start": line.window_start, "resets_at": line.resets_at, "at_limit": value,
         }));
     }
@@ -139,7 +171,7 @@ async fn subjects(
     tx: &mut TenantTx,
     spec: &BudgetSpec,
     agent: Option<&Agent>,
-    usage: &[LedgerUsage],
+    usage: &[BudgetUse],
 ) -> Result<Vec<(Subject, String)>, Failure> {
     Ok(match (spec.scope, agent) {
         (BudgetScope::Tenant, _) => vec![(Subject::Tenant, "tenant".to_owned())],
@@ -149,16 +181,18 @@ async fn subjects(
         }
         (BudgetScope::Key, Some(agent)) => {
             let keys = tx.keys(Some(agent.id)).await?.into_iter().map(|key| Subject::Key(key.id));
-            let used = keys
-                .filter(|key| usage.iter().any(|row| row.key.budget == spec.id && row.key.subject == *key));
+            let used = keys.filter(|key| {
+                usage.iter().any(|row| row.usage.key.budget == spec.id && row.usage.key.subject == *key)
+            });
             used.map(|key| (key, key.to_string().replacen(':', " ", 1))).collect()
         }
     })
 }
 
-fn line(spec: &BudgetSpec, subject: Subject, who: String, usage: &[LedgerUsage], now: DateTime<Utc>) -> Line {
+fn line(spec: &BudgetSpec, subject: Subject, who: String, usage: &[BudgetUse], now: DateTime<Utc>) -> Line {
     let bounds = spec.window.bounds(spec.time_zone, now);
     let row = usage.iter().find(|row| {
+        let row = &row.usage;
         row.key.budget == spec.id
             && row.key.subject == subject
             && row.unit == spec.unit
@@ -168,7 +202,8 @@ fn line(spec: &BudgetSpec, subject: Subject, who: String, usage: &[LedgerUsage],
         spec: spec.clone(),
         subject,
         who,
-        used: row.map_or(0, |row| row.amount),
+        used: row.map_or(0, |row| row.usage.amount.saturating_add(row.lost)),
+        leased: row.map_or(0, |row| row.leased),
         window_start: bounds.start,
         resets_at: bounds.end,
     }
@@ -190,10 +225,13 @@ async fn history(since: DateTime<Utc>, tenant: &TenantArgs, format: Format) -> R
     let mut tx = tenant.begin().await?;
     let agents = tx.agents().await?;
     let mut usage = tx.budget_usage(since).await?;
-    usage.sort_by(|a, b| b.window_start.cmp(&a.window_start).then_with(|| a.key.cmp(&b.key)));
+    usage.sort_by(|a, b| {
+        b.usage.window_start.cmp(&a.usage.window_start).then_with(|| a.usage.key.cmp(&b.usage.key))
+    });
     let mut table = Table::new(&["WINDOW SINCE", "BUDGET", "OF", "UNIT", "USED"]);
     let mut values: Vec<Value> = Vec::new();
-    for row in &usage {
+    for BudgetUse { usage: row, lost, .. } in &usage {
+        let used = row.amount.saturating_add(*lost);
         let who = match row.key.subject {
             Subject::Agent(id) => agents
                 .iter()
@@ -206,14 +244,64 @@ async fn history(since: DateTime<Utc>, tenant: &TenantArgs, format: Format) -> R
             row.key.budget.to_string(),
             who.clone(),
             row.unit.to_string(),
-            amount(row.unit, row.amount),
+            amount(row.unit, used),
         ]);
         values.push(json!({
             "window_start": row.window_start, "budget": row.key.budget.as_str(), "subject": row.key.subject, "name": who,
-            "unit": row.unit, "used": number(row.unit, row.amount),
+            "unit": row.unit, "used": number(row.unit, used),
         }));
     }
     print_list(format, &table, &values)
+}
+
+async fn adjust(
+    tenant: &TenantArgs,
+    budget: &str,
+    of: &str,
+    (by, reason): (&str, &str),
+) -> Result<(), Failure> {
+    if reason.trim().is_empty() {
+        return Err(Failure::Usage("--reason: say why, for the audit trail".to_owned()));
+    }
+    let (mut tx, lines) = current(tenant).await?;
+    let Some(line) = lines.iter().find(|line| line.spec.id.as_str() == budget && line.who == of) else {
+        let known: Vec<_> = lines.iter().map(|line| format!("{} of {}", line.spec.id, line.who)).collect();
+        let known = if known.is_empty() { "there are none".to_owned() } else { known.join(", ") };
+        return Err(Failure::Usage(format!("no budget {budget} of {of:?}; budgets in use: {known}")));
+    };
+    let unit = line.spec.unit;
+    let change = change(unit, by)?;
+    let adjustment = Adjustment {
+        budget: &line.spec.id,
+        subject: line.subject,
+        unit,
+        window_start: line.window_start,
+        by: change,
+        reason,
+    };
+    let used = tx.adjust_budget(&actor(), &adjustment).await?;
+    tx.commit().await?;
+    println!("{budget} of {of}: {} {unit} used since {}", amount(unit, used), moment(line.window_start));
+    Ok(())
+}
+
+/// Reads an amount with a sign.
+fn change(unit: BudgetUnit, text: &str) -> Result<i64, Failure> {
+    let (is_less, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let amount = match unit {
+        BudgetUnit::Usd => digits.parse::<NanoUsd>().ok().map(NanoUsd::get),
+        BudgetUnit::Tokens | BudgetUnit::Requests => digits.parse().ok(),
+    };
+    let amount = amount.and_then(|amount| i64::try_from(amount).ok()).filter(|amount| *amount > 0);
+    let Some(amount) = amount else {
+        return Err(Failure::Usage(format!(
+            "--by: found {text:?}, expected an amount in {unit} other than 0, such as 12 or -12"
+        )));
+    };
+    Ok(if is_less { -amount } else { amount })
 }
 
 /// Dollars with their decimals; tokens and requests as counts.

@@ -6,15 +6,16 @@ use std::path::Path;
 use super::archive::options;
 use super::{World, actor, new_key, now};
 use crate::archive::{export_tenant, import_tenant};
-use bulkhead_policy::ids::TraceId;
+use bulkhead_policy::ids::{BudgetId, TraceId};
+use bulkhead_policy::ledger::{BudgetUnit, Subject};
 use bulkhead_policy::raw::RawDataKey;
 
 use crate::reveal::{Reason, record_reveal};
-use crate::tenant::Layer;
+use crate::tenant::{Adjustment, Layer};
 use crate::{AuditEntry, AuditFilter, migrate, system};
 
 /// Every public function that an operator changes something with, and the action that it leaves behind.
-const CHANGES: [(&str, &[&str]); 27] = [
+const CHANGES: [(&str, &[&str]); 28] = [
     ("migrate", &["schema.migrate"]),
     ("create_tenant", &["tenant.create"]),
     ("set_tenant_suspended", &["tenant.suspend", "tenant.resume"]),
@@ -42,6 +43,7 @@ const CHANGES: [(&str, &[&str]); 27] = [
     ("publish_policy", &["policy.publish"]),
     ("activate_policy", &["policy.activate"]),
     ("deactivate_policy", &["policy.deactivate"]),
+    ("adjust_budget", &["budget.adjust"]),
 ];
 
 /// What nodes write by themselves while they serve: what happened to requests, what is kept no longer, what nodes enforce.
@@ -223,6 +225,13 @@ async fn each_change_leaves_one_entry_and_none_holds_a_secret() {
     let version = in_tenant!(publish_policy(by, Layer::Tenant, &document)).version;
     in_tenant!(activate_policy(by, version));
     in_tenant!(deactivate_policy(by, Layer::Tenant));
+    let budget = BudgetId::new("day");
+    let (subject, unit, window_start) = (Subject::Tenant, BudgetUnit::Usd, now());
+    let reason = "paid back";
+    in_tenant!(adjust_budget(
+        by,
+        &Adjustment { budget: &budget, subject, unit, window_start, by: -5, reason }
+    ));
     in_tenant!(delete_agent(by, agent));
     let resealed = system::Resealed::default();
     trail.check(system::reseal_tenant(migrator, by, tenant, "key", &resealed)).await;

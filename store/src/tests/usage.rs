@@ -73,7 +73,7 @@ async fn counts_of_old_windows_are_forgotten() {
     forget_old_usage(&world.writer).await.unwrap();
     let mut tx = world.api.tenant(tenant).await.unwrap();
     let left = tx.budget_usage(DateTime::UNIX_EPOCH).await.unwrap();
-    let mut left: Vec<_> = left.into_iter().map(|row| row.amount).collect();
+    let mut left: Vec<_> = left.into_iter().map(|row| row.usage.amount).collect();
     left.sort_unstable();
     assert_eq!(left, [2, 3, 4]);
 }

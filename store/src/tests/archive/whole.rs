@@ -157,13 +157,13 @@ async fn what_came_late_of_a_deleted_tenant_is_kept() {
     let spent = usage().await;
     system::delete_tenant(&world.migrator, &actor(), tenant).await.unwrap();
     writer::insert_traces(&world.writer, std::slice::from_ref(&kept)).await.unwrap();
-    let LedgerUsage { key, window_start, unit, .. } = spent[0].clone();
+    let LedgerUsage { key, window_start, unit, .. } = spent[0].usage.clone();
     let late = LedgerDelta { key, window_start, unit, amount: 7 };
     let batch = UsageBatch { id: uuid::Uuid::now_v7(), deltas: vec![late], holder: None };
     writer::add_budget_usage(&world.writer, &batch).await.unwrap();
     import(&world, &archive, &options()).await.unwrap();
     assert_eq!(world.api.tenant(tenant).await.unwrap().trace(newest).await.unwrap(), kept);
-    assert_eq!(usage().await[0].amount, spent[0].amount + 7);
+    assert_eq!(usage().await[0].usage.amount, spent[0].usage.amount + 7);
 }
 
 #[tokio::test]

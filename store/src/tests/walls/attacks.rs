@@ -82,7 +82,7 @@ const ATTACKS: &[Attack] = &[
     attack("api", "", "select sealed::text from credentials", REFUSED),
     attack("api", "", "select hash::text from api_keys", REFUSED),
     attack("api", "", "update policies set document = '{}'", REFUSED),
-    attack("api", "", "update budget_usage set amount = 0", REFUSED),
+    attack("api", "", "update budget_usage set amount = 0 returning budget", NOTHING),
     attack("api", "", "insert into audit (tenant_id, id, actor, action, target, detail, seq)
          values ('{victim}', gen_random_uuid(), '', '', '', '{}', 1)", REFUSED),
     attack("api", "", "select document::text from platform_policies", REFUSED),

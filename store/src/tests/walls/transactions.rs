@@ -1,14 +1,15 @@
 //! Each function of a tenant's transaction, with both walls up and with either taken away.
 
-use bulkhead_policy::ids::TenantId;
+use bulkhead_policy::ids::{BudgetId, TenantId};
+use bulkhead_policy::ledger::{BudgetUnit, Subject};
 use futures_util::future::BoxFuture;
 use sqlx::postgres::{PgConnection, PgPool};
 use sqlx::{AssertSqlSafe, Executor as _};
 
 use super::{MARK, Victim, World, holdings, superuser, tables_of_tenants, told};
 use crate::AuditFilter;
-use crate::tenant::{Layer, TenantTx, TraceFilter};
-use crate::tests::{actor, data_key, minutes_ago, new_key};
+use crate::tenant::{Adjustment, Layer, TenantTx, TraceFilter};
+use crate::tests::{actor, data_key, minutes_ago, new_key, now};
 
 /// One function, called with the victim's ids and names.
 pub(super) struct Call {
@@ -77,6 +78,10 @@ pub(super) fn calls() -> Vec<Call> {
         data_keys() => "[]", "[]";
         add_data_key(by, &data_key(2)) => OWN, REFUSED;
         budget_usage(minutes_ago(5_000)) => "[]", "[]";
+        adjust_budget(by, &Adjustment {
+            budget: &BudgetId::new(MARK), subject: Subject::Tenant, unit: BudgetUnit::Usd, window_start: now(), by: 7,
+            reason: "why"
+        }) => OWN, REFUSED;
         audit(&AuditFilter { limit: 10, ..AuditFilter::default() }) => OWN, "[]";
         revision() => OWN, "no such tenant";
     }
