@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::context::{TenantArgs, actor, block_on};
 use crate::duration;
 use crate::failure::Failure;
-use crate::output::{Format, Table, moment, or_dash, print_list};
+use crate::output::{Format, Table, moment, or_dash, print_list, print_one};
 use crate::policy_file::{self, Upstreams};
 
 #[derive(Debug, Subcommand)]
@@ -60,7 +60,7 @@ pub(crate) fn run(command: BudgetCommand, format: Format) -> Result<(), Failure>
             BudgetCommand::Status { tenant } => status(&tenant, format).await,
             BudgetCommand::History { since, tenant } => history(Utc::now() - since, &tenant, format).await,
             BudgetCommand::Adjust { budget, by, reason, of, tenant } => {
-                adjust(&tenant, &budget, &of, (&by, &reason)).await
+                adjust(&tenant, &budget, &of, (&by, &reason), format).await
             }
         }
     })
@@ -259,6 +259,7 @@ async fn adjust(
     budget: &str,
     of: &str,
     (by, reason): (&str, &str),
+    format: Format,
 ) -> Result<(), Failure> {
     if reason.trim().is_empty() {
         return Err(Failure::Usage("--reason: say why, for the audit trail".to_owned()));
@@ -281,8 +282,13 @@ async fn adjust(
     };
     let used = tx.adjust_budget(&actor(), &adjustment).await?;
     tx.commit().await?;
-    println!("{budget} of {of}: {} {unit} used since {}", amount(unit, used), moment(line.window_start));
-    Ok(())
+    let text =
+        format!("{budget} of {of}: {} {unit} used since {}", amount(unit, used), moment(line.window_start));
+    let value = json!({
+        "budget": budget, "subject": line.subject, "unit": unit, "window_start": line.window_start,
+        "used": number(unit, used),
+    });
+    print_one(format, &text, &value)
 }
 
 /// Reads an amount with a sign.
