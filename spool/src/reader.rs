@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::cursor::CURSOR;
 use crate::dead;
 use crate::files::Files;
-use crate::frame::{Piece, Record, piece};
+use crate::frame::{Owner, Piece, Record, piece};
 use crate::state::{FullOwners, Segment, Shared, Usage, quarantine_name, segment_name};
 
 /// A segment that cannot be read so many times in a row is kept aside.
@@ -255,6 +255,17 @@ impl<F: Files> Reader<F> {
         let fits = self.shared.files.replace(PROBE, &vec![0; bytes], false).is_ok();
         let _nothing_to_remove = self.shared.files.remove(PROBE);
         fits
+    }
+
+    /// Counts bytes of an owner's records that wait in another spool as if they waited in this one, in place of what was
+    /// counted so before: who moves records on must not make room by it.
+    pub fn count_elsewhere(&mut self, owner: Owner, bytes: u64) {
+        let mut state = self.shared.state();
+        if bytes == 0 {
+            state.elsewhere.remove(&owner);
+        } else {
+            state.elsewhere.insert(owner, bytes);
+        }
     }
 
     /// Who finds no room at the moment.

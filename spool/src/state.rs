@@ -66,6 +66,8 @@ pub struct Usage {
     pub records: u64,
     /// Bytes of all segments.
     pub bytes: u64,
+    /// Bytes of the records that wait.
+    pub waiting_bytes: u64,
     /// When the oldest waiting record came about, in milliseconds of the Unix epoch; near enough to tell its age.
     pub oldest_at_millis: Option<u64>,
     /// Segments that are damaged or were kept aside.
@@ -111,6 +113,8 @@ pub(crate) struct State {
     /// Segments below this number are of earlier processes.
     pub(crate) first_own: u64,
     pub(crate) owners: HashMap<Owner, u64>,
+    /// Bytes of records that were moved to another spool and count here as long as they wait there.
+    pub(crate) elsewhere: HashMap<Owner, u64>,
     pub(crate) quarantined: u64,
     pub(crate) dead_letters: u64,
 }
@@ -170,9 +174,18 @@ impl State {
         }
     }
 
+    /// What the quota is held against.
+    fn taken(&self) -> u64 {
+        self.bytes() + self.elsewhere.values().sum::<u64>()
+    }
+
+    fn taken_by(&self, owner: Owner) -> u64 {
+        [&self.owners, &self.elsewhere].iter().filter_map(|held| held.get(&owner)).sum()
+    }
+
     pub(crate) fn room(&self, settings: &Settings, owner: Owner, more: u64) -> Room {
-        let owners = self.owners.get(&owner).copied().unwrap_or(0) + more;
-        let all = self.bytes() + more;
+        let owners = self.taken_by(owner) + more;
+        let all = self.taken() + more;
         if all > settings.quota_bytes || owners > settings.owner_bytes {
             Room::Full
         } else if is_scarce(all, settings.quota_bytes) || is_scarce(owners, settings.owner_bytes) {
@@ -183,17 +196,17 @@ impl State {
     }
 
     pub(crate) fn full_owners(&self, settings: &Settings) -> FullOwners {
-        let all = self.bytes();
+        let all = self.taken();
         if all < settings.owner_bytes.min(settings.quota_bytes) / 100 * 99 {
             return FullOwners::default();
         }
         // A little less than all of it: there is none when the next record does not fit any more.
         let is_full = |bytes: u64, of: u64| bytes >= of / 100 * 99;
-        let owners = self.owners.iter().filter(|(_, bytes)| is_full(**bytes, settings.owner_bytes));
-        FullOwners {
-            everyone: is_full(all, settings.quota_bytes),
-            owners: owners.map(|(owner, _)| *owner).collect(),
-        }
+        let mut owners: Vec<Owner> = self.owners.keys().chain(self.elsewhere.keys()).copied().collect();
+        owners.sort_unstable();
+        owners.dedup();
+        owners.retain(|owner| is_full(self.taken_by(*owner), settings.owner_bytes));
+        FullOwners { everyone: is_full(all, settings.quota_bytes), owners }
     }
 
     pub(crate) fn usage(&self) -> Usage {
@@ -201,6 +214,7 @@ impl State {
         Usage {
             records: waiting().map(|segment| segment.waiting).sum(),
             bytes: self.bytes(),
+            waiting_bytes: self.owners.values().sum(),
             oldest_at_millis: waiting().filter_map(|segment| segment.oldest_at_millis).min(),
             quarantined: self.quarantined,
             dead_letters: self.dead_letters,

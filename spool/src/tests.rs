@@ -154,6 +154,22 @@ fn one_owner_finds_no_room_while_another_does() {
 }
 
 #[test]
+fn what_waits_elsewhere_takes_room_here() {
+    let settings = Settings { quota_bytes: 10_000, owner_bytes: 2_000, segment_bytes: 1024 };
+    let (writer, mut reader) = open(Disk::default(), settings, ORIGIN).unwrap();
+    let (moved, other) = (Owner([1; 16]), Owner([2; 16]));
+    reader.count_elsewhere(moved, 1_990);
+    assert_eq!((writer.room(moved, 240), writer.room(other, 240)), (Room::Full, Room::Free));
+    assert_eq!(reader.full_owners().owners, [moved]);
+    reader.count_elsewhere(other, 9_000);
+    assert_eq!(writer.room(Owner([3; 16]), 240), Room::Full);
+    assert!(reader.full_owners().everyone);
+    reader.count_elsewhere(moved, 0);
+    reader.count_elsewhere(other, 0);
+    assert_eq!((writer.room(moved, 240), writer.room(other, 240)), (Room::Free, Room::Free));
+}
+
+#[test]
 fn a_full_disk_takes_nothing_of_a_group_and_goes_on_when_it_has_room() {
     let disk = Disk::default();
     let (mut writer, mut reader) = open_on(&disk);
