@@ -219,5 +219,81 @@ impl FromStr for Revision {
     }
 }
 
+/// Names a database that tenants' traces are in: the shared one, or one that a configuration knows by this name.
+///
+/// ```
+/// use bulkhead_policy::ids::DatabaseName;
+/// let name: DatabaseName = "acme-eu".parse()?;
+/// assert!(!name.is_shared() && DatabaseName::default().is_shared());
+/// assert!("../acme".parse::<DatabaseName>().is_err());
+/// # Ok::<(), bulkhead_policy::ids::InvalidId>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct DatabaseName(Arc<str>);
+
+impl DatabaseName {
+    /// The name of the database that everything is in unless said otherwise; no other one can have it.
+    pub const SHARED: &str = "shared";
+    /// Longest name, in characters.
+    pub const LENGTH_MAX: usize = 63;
+
+    /// Returns the name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Says whether it is the shared database's.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        &*self.0 == Self::SHARED
+    }
+}
+
+/// The shared database's.
+impl Default for DatabaseName {
+    fn default() -> Self {
+        Self(Arc::from(Self::SHARED))
+    }
+}
+
+impl FromStr for DatabaseName {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let is_name = |text: &&str| {
+            (1..=Self::LENGTH_MAX).contains(&text.len())
+                && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+                && !text.starts_with('-')
+                && !text.ends_with('-')
+        };
+        Some(text).filter(is_name).map(|text| Self(Arc::from(text))).ok_or(InvalidId {
+            kind: "database name",
+            expected: "1 to 63 characters of a-z, 0-9 and -, the - neither first nor last",
+        })
+    }
+}
+
+impl TryFrom<String> for DatabaseName {
+    type Error = InvalidId;
+
+    fn try_from(text: String) -> Result<Self, InvalidId> {
+        text.parse()
+    }
+}
+
+impl From<DatabaseName> for String {
+    fn from(name: DatabaseName) -> Self {
+        name.as_str().to_owned()
+    }
+}
+
+impl fmt::Display for DatabaseName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 #[cfg(test)]
 mod tests;

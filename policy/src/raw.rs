@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::api_key::KeyHash;
-use crate::ids::{AgentId, CredentialId, KeyId, Revision, TenantId};
+use crate::ids::{AgentId, CredentialId, DatabaseName, KeyId, Revision, TenantId};
 
 /// Everything a node serves from.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -40,6 +40,9 @@ pub struct RawTenant {
     pub revision: Revision,
     /// When that revision was committed.
     pub changed_at: DateTime<Utc>,
+    /// The database that its traces go to.
+    #[serde(default)]
+    pub placement: DatabaseName,
     /// Its agents.
     pub agents: Vec<RawAgent>,
     /// Its API keys; revoked and expired ones may be left out or in.

@@ -29,7 +29,7 @@ use crate::compile::{AllowList, NotAllowed, TenantPolicy};
 use crate::crypto::Pepper;
 use crate::data_key::DataKey;
 use crate::document::PolicyDocument;
-use crate::ids::{AgentId, KeyId, Revision, TenantId};
+use crate::ids::{AgentId, DatabaseName, KeyId, Revision, TenantId};
 use crate::ledger::Ledger;
 use crate::limiter::{InFlightGuard, TenantLimiter, Throttled};
 
@@ -59,6 +59,7 @@ pub struct Tenant {
     name: Arc<str>,
     revision: Revision,
     changed_at: DateTime<Utc>,
+    placement: DatabaseName,
     /// What the policies were compiled with, to see whether they still hold.
     platform: Option<Arc<Platform>>,
     lacks_floor: bool,
@@ -227,6 +228,12 @@ impl Tenant {
     #[must_use]
     pub fn changed_at(&self) -> DateTime<Utc> {
         self.changed_at
+    }
+
+    /// Returns the database that its traces go to.
+    #[must_use]
+    pub fn placement(&self) -> &DatabaseName {
+        &self.placement
     }
 
     /// Returns the policy of its agents without a document of their own; `None` if none has compiled yet.

@@ -232,7 +232,7 @@ impl Shipper {
         let place = batch.place();
         let place =
             SpoolPlace { spool: self.spool.id(), segment: place.segment, from: place.from, to: place.to };
-        let whole = Shipment { place, traces: &sendable.traces, charges: &sendable.charges };
+        let whole = Shipment { place, traces: &sendable.traces, placed: &[], charges: &sendable.charges };
         let mut refused = 0;
         let shipped = match ship(&self.store, &whole).await {
             Err(error) if !error.is_transient() => {

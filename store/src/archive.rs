@@ -31,9 +31,11 @@
 //!
 //! # Laws
 //!
-//! - An archive shows one moment: it is read in one repeatable-read transaction, in which only the tenant exists.
+//! - An archive shows one moment: it is read in one repeatable-read transaction, in which only the tenant exists. Traces that
+//!   are placed in another database are read in one there, and show the moment after.
 //! - An archive is taken whole or not at all. One transaction inserts the rows, and it is committed only if the last line is
-//!   the one that follows from all bytes before. A file that was cut off or changed leaves nothing behind.
+//!   the one that follows from all bytes before. A file that was cut off or changed leaves nothing behind. Where traces go to
+//!   another database, theirs is committed first, and is seen with the tenant.
 //! - No row of another tenant is taken: each names its tenant, and row-level security holds in the transaction.
 //! - The tenant keeps its id, since seals, tokens and the audit trail are bound to it. It can have another name.
 //! - The audit trail comes back as the chain that it was, number by number; the database takes no entry that does not give

@@ -66,6 +66,22 @@ pub enum StoreError {
         /// The statement that puts it right.
         remedy: String,
     },
+    /// A configuration's name leads to a database that is not the one it means.
+    #[error(
+        "the database that is configured as {wanted:?} is {found:?}, or has tenants of its own: see `bulkhead tenant place`"
+    )]
+    OtherDatabase {
+        /// The name in the configuration.
+        wanted: String,
+        /// The name that the database has.
+        found: String,
+    },
+    /// Somebody else is at it.
+    #[error("{what} is being moved to another database: that has to be finished first")]
+    Busy {
+        /// Kind of the thing.
+        what: &'static str,
+    },
     /// Anything else that the database says.
     #[error("{attempted}")]
     Database {

@@ -8,6 +8,7 @@
 //!   bypass row-level security.
 //! - [`system`] holds the few statements that cross tenants, each with its reason.
 //! - [`archive`] writes all that is held of a tenant into one file, and takes such a file.
+//! - [`placement`] moves a tenant's traces to a database of their own, and back.
 //! - [`writer`] appends traces and budget usage; its role cannot read a trace.
 //! - Statements are static, checked against the schema when this crate is compiled (`scripts/prepare-queries`), and take
 //!   values only as binds.
@@ -37,6 +38,7 @@ mod error;
 mod migrate;
 mod numbers;
 mod partitions;
+pub mod placement;
 mod retention;
 pub mod reveal;
 pub mod system;

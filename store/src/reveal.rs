@@ -92,11 +92,30 @@ impl RecordedReveal {
         Self { tenant, trace }
     }
 
-    /// Reads what was recorded.
+    /// Reads what was recorded: the bodies from the database that the trace is in, and their key from the shared one.
+    ///
+    /// The entry that lets the bodies be read is one of the database that they are in.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] if the tenant has no such trace, or no sealed body of it.
-    pub async fn read(&self, store: &Store) -> Result<SealedTrace, StoreError> {
+    pub async fn read(&self, store: &Store, shared: &Store) -> Result<SealedTrace, StoreError> {
+        let bodies = self.bodies(store).await?;
+        let mut tx = shared.tenant(self.tenant).await?;
+        let key = sqlx::query!(
+            "select key_id, wrapped from tenant_keys where tenant_id = $1 and version = $2",
+            self.tenant.as_uuid(),
+            to_i32(bodies.key_version)?
+        )
+        .fetch_optional(tx.connection())
+        .await
+        .attempted("read a data key")?;
+        let version = bodies.key_version;
+        let key = key
+            .and_then(|row| row.wrapped.map(|wrapped| RawDataKey { version, key_id: row.key_id, wrapped }));
+        Ok(SealedTrace { bodies, key })
+    }
+
+    async fn bodies(&self, store: &Store) -> Result<SealedBodies, StoreError> {
         const ABSENT: StoreError = StoreError::NotFound { what: "sealed body of trace" };
         let (earliest, latest) = arrival(self.trace).ok_or(ABSENT)?;
         let mut tx = store.tenant(self.tenant).await?;
@@ -112,22 +131,15 @@ impl RecordedReveal {
         .await
         .attempted("read sealed bodies")?
         .ok_or(ABSENT)?;
-        let key_version = stored_version(row.key_version)?;
-        let key = sqlx::query!(
-            "select key_id, wrapped from tenant_keys where tenant_id = $1 and version = $2",
-            self.tenant.as_uuid(),
-            row.key_version
-        )
-        .fetch_optional(tx.connection())
-        .await
-        .attempted("read a data key")?;
-        let key = key.and_then(|row| {
-            row.wrapped.map(|wrapped| RawDataKey { version: key_version, key_id: row.key_id, wrapped })
-        });
-        let (request, response) = (row.sealed_request.map(SealedBody), row.sealed_response.map(SealedBody));
-        Ok(SealedTrace {
-            bodies: SealedBodies { key_version, request, response, truncated: row.truncated },
-            key,
+        Ok(SealedBodies {
+            key_version: stored_version(row.key_version)?,
+            request: row.sealed_request.map(SealedBody),
+            response: row.sealed_response.map(SealedBody),
+            truncated: row.truncated,
         })
     }
+}
+
+fn to_i32(version: u32) -> Result<i32, StoreError> {
+    i32::try_from(version).map_err(|_| StoreError::Stored { what: "data key version" })
 }

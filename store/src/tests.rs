@@ -6,6 +6,7 @@ mod catalog;
 mod entries;
 mod erase;
 mod leases;
+mod placement;
 mod policies;
 mod reseal;
 mod retention;

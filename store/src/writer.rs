@@ -14,7 +14,7 @@ pub use crate::partitions::ensure_partitions;
 pub use budgets::{UsageBatch, add_budget_usage, forget_old_usage};
 pub use leases::lease;
 pub use shipment::{Shipment, Shipped, SpoolPlace, load_positions, ship};
-pub use traces::insert_traces;
+pub use traces::{insert_placed, insert_traces};
 
 pub(crate) use budgets::StoredUsage;
 

@@ -34,3 +34,15 @@ fn ids_name_what_was_expected() {
     let error = "x".parse::<TenantId>().unwrap_err();
     assert_eq!(error.to_string(), "not a valid tenant id: expected a UUID");
 }
+
+#[test]
+fn database_names_are_safe_in_paths_and_variables() {
+    let longest = "a".repeat(63);
+    for good in ["a", "acme-eu", "7", "shared", &longest] {
+        assert_eq!(good.parse::<DatabaseName>().unwrap().as_str(), good);
+    }
+    for bad in ["", "-a", "a-", "A", "a_b", "a/b", "..", "a b", &format!("{longest}a")] {
+        assert!(bad.parse::<DatabaseName>().is_err(), "{bad}");
+        assert!(serde_json::from_value::<DatabaseName>(bad.into()).is_err(), "{bad}");
+    }
+}

@@ -8,7 +8,7 @@ use super::*;
 use crate::compile::CompileOptions;
 use crate::crypto::{MasterKey, credential_aad};
 use crate::document::UpstreamDialect;
-use crate::ids::CredentialId;
+use crate::ids::{CredentialId, DatabaseName};
 use crate::ledger::{Amount, LedgerBook};
 use crate::raw::{RawAgent, RawCredential, RawKey, RawPolicy, RawScopes, RawSnapshot, RawTenant};
 
@@ -56,6 +56,7 @@ fn tenant(number: u128, document: &str) -> (RawTenant, ApiKey) {
         suspended: false,
         revision: Revision::new(1),
         changed_at: now(),
+        placement: DatabaseName::default(),
         agents: vec![RawAgent { id: agent_id(number), name: "agent".into(), disabled: false }],
         keys: vec![raw_key(&key, agent_id(number))],
         policy: policy(document),

@@ -16,6 +16,9 @@ use crate::{Actor, Store, TenantTx, migrate};
 /// Writes all that is held of a tenant into `out`, as of one moment. For [`crate::Role::Migrator`]: that of a tenant's rows,
 /// [`crate::Role::Api`], may not read a credential, not even sealed.
 ///
+/// `placed`: where its traces are if not in `store`, in the same role. They are read in a transaction of their own, which begins
+/// when that of the rest has begun.
+///
 /// Rows are written as they come, and writing blocks: not for a thread that serves others. What fails half-way has left an
 /// audit entry, because something may have left.
 ///
@@ -23,6 +26,7 @@ use crate::{Actor, Store, TenantTx, migrate};
 /// [`ArchiveError::Write`] or [`ArchiveError::Store`], with [`StoreError::NotFound`] if there is no such tenant.
 pub async fn export_tenant(
     store: &Store,
+    placed: Option<&Store>,
     actor: &Actor,
     tenant: TenantId,
     master_key: MasterKeyFingerprint,
@@ -31,9 +35,14 @@ pub async fn export_tenant(
     record(store, actor, tenant).await?;
     let mut tx = begin(store, tenant).await?;
     let header = header(&mut tx, master_key).await?;
+    let mut elsewhere = match placed {
+        Some(placed) => Some(begin(placed, tenant).await?),
+        None => None,
+    };
     let mut archive = Writer::begin(out, header)?;
     for table in Table::ALL {
-        let mut rows = table.read(tx.connection(), tenant.as_uuid());
+        let holder = elsewhere.as_mut().filter(|_| table.is_placed()).unwrap_or(&mut tx);
+        let mut rows = table.read(holder.connection(), tenant.as_uuid());
         while let Some(line) = rows.try_next().await.attempted("read the rows of a tenant")? {
             archive.row(table, &line)?;
         }
@@ -64,11 +73,14 @@ async fn begin(store: &Store, tenant: TenantId) -> Result<TenantTx, StoreError> 
         .await
         .attempted("begin to read a tenant")?;
     let mut tx = TenantTx::begin(tx, tenant).await?;
-    // A statement takes as long as its table is large and `out` is slow.
-    sqlx::query!("select set_config('statement_timeout', '0', true)")
-        .fetch_one(tx.connection())
-        .await
-        .attempted("begin to read a tenant")?;
+    // A statement takes as long as its table is large and `out` is slow; and one of two transactions waits for the other.
+    sqlx::query!(
+        "select set_config('statement_timeout', '0', true),
+           set_config('idle_in_transaction_session_timeout', '0', true) as idle"
+    )
+    .fetch_one(tx.connection())
+    .await
+    .attempted("begin to read a tenant")?;
     Ok(tx)
 }
 

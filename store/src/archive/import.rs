@@ -3,6 +3,7 @@
 use std::io::BufRead;
 
 use bulkhead_policy::crypto::MasterKeyFingerprint;
+use bulkhead_policy::ids::{DatabaseName, TenantId};
 use chrono::Utc;
 use serde_json::json;
 use sqlx::PgConnection;
@@ -12,6 +13,7 @@ use super::table::Table;
 use super::{ArchiveError, ArchivedTenant, Contents, Header};
 use crate::error::{Attempted, StoreError};
 use crate::partitions::ensure_partitions;
+use crate::placement::admit;
 use crate::system::TENANT;
 use crate::{Actor, Store, TenantTx};
 
@@ -45,10 +47,14 @@ pub struct Imported {
 /// the default one. The tenant's revision goes on from the archive's. Nodes know of the tenant as soon as of any change; what
 /// was spent of its budgets a node reads when it starts.
 ///
+/// With `placed`, in the same role, the tenant is placed there and its traces go there. They are committed first: what an
+/// attempt leaves there that fails after that is nobody's, and the next attempt takes it over.
+///
 /// # Errors
 /// [`ArchiveError`]; among others [`StoreError::Exists`] if a tenant of that id or name is here.
 pub async fn import_tenant(
     store: &Store,
+    placed: Option<(&Store, &DatabaseName)>,
     actor: &Actor,
     source: impl BufRead,
     options: &ImportOptions,
@@ -60,10 +66,16 @@ pub async fn import_tenant(
         return Err(ArchiveError::OtherMasterKey);
     }
     // So that no trace of today lies in the default partition, and none in one that is open.
-    ensure_partitions(store, Utc::now().date_naive()).await?;
-    let mut tx = store.tenant(header.tenant.id).await?;
+    ensure_partitions(placed.map_or(store, |(store, _)| store), Utc::now().date_naive()).await?;
+    let mut tx = begin(store, header.tenant.id).await?;
     let name = options.name.as_ref().unwrap_or(&header.tenant.name);
-    insert_tenant(&mut tx, &header.tenant, name).await?;
+    let placement = placed.map(|(_, name)| name.clone()).unwrap_or_default();
+    insert_tenant(&mut tx, &header.tenant, name, &placement).await?;
+    let mut elsewhere = None;
+    if let Some((placed, _)) = placed {
+        let tx = elsewhere.insert(begin(placed, header.tenant.id).await?);
+        admit(tx, actor, name, &placement).await?;
+    }
     let trail = find_trail(&mut tx, options).await?;
     let is_left_out = |table: Table| match table {
         Table::Audit => trail == Trail::Kept,
@@ -75,26 +87,49 @@ pub async fn import_tenant(
             Next::Rows(batch) if batch.table == Table::Audit && trail == Trail::GoesOn => {
                 compare(&mut tx, &batch).await?;
             }
-            Next::Rows(batch) => insert(tx.connection(), &batch).await?,
+            Next::Rows(batch) => {
+                let holder = elsewhere.as_mut().filter(|_| batch.table.is_placed()).unwrap_or(&mut tx);
+                insert(holder.connection(), &batch).await?;
+            }
             Next::End(contents) => break contents,
         }
     };
     let left_out: Vec<_> =
         Table::ALL.into_iter().filter(|table| is_left_out(*table)).map(Table::name).collect();
     record(&mut tx, actor, name, &header, &contents, &left_out).await?;
+    if let Some(elsewhere) = elsewhere {
+        elsewhere.commit().await?;
+    }
     tx.commit().await?;
     Ok(Imported { name: name.clone(), contents, left_out })
 }
 
-async fn insert_tenant(tx: &mut TenantTx, tenant: &ArchivedTenant, name: &str) -> Result<(), StoreError> {
+async fn begin(store: &Store, tenant: TenantId) -> Result<TenantTx, StoreError> {
+    let mut tx = store.tenant(tenant).await?;
+    // One of two transactions waits while the other is at work.
+    sqlx::query!("select set_config('idle_in_transaction_session_timeout', '0', true)")
+        .fetch_one(tx.connection())
+        .await
+        .attempted("begin to import a tenant")?;
+    Ok(tx)
+}
+
+async fn insert_tenant(
+    tx: &mut TenantTx,
+    tenant: &ArchivedTenant,
+    name: &str,
+    placement: &DatabaseName,
+) -> Result<(), StoreError> {
     // One more: the import is a change, too.
     sqlx::query!(
-        "insert into tenants (id, name, suspended, revision, created_at) values ($1, $2, $3, $4::bigint + 1, $5)",
+        "insert into tenants (id, name, suspended, revision, created_at, placement)
+         values ($1, $2, $3, $4::bigint + 1, $5, $6)",
         tenant.id.as_uuid(),
         name,
         tenant.suspended,
         tenant.revision,
         tenant.created_at,
+        placement.as_str(),
     )
     .execute(tx.connection())
     .await

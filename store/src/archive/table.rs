@@ -79,6 +79,11 @@ impl Table {
         matches!(self, Self::Credentials)
     }
 
+    /// Whether its rows are in the database that their tenant is placed in.
+    pub(super) const fn is_placed(self) -> bool {
+        matches!(self, Self::Traces | Self::TraceBodies | Self::TraceDetectors)
+    }
+
     /// Every column that is stored. `policies.scope` follows from others.
     pub(crate) const fn columns(self) -> &'static [&'static str] {
         match self {

@@ -14,6 +14,7 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
+use super::tenants::stored_database;
 use crate::Store;
 use crate::error::{Attempted, StoreError};
 use crate::numbers::to_u64;
@@ -87,7 +88,7 @@ async fn begin(store: &Store) -> Result<Transaction<'static, Postgres>, StoreErr
 
 async fn load(connection: &mut PgConnection, only: Option<&[Uuid]>) -> Result<Vec<RawTenant>, StoreError> {
     let rows = sqlx::query!(
-        "select id, name, suspended, revision, changed_at from tenants where $1::uuid[] is null or id = any ($1) order by id",
+        "select id, name, suspended, revision, changed_at, placement from tenants where $1::uuid[] is null or id = any ($1) order by id",
         only
     )
     .fetch_all(&mut *connection)
@@ -98,20 +99,20 @@ async fn load(connection: &mut PgConnection, only: Option<&[Uuid]>) -> Result<Ve
     let mut policies = load_policies(connection, only).await?;
     let mut credentials = load_credentials(connection, only).await?;
     let mut data_keys = load_data_keys(connection, only).await?;
-    Ok(rows
-        .into_iter()
+    rows.into_iter()
         .map(|row| {
             let (own, of_agents): (Vec<_>, Vec<_>) = policies
                 .remove(&row.id)
                 .unwrap_or_default()
                 .into_iter()
                 .partition(|(agent, _)| agent.is_none());
-            RawTenant {
+            Ok(RawTenant {
                 id: TenantId::from_uuid(row.id),
                 name: row.name,
                 suspended: row.suspended,
                 revision: Revision::new(to_u64(row.revision)),
                 changed_at: row.changed_at,
+                placement: stored_database(&row.placement)?,
                 agents: agents.remove(&row.id).unwrap_or_default(),
                 keys: keys.remove(&row.id).unwrap_or_default(),
                 policy: own.into_iter().map(|(_, policy)| policy).next(),
@@ -121,9 +122,9 @@ async fn load(connection: &mut PgConnection, only: Option<&[Uuid]>) -> Result<Ve
                     .collect(),
                 credentials: credentials.remove(&row.id).unwrap_or_default(),
                 data_keys: data_keys.remove(&row.id).unwrap_or_default(),
-            }
+            })
         })
-        .collect())
+        .collect()
 }
 
 type ByTenant<T> = HashMap<Uuid, Vec<T>>;

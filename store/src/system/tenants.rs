@@ -1,8 +1,9 @@
 //! The list of tenants, for [`crate::Role::Migrator`].
 
-use bulkhead_policy::ids::{Revision, TenantId};
+use bulkhead_policy::ids::{DatabaseName, Revision, TenantId};
 use chrono::{DateTime, Utc};
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::error::{Attempted, StoreError, Written};
 use crate::numbers::to_u64;
@@ -27,6 +28,41 @@ pub struct Tenant {
     pub revision: Revision,
     /// When it was created.
     pub created_at: DateTime<Utc>,
+    /// The database that its new traces go to.
+    pub placement: DatabaseName,
+    /// Another one that traces of before are being moved out of.
+    pub leaving: Option<DatabaseName>,
+}
+
+/// A row of `tenants`.
+struct StoredTenant {
+    id: Uuid,
+    name: String,
+    suspended: bool,
+    revision: i64,
+    created_at: DateTime<Utc>,
+    placement: String,
+    leaving: Option<String>,
+}
+
+impl TryFrom<StoredTenant> for Tenant {
+    type Error = StoreError;
+
+    fn try_from(row: StoredTenant) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: TenantId::from_uuid(row.id),
+            name: row.name,
+            suspended: row.suspended,
+            revision: Revision::new(to_u64(row.revision)),
+            created_at: row.created_at,
+            placement: stored_database(&row.placement)?,
+            leaving: row.leaving.as_deref().map(stored_database).transpose()?,
+        })
+    }
+}
+
+pub(super) fn stored_database(name: &str) -> Result<DatabaseName, StoreError> {
+    name.parse().map_err(|_| StoreError::Stored { what: "database name" })
 }
 
 /// Creates a tenant. Crosses tenants because names are unique on the platform.
@@ -52,6 +88,8 @@ pub async fn create_tenant(store: &Store, actor: &Actor, name: &str) -> Result<T
         suspended: false,
         revision: Revision::new(to_u64(row.revision)),
         created_at: row.created_at,
+        placement: DatabaseName::default(),
+        leaving: None,
     })
 }
 
@@ -60,20 +98,14 @@ pub async fn create_tenant(store: &Store, actor: &Actor, name: &str) -> Result<T
 /// # Errors
 /// [`StoreError::Database`].
 pub async fn tenants(store: &Store) -> Result<Vec<Tenant>, StoreError> {
-    let rows = sqlx::query!("select id, name, suspended, revision, created_at from tenants order by name")
-        .fetch_all(store.connections())
-        .await
-        .attempted("list tenants")?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Tenant {
-            id: TenantId::from_uuid(row.id),
-            name: row.name,
-            suspended: row.suspended,
-            revision: Revision::new(to_u64(row.revision)),
-            created_at: row.created_at,
-        })
-        .collect())
+    let rows = sqlx::query_as!(
+        StoredTenant,
+        "select id, name, suspended, revision, created_at, placement, leaving from tenants order by name"
+    )
+    .fetch_all(store.connections())
+    .await
+    .attempted("list tenants")?;
+    rows.into_iter().map(Tenant::try_from).collect()
 }
 
 /// Finds a tenant by name: the step before there is a tenant to be scoped to.
@@ -81,19 +113,16 @@ pub async fn tenants(store: &Store) -> Result<Vec<Tenant>, StoreError> {
 /// # Errors
 /// [`StoreError::NotFound`].
 pub async fn tenant_by_name(store: &Store, name: &str) -> Result<Tenant, StoreError> {
-    let row =
-        sqlx::query!("select id, name, suspended, revision, created_at from tenants where name = $1", name)
-            .fetch_optional(store.connections())
-            .await
-            .attempted("find a tenant")?
-            .ok_or(StoreError::NotFound { what: "tenant" })?;
-    Ok(Tenant {
-        id: TenantId::from_uuid(row.id),
-        name: row.name,
-        suspended: row.suspended,
-        revision: Revision::new(to_u64(row.revision)),
-        created_at: row.created_at,
-    })
+    sqlx::query_as!(
+        StoredTenant,
+        "select id, name, suspended, revision, created_at, placement, leaving from tenants where name = $1",
+        name
+    )
+    .fetch_optional(store.connections())
+    .await
+    .attempted("find a tenant")?
+    .ok_or(StoreError::NotFound { what: "tenant" })
+    .and_then(Tenant::try_from)
 }
 
 /// Stops or lets go on everything a tenant calls. A tenant cannot do this to itself, nor undo it.

@@ -1,5 +1,7 @@
 //! What happened: the list of requests, and one of them in full.
 
+use std::cmp::Reverse;
+
 use bulkhead_policy::ids::{AgentId, KeyId, Revision, TraceId};
 use bulkhead_policy::money::NanoUsd;
 use bulkhead_policy::trace::{FindingRecord, Outcome, Timings, TraceBodies, TraceRecord, TraceTokens};
@@ -85,6 +87,23 @@ pub struct TraceSummary {
     pub total_micros: u64,
     /// All findings, counted.
     pub findings_total: u64,
+}
+
+impl TracePage {
+    /// Makes one page of those that several databases give for one filter. A trace that is in two of them, because it is being
+    /// moved, is there once.
+    #[must_use]
+    pub fn merged(pages: Vec<Self>, limit: u32) -> Self {
+        let is_cut = pages.iter().any(|page| page.next.is_some());
+        let mut traces: Vec<_> = pages.into_iter().flat_map(|page| page.traces).collect();
+        traces.sort_by_key(|trace| Reverse((trace.at, trace.id)));
+        traces.dedup_by_key(|trace| (trace.at, trace.id));
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let more = is_cut || traces.len() > limit;
+        traces.truncate(limit);
+        let next = traces.last().filter(|_| more).map(|last| TraceCursor { at: last.at, id: last.id });
+        Self { traces, next }
+    }
 }
 
 impl TraceFilter {

@@ -31,17 +31,17 @@ fn master_key(byte: &str) -> MasterKeyFingerprint {
 
 async fn export(world: &World, tenant: TenantId) -> Vec<u8> {
     let mut archive = Vec::new();
-    export_tenant(&world.migrator, &actor(), tenant, master_key("5a"), &mut archive).await.unwrap();
+    export_tenant(&world.migrator, None, &actor(), tenant, master_key("5a"), &mut archive).await.unwrap();
     archive
 }
 
 async fn import(world: &World, archive: &[u8], options: &ImportOptions) -> Result<Imported, ArchiveError> {
-    import_tenant(&world.migrator, &actor(), archive, options).await
+    import_tenant(&world.migrator, None, &actor(), archive, options).await
 }
 
 /// Exports a tenant as anybody.
 pub(super) async fn exported(store: &Store, tenant: TenantId) -> Result<Contents, StoreError> {
-    export_tenant(store, &actor(), tenant, master_key("5a"), Vec::new()).await.map_err(of_store)
+    export_tenant(store, None, &actor(), tenant, master_key("5a"), Vec::new()).await.map_err(of_store)
 }
 
 /// Imports a tenant as anybody: a new one of that name, with nothing in it.
@@ -53,7 +53,7 @@ pub(super) async fn imported(store: &Store, name: &str) -> Result<Imported, Stor
         },
     });
     let archive = ended(&[header.to_string()]);
-    import_tenant(store, &actor(), archive.as_slice(), &options()).await.map_err(of_store)
+    import_tenant(store, None, &actor(), archive.as_slice(), &options()).await.map_err(of_store)
 }
 
 fn of_store(error: ArchiveError) -> StoreError {

@@ -6,16 +6,16 @@ use std::path::Path;
 use super::archive::options;
 use super::{World, actor, new_key, now};
 use crate::archive::{export_tenant, import_tenant};
-use bulkhead_policy::ids::{BudgetId, TraceId};
+use bulkhead_policy::ids::{BudgetId, TenantId, TraceId};
 use bulkhead_policy::ledger::{BudgetUnit, Subject};
 use bulkhead_policy::raw::RawDataKey;
 
 use crate::reveal::{Reason, record_reveal};
 use crate::tenant::{Adjustment, Layer};
-use crate::{AuditEntry, AuditFilter, migrate, system};
+use crate::{AuditEntry, AuditFilter, migrate, placement, system};
 
 /// Every public function that an operator changes something with, and the action that it leaves behind.
-const CHANGES: [(&str, &[&str]); 28] = [
+const CHANGES: [(&str, &[&str]); 33] = [
     ("migrate", &["schema.migrate"]),
     ("create_tenant", &["tenant.create"]),
     ("set_tenant_suspended", &["tenant.suspend", "tenant.resume"]),
@@ -24,6 +24,11 @@ const CHANGES: [(&str, &[&str]); 28] = [
     ("import_tenant", &["tenant.import"]),
     ("destroy_data_keys", &["tenant.erase"]),
     ("remove_tenant", &["tenant.delete"]),
+    ("claim_database", &["database.claim"]),
+    ("admit_tenant", &["tenant.admit"]),
+    ("dismiss_tenant", &["tenant.dismiss"]),
+    ("place_tenant", &["tenant.place"]),
+    ("finish_move", &["tenant.moved"]),
     ("publish_platform_policy", &["platform_policy.publish"]),
     ("remove_platform_policy", &["platform_policy.remove"]),
     ("drop_partitions", &["trace.prune"]),
@@ -47,10 +52,12 @@ const CHANGES: [(&str, &[&str]); 28] = [
 ];
 
 /// What nodes write by themselves while they serve: what happened to requests, what is kept no longer, what nodes enforce.
-/// Nobody decides it, and a trail of it would be as long as the traces.
-const OF_NODES: [&str; 13] = [
+/// Nobody decides it, and a trail of it would be as long as the traces. And `step`: a move's beginning and end have entries.
+const OF_NODES: [&str; 15] = [
     "are_heard",
     "insert_traces",
+    "insert_placed",
+    "step",
     "ship",
     "add_budget_usage",
     "forget_old_usage",
@@ -65,7 +72,7 @@ const OF_NODES: [&str; 13] = [
 ];
 
 /// What changes nothing.
-const READS: [&str; 38] = [
+const READS: [&str; 41] = [
     "connect",
     "tenant",
     "ping",
@@ -104,6 +111,9 @@ const READS: [&str; 38] = [
     "data_keys",
     "sealed_values",
     "read",
+    "check_database",
+    "settle",
+    "begin",
 ];
 
 /// Every public async function of this crate, with its parameters.
@@ -194,6 +204,8 @@ async fn each_change_leaves_one_entry_and_none_holds_a_secret() {
     let by = &actor();
     let migrator = &world.migrator;
     let mut trail = Trail::begin(&world).await;
+    let (here, there) = ("here".parse().unwrap(), "there".parse().unwrap());
+    trail.check(placement::claim_database(migrator, by, &here)).await;
     let document = format!(r#"{{"x": "{SECRET}"}}"#);
     let tenant = trail.check(system::create_tenant(migrator, by, "acme")).await.id;
 
@@ -243,11 +255,20 @@ async fn each_change_leaves_one_entry_and_none_holds_a_secret() {
     trail.check(system::drop_body_partitions(migrator, by, before)).await;
     trail.check(system::set_tenant_suspended(migrator, by, tenant, true)).await;
     trail.check(system::set_tenant_suspended(migrator, by, tenant, false)).await;
+    trail.check(placement::place_tenant(migrator, by, tenant, &there)).await;
+    trail.check(placement::finish_move(migrator, by, tenant, 0)).await;
+    let stranger = system::Tenant {
+        id: TenantId::fresh(now()),
+        name: "stranger".to_owned(),
+        ..system::tenant_by_name(migrator, "acme").await.unwrap()
+    };
+    trail.check(placement::admit_tenant(migrator, by, &stranger, &here)).await;
+    trail.check(placement::dismiss_tenant(migrator, by, &stranger)).await;
     let mut archive = Vec::new();
     let options = options();
-    trail.check(export_tenant(migrator, by, tenant, options.master_key, &mut archive)).await;
+    trail.check(export_tenant(migrator, None, by, tenant, options.master_key, &mut archive)).await;
     trail.check(system::delete_tenant(migrator, by, tenant)).await;
-    trail.check(import_tenant(migrator, by, archive.as_slice(), &options)).await;
+    trail.check(import_tenant(migrator, None, by, archive.as_slice(), &options)).await;
     let tenant = world.tenant("erased").await.id;
     trail.seen = entries(&world).await;
     trail.check(system::destroy_data_keys(migrator, by, tenant)).await;

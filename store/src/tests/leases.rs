@@ -40,7 +40,7 @@ async fn report(store: &Store, tenant: TenantId, spool: u128, segment: u64, from
     let place = SpoolPlace { spool: Uuid::from_u128(spool), segment, from, to: from + 1 };
     let charges = [spent(tenant, amount)];
     assert_eq!(
-        ship(store, &Shipment { place, traces: &[], charges: &charges }).await.unwrap(),
+        ship(store, &Shipment { place, traces: &[], placed: &[], charges: &charges }).await.unwrap(),
         Shipped::Stored
     );
 }

@@ -44,7 +44,7 @@ async fn a_reveal_reads_what_was_sealed_after_its_entry_was_committed() {
     drop(tx);
 
     let recorded = record_reveal(&world.revealer, &actor(), tenant, record.id, &reason()).await.unwrap();
-    let found = recorded.read(&world.revealer).await.unwrap();
+    let found = recorded.read(&world.revealer, &world.revealer).await.unwrap();
     assert_eq!((Some(found.bodies), found.key), (record.sealed, Some(data_key(1))));
     let filter = AuditFilter { limit: 1, ..AuditFilter::default() };
     let entries = world.api.tenant(tenant).await.unwrap().audit(&filter).await.unwrap();
@@ -133,7 +133,7 @@ async fn what_is_not_there_and_what_is_anothers_are_not_found() {
     let (_, theirs) = filled(&world, "other").await;
     for id in [theirs.id, TraceId::fresh(now()), TraceId::from_uuid(uuid::Uuid::nil())] {
         let recorded = record_reveal(&world.revealer, &actor(), tenant, id, &reason()).await.unwrap();
-        let found = recorded.read(&world.revealer).await;
+        let found = recorded.read(&world.revealer, &world.revealer).await;
         assert!(matches!(found, Err(StoreError::NotFound { .. })), "{found:?}");
     }
     let nobody = record_reveal(&world.retention, &actor(), tenant, theirs.id, &reason()).await;

@@ -88,7 +88,9 @@ async fn a_stretch_of_a_spool_is_stored_once_with_what_it_spent() {
     let send = async |spool, segment, from, to, amount| {
         let charges = [delta(tenant, Subject::Tenant, start, amount)];
         let place = SpoolPlace { spool, segment, from, to };
-        ship(&world.writer, &Shipment { place, traces: &traces, charges: &charges }).await.unwrap()
+        ship(&world.writer, &Shipment { place, traces: &traces, placed: &[], charges: &charges })
+            .await
+            .unwrap()
     };
     for (spool, segment, from, to, amount, expected) in [
         (spool, 7, 0, 100, 1, Shipped::Stored),
@@ -123,7 +125,11 @@ async fn a_shipment_with_a_refused_record_leaves_the_position_where_it_was() {
         .await
         .unwrap();
     let traces = [trace(tenant, now()), TraceRecord { status: 299, ..trace(tenant, now()) }];
-    assert!(ship(&world.writer, &Shipment { place, traces: &traces, charges: &charges }).await.is_err());
+    assert!(
+        ship(&world.writer, &Shipment { place, traces: &traces, placed: &[], charges: &charges })
+            .await
+            .is_err()
+    );
     assert_eq!(load_positions(&world.writer, place.spool).await.unwrap(), [].into());
     assert_eq!(stored_usage(&world).await, []);
 }

@@ -37,6 +37,9 @@ pub struct Shipment<'a> {
     pub place: SpoolPlace,
     /// Its traces, without those that can never be stored.
     pub traces: &'a [TraceRecord],
+    /// Those whose tenants are placed in another database, where somebody else stores them. Here is noted that their keys
+    /// were used.
+    pub placed: &'a [TraceRecord],
     /// What its requests spent.
     pub charges: &'a [LedgerDelta],
 }
@@ -57,7 +60,7 @@ pub enum Shipped {
 /// [`StoreError::Database`] or [`StoreError::Invalid`]; if [`StoreError::is_transient`] says that the data is at fault, halve
 /// the traces with [`super::insert_traces`] to find the record that is.
 pub async fn ship(store: &Store, shipment: &Shipment<'_>) -> Result<Shipped, StoreError> {
-    let of_traces = shipment.traces.iter().map(|trace| trace.tenant.as_uuid());
+    let of_traces = shipment.traces.iter().chain(shipment.placed).map(|trace| trace.tenant.as_uuid());
     let of_charges = shipment.charges.iter().map(|charge| charge.key.tenant.as_uuid());
     let mut tx = super::begin(store, of_traces.chain(of_charges).collect()).await?;
     let SpoolPlace { spool, segment, from, to } = shipment.place;
@@ -85,6 +88,7 @@ pub async fn ship(store: &Store, shipment: &Shipment<'_>) -> Result<Shipped, Sto
         return Ok(if to_u64(stored) >= to { Shipped::Stored } else { Shipped::Overlaps });
     }
     traces::insert(&mut tx, shipment.traces).await?;
+    traces::note_placed(&mut tx, shipment.placed).await?;
     // Last, because nodes meet at these rows.
     budgets::add(&mut tx, shipment.charges, Some((spool, segment))).await?;
     tx.commit().await.attempted("commit a shipment")?;

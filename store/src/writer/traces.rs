@@ -27,17 +27,48 @@ pub async fn insert_traces(store: &Store, traces: &[TraceRecord]) -> Result<(), 
     tx.commit().await.attempted("commit traces")
 }
 
+/// Appends traces to the database that their tenants are placed in. When keys were used is noted in the shared one, by
+/// [`super::ship`].
+///
+/// # Errors
+/// As for [`insert_traces`]; if the database takes no traces of a tenant, because it is placed elsewhere by now, that is
+/// transient.
+pub async fn insert_placed(store: &Store, traces: &[TraceRecord]) -> Result<(), StoreError> {
+    if traces.is_empty() {
+        return Ok(());
+    }
+    let tenants = traces.iter().map(|trace| trace.tenant.as_uuid()).collect();
+    let mut tx = super::begin(store, tenants).await?;
+    append_all(&mut tx, &Columns::of(traces)?).await?;
+    tx.commit().await.attempted("commit traces")
+}
+
 /// The same within a transaction.
 pub(super) async fn insert(connection: &mut PgConnection, traces: &[TraceRecord]) -> Result<(), StoreError> {
     if traces.is_empty() {
         return Ok(());
     }
     let columns = Columns::of(traces)?;
-    check_partitions_of(connection, &columns.at).await?;
-    append(connection, &columns).await?;
-    append_bodies(connection, &columns.bodies).await?;
-    append_detectors(connection, &columns.detectors).await?;
+    append_all(connection, &columns).await?;
     note_used_keys(connection, &columns).await
+}
+
+/// Notes what the keys of traces say that are stored elsewhere.
+pub(super) async fn note_placed(
+    connection: &mut PgConnection,
+    traces: &[TraceRecord],
+) -> Result<(), StoreError> {
+    if traces.is_empty() {
+        return Ok(());
+    }
+    note_used_keys(connection, &Columns::of(traces)?).await
+}
+
+async fn append_all(connection: &mut PgConnection, columns: &Columns<'_>) -> Result<(), StoreError> {
+    check_partitions_of(connection, &columns.at).await?;
+    append(connection, columns).await?;
+    append_bodies(connection, &columns.bodies).await?;
+    append_detectors(connection, &columns.detectors).await
 }
 
 async fn append(connection: &mut PgConnection, columns: &Columns<'_>) -> Result<(), StoreError> {

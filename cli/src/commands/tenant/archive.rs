@@ -56,7 +56,8 @@ pub(crate) async fn export(args: &ExportArgs, format: Format) -> Result<(), Fail
     let tenant = system::tenant_by_name(&store, &name).await.map_err(|error| named(error, &name))?.id;
     if args.out == Path::new(STANDARD) {
         let contents =
-            export_tenant(&store, &actor(), tenant, master_key, BufWriter::new(io::stdout().lock())).await?;
+            export_tenant(&store, None, &actor(), tenant, master_key, BufWriter::new(io::stdout().lock()))
+                .await?;
         eprintln!("bulkhead: {}", told(&contents, "standard output"));
         return Ok(());
     }
@@ -65,7 +66,7 @@ pub(crate) async fn export(args: &ExportArgs, format: Format) -> Result<(), Fail
     // An earlier archive may be the last copy; and this one holds what agents said.
     let file =
         fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&args.out).map_err(failed)?;
-    let written = export_tenant(&store, &actor(), tenant, master_key, BufWriter::new(&file)).await;
+    let written = export_tenant(&store, None, &actor(), tenant, master_key, BufWriter::new(&file)).await;
     let written = match written {
         Ok(contents) => file.sync_all().map(|()| contents).map_err(failed),
         Err(error) => Err(Failure::from(error)),
@@ -111,7 +112,7 @@ pub(crate) async fn import(args: &ImportArgs, format: Format) -> Result<(), Fail
         Box::new(BufReader::new(opened.map_err(|error| Failure::Usage(format!("{shown}: {error}")))?))
     };
     let store = args.database.connect(Role::Migrator).await?;
-    let imported = import_tenant(&store, &actor(), source, &options).await;
+    let imported = import_tenant(&store, None, &actor(), source, &options).await;
     let imported = imported.map_err(|error| refused(error, args).context(&shown.to_string()))?;
     print_one(format, &sentences(&imported), &to_json(&imported))
 }

@@ -24,7 +24,8 @@ pub(super) async fn run(
     let provider = master_key.read(&tenant.database)?.local_keys()?;
     let scope = tenant.connect_as(Role::Revealer).await?;
     let recorded = record_reveal(scope.store(), &actor(), scope.id(), id, &reason).await?;
-    let found = recorded.read(scope.store()).await.map_err(|error| named(error, &id.to_string()))?;
+    let found =
+        recorded.read(scope.store(), scope.store()).await.map_err(|error| named(error, &id.to_string()))?;
     let version = found.bodies.key_version;
     let Some(stored) = found.key else {
         return Err(Failure::failed(format!(

@@ -30,6 +30,7 @@ impl Builder {
             name: raw.name.as_str().into(),
             revision: raw.revision,
             changed_at: raw.changed_at,
+            placement: raw.placement.clone(),
             platform: floor.platform.clone(),
             lacks_floor: floor.missing.is_some(),
             limiter: limiter(before.map(|before| &before.limiter), limits),

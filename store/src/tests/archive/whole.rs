@@ -140,7 +140,7 @@ async fn an_archive_shows_one_moment() {
     };
     let mut out = Interrupted(Vec::new(), Some(change));
     let contents =
-        export_tenant(&world.migrator, &actor(), tenant, master_key("5a"), &mut out).await.unwrap();
+        export_tenant(&world.migrator, None, &actor(), tenant, master_key("5a"), &mut out).await.unwrap();
     assert!(out.1.is_none());
     assert_eq!((contents.rows.of("agents"), contents.rows.of("traces")), (2, 2));
     let other = World::new().await;

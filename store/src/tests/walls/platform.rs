@@ -1,17 +1,18 @@
 //! The functions that belong to no tenant's transaction, called as each role: who may, and what the others are told.
 
 use bulkhead_policy::audit::Chain;
-use bulkhead_policy::ids::TenantId;
+use bulkhead_policy::ids::{DatabaseName, Revision, TenantId};
 use chrono::Days;
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
 use super::{MARK, Victim, World, ask, holder, holdings, recorded, superuser, told, usage, verdict};
+use crate::placement::{self, Mover};
 use crate::reveal::{Reason, RecordedReveal, record_reveal};
-use crate::system::Resealed;
+use crate::system::{Resealed, Tenant};
 use crate::tests::{actor, archive, minutes_ago, now};
 use crate::writer::{self, Shipment, SpoolPlace};
-use crate::{AuditFilter, Store, system};
+use crate::{AuditFilter, Store, StoreError, system};
 
 /// One function, called about a tenant.
 pub(super) struct Call {
@@ -64,6 +65,7 @@ pub(super) fn calls() -> Vec<Call> {
         ship = async { ship(store, it).await.map(|shipped| format!("{shipped:?}")) } => ["writer"], [];
         load_positions = writer::load_positions(store, Uuid::nil()) => ["writer"], [("migrator", "{}")];
         lease = writer::lease(store, holder(), &[ask(it.tenant)]) => ["writer"], [];
+        insert_placed = writer::insert_placed(store, &[recorded(it.tenant, it.victim.key, now())]) => ["writer"], [];
         add_budget_usage = writer::add_budget_usage(store, &usage(it.tenant)) => ["writer"], [];
         forget_old_usage = writer::forget_old_usage(store) => ["writer"], [("migrator", "()")];
         ensure_partitions = writer::ensure_partitions(store, now().date_naive()) => ["writer", "migrator"], [];
@@ -101,8 +103,23 @@ pub(super) fn calls() -> Vec<Call> {
         // Who reveals writes why, and reads what it said it would.
         record_reveal = record_reveal(store, &actor(), it.tenant, it.victim.trace, &reason()) =>
             ["revealer", "api", "migrator"], [];
-        read = RecordedReveal::forged(it.tenant, it.victim.trace).read(store) =>
+        read = RecordedReveal::forged(it.tenant, it.victim.trace).read(store, store) =>
             [], [("revealer", "no such sealed body of trace"), ("migrator", "SealedTrace(..)")];
+
+        // Who places tenants; whoever follows a placement asks for a name.
+        check_database = placement::check_database(store, &DatabaseName::default()) =>
+            ["api", "retention", "revealer", "migrator"], [];
+        claim_database = placement::claim_database(store, &actor(), &DatabaseName::default()) => ["migrator"], [];
+        admit_tenant = placement::admit_tenant(store, &actor(), &it.as_tenant(), &DatabaseName::default()) =>
+            ["migrator"], [];
+        dismiss_tenant = placement::dismiss_tenant(store, &actor(), &it.as_tenant()) => ["migrator"], [];
+        place_tenant = placement::place_tenant(store, &actor(), it.tenant, &elsewhere()) => ["migrator"], [];
+        finish_move = place_and_finish(store, it) => ["migrator"], [];
+        // Who may remove rows may hold up those who add some.
+        settle = placement::settle(store) => ["retention", "migrator"], [];
+        begin = async { mover(store, it).await.map(drop) } =>
+            ["api", "sync", "writer", "retention", "revealer", "migrator", "auditor"], [];
+        step = async { mover(store, it).await?.step().await } => ["migrator"], [];
 
         // Auditors answer for the installation.
         audit_chains = system::audit_chains(store) => ["auditor", "migrator"], [];
@@ -114,6 +131,33 @@ pub(super) fn calls() -> Vec<Call> {
     }
 }
 
+impl Subject<'_> {
+    fn as_tenant(&self) -> Tenant {
+        Tenant {
+            id: self.tenant,
+            name: self.name.to_owned(),
+            suspended: false,
+            revision: Revision::default(),
+            created_at: now(),
+            placement: DatabaseName::default(),
+            leaving: None,
+        }
+    }
+}
+
+fn elsewhere() -> DatabaseName {
+    "elsewhere".parse().unwrap()
+}
+
+async fn place_and_finish(store: &Store, it: &Subject<'_>) -> Result<(), StoreError> {
+    placement::place_tenant(store, &actor(), it.tenant, &elsewhere()).await?;
+    placement::finish_move(store, &actor(), it.tenant, 0).await
+}
+
+async fn mover(store: &Store, it: &Subject<'_>) -> Result<Mover, StoreError> {
+    Mover::begin(store, it.tenant, store.clone(), store.clone()).await
+}
+
 fn reason() -> Reason {
     Reason::new("a complaint of the customer").unwrap()
 }
@@ -122,10 +166,11 @@ fn newest() -> AuditFilter {
     AuditFilter { limit: 9, ..AuditFilter::default() }
 }
 
-async fn ship(store: &Store, it: &Subject<'_>) -> Result<writer::Shipped, crate::StoreError> {
+async fn ship(store: &Store, it: &Subject<'_>) -> Result<writer::Shipped, StoreError> {
     let traces = [recorded(it.tenant, it.victim.key, now())];
     let place = SpoolPlace { spool: Uuid::now_v7(), segment: 1, from: 0, to: 9 };
-    writer::ship(store, &Shipment { place, traces: &traces, charges: &usage(it.tenant).deltas }).await
+    writer::ship(store, &Shipment { place, traces: &traces, placed: &[], charges: &usage(it.tenant).deltas })
+        .await
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@
 use crate::tests::World;
 
 /// The conditions of policies, by what they mean.
-const CONDITIONS: [(&str, &str); 4] = [
+const CONDITIONS: [(&str, &str); 5] = [
     (
         "(tenant_id = ( SELECT (NULLIF(current_setting('bulkhead.tenant_id'::text, true), ''::text))::uuid))",
         "own",
@@ -16,6 +16,7 @@ const CONDITIONS: [(&str, &str); 4] = [
         "(tenant_id = ANY (( SELECT (NULLIF(current_setting('bulkhead.tenant_ids'::text, true), ''::text))::uuid[])::uuid[]))",
         "of the batch",
     ),
+    ("(tenant_id = ANY (( SELECT tenants_of_batch())::uuid[]))", "of the batch and placed here"),
     ("'00000000-0000-0000-0000-000000000000'::uuid", "nil"),
 ];
 
@@ -79,7 +80,7 @@ async fn rights_and_policies_are_those_that_are_written_down() {
     let lines = sqlx::query_scalar::<_, String>(CATALOG);
     let mut found = lines.fetch_all(world.migrator.connections()).await.unwrap().join("\n") + "\n";
     // What the column would be called; not every version says so.
-    found = found.replace(" AS \"nullif\"", "");
+    found = found.replace(" AS \"nullif\"", "").replace(" AS tenants_of_batch", "");
     for (condition, meaning) in CONDITIONS {
         found = found.replace(condition, meaning);
     }

@@ -10,8 +10,11 @@ use sqlx::{AssertSqlSafe, Executor as _};
 use super::{World, superuser, tables_of_tenants};
 
 /// Statements that are not about one tenant, by how they begin, and why.
-const OF_ALL_TENANTS: [(&str, &str); 15] = [
-    ("select id, name, suspended, revision, changed_at from tenants", "a node loads all tenants, or some"),
+const OF_ALL_TENANTS: [(&str, &str); 16] = [
+    (
+        "select id, name, suspended, revision, changed_at, placement from tenants",
+        "a node loads all tenants, or some",
+    ),
     ("select tenant_id, id, name, disabled from agents", "a node loads all tenants, or some"),
     ("select tenant_id, id, agent_id, hash", "a node loads all tenants, or some"),
     ("select active.tenant_id, policies.agent_id", "a node loads all tenants, or some"),
@@ -23,14 +26,15 @@ const OF_ALL_TENANTS: [(&str, &str); 15] = [
     ("update budget_leases lease", "a shipment reports for all tenants in it"),
     ("with batches as (delete from budget_batches", "old counts of all tenants go"),
     (
-        "select id, name, suspended, revision, created_at from tenants order by name",
+        "select id, name, suspended, revision, created_at, placement, leaving from tenants order by name",
         "who runs the platform lists its tenants",
     ),
     (
-        "select id, name, suspended, revision, created_at from tenants where name",
+        "select id, name, suspended, revision, created_at, placement, leaving from tenants where name",
         "before a tenant is known by its id",
     ),
     ("select id from tenants where name", "before a tenant is known by its id"),
+    ("select not exists (select from tenants)", "a database that is given a name has nobody"),
     ("select chain as", "an auditor lists all trails"),
 ];
 
