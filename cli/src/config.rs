@@ -4,13 +4,17 @@
 //! what is allowed. `section.key` is overridden by the variable `BULKHEAD_SECTION_KEY`. Nothing is read but the file and
 //! the environment, so that a configuration can be checked anywhere.
 
+mod databases;
 mod raw;
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
 use crate::master_key::SealingKeyArgs;
+pub(crate) use databases::Databases;
 use raw::{Config as RawConfig, number, span};
 
 /// Where the spool is unless the configuration says otherwise.
@@ -21,6 +25,8 @@ const SPOOL_FOLDER_DEFAULT: &str = "spool";
 pub(crate) struct Config {
     pub(crate) proxy: bulkhead_proxy::Config,
     pub(crate) database: Database,
+    /// Those that tenants may be placed in.
+    pub(crate) databases: Databases,
     /// Where the master key is, unless `BULKHEAD_MASTER_KEY` holds it.
     pub(crate) master_key_file: Option<PathBuf>,
     /// Which keys seal in its place, if any.
@@ -38,6 +44,8 @@ pub(crate) struct Config {
 /// One database; roles may log in separately.
 #[derive(Debug)]
 pub(crate) struct Database {
+    /// The login of all roles without one of their own.
+    pub(crate) url: Option<String>,
     pub(crate) sync_url: String,
     pub(crate) writer_url: String,
     pub(crate) migrator_url: String,
@@ -55,7 +63,7 @@ pub(crate) struct KeepDays {
 pub(crate) fn load(path: &Path) -> Result<Config, Failure> {
     let wrong = |reason: String| Failure::Usage(format!("{}: {reason}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-    let config = parse(&text, &|name| std::env::var(name).ok()).map_err(wrong)?;
+    let config = parse(&text, &|name| std::env::var(name).ok(), variables()).map_err(wrong)?;
     Ok(config.beside(path.parent().unwrap_or(Path::new("."))))
 }
 
@@ -65,13 +73,30 @@ pub(crate) fn proxy_from_environment() -> Result<bulkhead_proxy::Config, Failure
     read.map_err(Failure::Usage)
 }
 
+/// Reads the databases that tenants may be placed in from the process's environment alone.
+pub(crate) fn databases_from_environment() -> Result<Databases, Failure> {
+    Databases::read(BTreeMap::new(), variables()).map_err(Failure::Usage)
+}
+
+/// The process's environment, as far as it is text.
+fn variables() -> impl Iterator<Item = (String, String)> {
+    let texts =
+        |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    std::env::vars_os().filter_map(texts)
+}
+
 /// Reads and checks a configuration.
 ///
 /// # Errors
 /// One line: which key, which value, what is allowed.
-fn parse(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Config, String> {
+fn parse(
+    text: &str,
+    variable: &dyn Fn(&str) -> Option<String>,
+    variables: impl Iterator<Item = (String, String)>,
+) -> Result<Config, String> {
     let raw = raw::read(text, variable)?;
     let proxy = proxy(&raw)?;
+    let databases = Databases::read(raw.databases, variables)?;
     let url = raw.database.url;
     let role_url = |own: Option<String>, key: &str| {
         own.or_else(|| url.clone()).ok_or_else(|| {
@@ -83,6 +108,7 @@ fn parse(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Config
         writer_url: role_url(raw.database.writer_url, "writer_url")?,
         migrator_url: role_url(raw.database.migrator_url, "migrator_url")?,
         retention_url: role_url(raw.database.retention_url, "retention_url")?,
+        url,
     };
     let node = raw.node.name.unwrap_or_else(|| default_node_name(proxy.listen));
     if node.is_empty() || node.chars().count() > 128 || node.chars().any(char::is_control) {
@@ -91,6 +117,7 @@ fn parse(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Config
     Ok(Config {
         proxy,
         database,
+        databases,
         master_key_file: raw.master_key.file,
         sealing_keys: SealingKeyArgs {
             sealing_key_file: raw.master_key.sealing_file,

@@ -3,23 +3,24 @@
 //! Stopping goes in the order of dependence: the data plane drains, then its traces and spend are shipped, then its shares of
 //! budgets are given back and the policy feed ends.
 
+use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bulkhead_policy::crypto::MasterKey;
-use bulkhead_policy::ids::{Revision, TenantId};
+use bulkhead_policy::ids::{DatabaseName, Revision, TenantId};
 use bulkhead_policy::ledger::LedgerBook;
-use bulkhead_policy::snapshot::{Snapshot, SnapshotHandle};
+use bulkhead_policy::snapshot::{Snapshot, SnapshotHandle, Tenant};
 use bulkhead_policy_sync::{Observer, PolicySync, SyncConfig};
-use bulkhead_proxy::{Addresses, Metrics, Parts, Service, Shipper};
+use bulkhead_proxy::{Addresses, Metrics, Parts, Placements, Service, Shipper};
 use bulkhead_store::writer::{ensure_partitions, forget_old_usage};
 use bulkhead_store::{Role, Store};
 use chrono::Utc;
 use tokio::sync::watch;
 
-use crate::config::KeepDays;
+use crate::config::{Databases, KeepDays};
 use crate::failure::Failure;
 use crate::policy_file::Upstreams;
 use crate::retention::Retention;
@@ -36,6 +37,8 @@ pub(crate) struct NodeSettings {
     pub(crate) sync_url: String,
     pub(crate) writer_url: String,
     pub(crate) retention_url: String,
+    /// Those that tenants may be placed in.
+    pub(crate) databases: Databases,
     /// What nobody's traces outlast.
     pub(crate) keep: KeepDays,
     pub(crate) master_key: MasterKey,
@@ -78,18 +81,19 @@ impl Node {
             Arc::clone(&ledgers),
             Arc::clone(&metrics),
         )?;
-        let (writer, retention) = {
+        let (writer, placed, retention) = {
             let _entered = runtime.enter();
             (
                 Store::lazy(&settings.writer_url, Role::Writer, WRITER_CONNECTIONS_MAX)?,
-                Store::lazy(&settings.retention_url, Role::Retention, 1)?,
+                settings.databases.stores(Role::Writer, WRITER_CONNECTIONS_MAX)?,
+                Retention {
+                    store: Store::lazy(&settings.retention_url, Role::Retention, 1)?,
+                    placed: settings.databases.stores(Role::Retention, 1)?,
+                    snapshot: snapshot.clone(),
+                    metrics: Arc::clone(&metrics),
+                    keep: settings.keep,
+                },
             )
-        };
-        let retention = Retention {
-            store: retention,
-            snapshot: snapshot.clone(),
-            metrics: Arc::clone(&metrics),
-            keep: settings.keep,
         };
         let (leases, leaser) =
             bulkhead_proxy::leases(writer.clone(), spool.holder(), lessee, Arc::clone(&metrics));
@@ -97,7 +101,8 @@ impl Node {
         let allow_private = settings.proxy.allow_private_upstreams;
         let service = Service::bind(settings.proxy, parts)?;
 
-        let shipper = Shipper::new(writer.clone(), spool, Arc::clone(&ledgers));
+        let placements = Placements::new(snapshot.clone(), writer.clone(), placed.clone());
+        let shipper = Shipper::new(writer.clone(), spool, Arc::clone(&ledgers), placements);
         let (stop, stopped) = watch::channel(false);
         let upstreams = if allow_private { Upstreams::Anywhere } else { Upstreams::Public };
         let sync = {
@@ -119,7 +124,7 @@ impl Node {
         let leaser = runtime.spawn(leaser.run(stopped.clone()));
         let feed = runtime.spawn(sync.run(stopped));
         let shipper = runtime.spawn(shipper.run());
-        let partitions = runtime.spawn(keep_partitions(writer));
+        let partitions = runtime.spawn(keep_partitions(writer, placed, snapshot.clone()));
         let retention = runtime.spawn(retention.run());
         Ok(Self { runtime, service, snapshot, shipper, feed, partitions, retention, leaser, stop })
     }
@@ -184,20 +189,31 @@ impl Observer for FeedMetrics {
     }
 }
 
-/// Makes the partitions for the days to come and forgets what counts towards nothing any more, for as long as it is not
-/// aborted.
-async fn keep_partitions(writer: Store) {
+/// Makes the partitions for the days to come, in every database that a tenant is placed in, and forgets what counts towards
+/// nothing any more, for as long as it is not aborted.
+async fn keep_partitions(writer: Store, placed: HashMap<DatabaseName, Store>, snapshot: SnapshotHandle) {
     loop {
-        let pause = match ensure_partitions(&writer, Utc::now().date_naive()).await {
-            Ok(_) => PARTITIONS_EVERY,
-            Err(error) => {
+        // Without policies nobody knows yet which databases are in use.
+        let mut pause = if snapshot.load().is_some() { PARTITIONS_EVERY } else { RETRY_AFTER };
+        for store in [&writer].into_iter().chain(in_use(&placed, &snapshot)) {
+            if let Err(error) = ensure_partitions(store, Utc::now().date_naive()).await {
                 tracing::error!(%error, "partitions for traces could not be made or checked");
-                RETRY_AFTER
+                pause = RETRY_AFTER;
             }
-        };
+        }
         if let Err(error) = forget_old_usage(&writer).await {
             tracing::warn!(%error, "old budget usage could not be removed");
         }
         tokio::time::sleep(pause).await;
     }
+}
+
+/// The databases that a tenant is placed in, of those that are known.
+pub(crate) fn in_use<'a>(
+    placed: &'a HashMap<DatabaseName, Store>,
+    snapshot: &SnapshotHandle,
+) -> Vec<&'a Store> {
+    let Some(snapshot) = snapshot.load() else { return Vec::new() };
+    let names: BTreeSet<_> = snapshot.tenants().map(Tenant::placement).collect();
+    names.into_iter().filter_map(|name| placed.get(name)).collect()
 }

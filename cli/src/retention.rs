@@ -5,13 +5,15 @@
 //! the hour: what one round leaves, because the database is away or the process ends, the next one finds. Without days to
 //! keep, no connection is made, so only who wants retention has to grant its role to a login.
 
+use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bulkhead_policy::ids::TenantId;
-use bulkhead_policy::snapshot::SnapshotHandle;
+use bulkhead_policy::ids::{DatabaseName, TenantId};
+use bulkhead_policy::snapshot::{SnapshotHandle, Tenant};
 use bulkhead_proxy::Metrics;
+use bulkhead_store::placement::check_database;
 use bulkhead_store::{Store, StoreError, system};
 use chrono::{DateTime, Days, Utc};
 
@@ -26,6 +28,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(60);
 pub(crate) struct Retention {
     /// Acts as [`bulkhead_store::Role::Retention`].
     pub(crate) store: Store,
+    /// The same for the databases that tenants may be placed in.
+    pub(crate) placed: HashMap<DatabaseName, Store>,
     pub(crate) snapshot: SnapshotHandle,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) keep: KeepDays,
@@ -43,25 +47,67 @@ impl Retention {
     /// Removes what is too old at `now`. What fails for one tenant keeps nothing of another; false if anything failed, or
     /// if the policies are not known yet.
     async fn round(&self, now: DateTime<Utc>) -> bool {
-        let before = |days: u32| now - Days::new(days.into());
-        let mut complete = true;
-        if let Some(before) = self.keep.traces.map(before) {
-            complete &= self.dropped("traces", system::expire_days(&self.store, before.date_naive()).await);
-        }
-        if let Some(before) = self.keep.bodies.map(before) {
-            complete &=
-                self.dropped("bodies", system::expire_body_days(&self.store, before.date_naive()).await);
-        }
+        let mut complete = self.drop_days(&self.store, now).await;
         let Some(snapshot) = self.snapshot.load() else { return false };
+        let mut by_place: BTreeMap<&DatabaseName, Vec<&Tenant>> = BTreeMap::new();
         for tenant in snapshot.tenants() {
-            let Some(settings) = tenant.policy().map(|policy| policy.traces()) else { continue };
-            let id = tenant.id();
-            if let Some(before) = settings.keep_days.map(NonZeroU32::get).map(before) {
-                complete &= self.removed("traces", id, system::expire_traces(&self.store, id, before).await);
+            by_place.entry(tenant.placement()).or_default().push(tenant);
+        }
+        for (name, mut tenants) in by_place {
+            tenants.retain(|tenant| keeps(tenant).is_some());
+            if tenants.is_empty() && (name.is_shared() || self.keep == KeepDays::default()) {
+                continue;
             }
-            if let Some(before) = settings.keep_body_days.map(NonZeroU32::get).map(before) {
-                complete &= self.removed("bodies", id, system::expire_bodies(&self.store, id, before).await);
+            let store = match self.store_of(name).await {
+                Ok(store) => store,
+                Err(reason) => {
+                    self.metrics.retention.failures.inc();
+                    tracing::warn!(database = %name, reason, "what is too old could not be removed");
+                    complete = false;
+                    continue;
+                }
+            };
+            complete &= name.is_shared() || self.drop_days(store, now).await;
+            for tenant in tenants {
+                complete &= self.expire(store, tenant, now).await;
             }
+        }
+        complete
+    }
+
+    /// The database of that name, and no other one: what a name leads to by mistake must not lose its days.
+    async fn store_of(&self, name: &DatabaseName) -> Result<&Store, String> {
+        if name.is_shared() {
+            return Ok(&self.store);
+        }
+        let store = self.placed.get(name).ok_or("it is not configured here")?;
+        check_database(store, name).await.map_err(|error| error.to_string())?;
+        Ok(store)
+    }
+
+    /// Drops the days of everybody that nobody's traces outlast.
+    async fn drop_days(&self, store: &Store, now: DateTime<Utc>) -> bool {
+        let mut complete = true;
+        if let Some(before) = self.keep.traces.map(|days| days_before(now, days)) {
+            complete &= self.dropped("traces", system::expire_days(store, before.date_naive()).await);
+        }
+        if let Some(before) = self.keep.bodies.map(|days| days_before(now, days)) {
+            complete &= self.dropped("bodies", system::expire_body_days(store, before.date_naive()).await);
+        }
+        complete
+    }
+
+    /// Removes what one tenant keeps no longer.
+    async fn expire(&self, store: &Store, tenant: &Tenant, now: DateTime<Utc>) -> bool {
+        let Some((traces, bodies)) = keeps(tenant) else { return true };
+        let before = |days: Option<NonZeroU32>| days.map(|days| days_before(now, days.get()));
+        let id = tenant.id();
+        let mut complete = true;
+        if let Some(before) = before(traces) {
+            complete &= self.removed("traces", id, system::expire_traces(store, id, before).await);
+        }
+        if let Some(before) = before(bodies) {
+            complete &= self.removed("bodies", id, system::expire_bodies(store, id, before).await);
         }
         complete
     }
@@ -94,4 +140,15 @@ impl Retention {
         tracing::warn!(kind, ?tenant, %error, "what is too old could not be removed");
         false
     }
+}
+
+/// How long a tenant's policy keeps traces and bodies, if it says so.
+fn keeps(tenant: &Tenant) -> Option<(Option<NonZeroU32>, Option<NonZeroU32>)> {
+    let settings = tenant.policy()?.traces();
+    let days = (settings.keep_days, settings.keep_body_days);
+    (days != (None, None)).then_some(days)
+}
+
+fn days_before(now: DateTime<Utc>, days: u32) -> DateTime<Utc> {
+    now - Days::new(days.into())
 }

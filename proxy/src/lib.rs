@@ -48,7 +48,7 @@ pub use config::{Config, Limits, SpoolLimits, Timeouts};
 pub use leases::{Leaser, Leases, leases};
 pub use metrics::Metrics;
 pub use server::{Addresses, Parts, ServeError, Service};
-pub use ship::Shipper;
+pub use ship::{Placements, Shipper};
 pub use spool::{
     SpoolError, SpooledTrace, TraceSender, TraceSource, Unreadable, open_spool, read_spooled, spooled_id,
 };

@@ -211,6 +211,9 @@ pub(crate) struct SpoolMetrics {
     pub(crate) quarantined: IntGauge,
     pub(crate) dead_letters: IntCounter,
     pub(crate) write_failures: IntCounter,
+    pub(crate) placed_records: IntGauge,
+    pub(crate) placed_bytes: IntGauge,
+    pub(crate) placed_waits: IntCounterVec,
 }
 
 impl SpoolMetrics {
@@ -234,6 +237,19 @@ impl SpoolMetrics {
             write_failures: declare.counter(
                 "bulkhead_spool_write_failures_total",
                 "Writes to the spool that the disk refused",
+            )?,
+            placed_records: declare.gauge(
+                "bulkhead_placed_spool_records",
+                "Records of tenants that are placed in a database of their own, waiting for it",
+            )?,
+            placed_bytes: declare.gauge(
+                "bulkhead_placed_spool_bytes",
+                "Bytes of the records that wait for a placed database; part of their tenants' share of the spool",
+            )?,
+            placed_waits: declare.counters(
+                "bulkhead_placed_waits_total",
+                "Attempts to store traces in a placed database that will be repeated, by reason",
+                &["reason"],
             )?,
         })
     }

@@ -7,17 +7,28 @@
 //! 3. A batch that the database cannot take now is tried again; one whose data is at fault is halved until the record
 //!    that is at fault stands alone, and only that one is set aside, with the reason, in the spool's folder.
 //! 4. What a request was charged whose trace could not be spooled is stored from memory.
+//! 5. Traces of a tenant that is placed in another database go on from here by a spool of the tenant's own (`placed`). Until
+//!    the policies are known, and with them who is placed where, nothing is shipped.
 
+mod batch;
 mod owed;
+mod placed;
+mod refused;
+mod route;
 
-use crate::spool::{SpooledTrace, TraceSource, read_spooled};
-use bulkhead_policy::ledger::{LedgerBook, LedgerDelta, merge};
-use bulkhead_policy::trace::TraceRecord;
-use bulkhead_spool::{Batch, BatchLimits, Lane, Reader, Record};
-use bulkhead_store::writer::{Shipment, Shipped, SpoolPlace, insert_traces, load_positions, ship};
+use crate::spool::TraceSource;
+use batch::Held;
+use bulkhead_policy::ledger::LedgerBook;
+use bulkhead_spool::{BatchLimits, Lane, Reader};
+use bulkhead_store::writer::{Shipped, load_positions};
 use bulkhead_store::{Store, StoreError};
 use chrono::Utc;
 use owed::Owed;
+use placed::PlacedSpools;
+use refused::DeadLetters;
+pub use route::Placements;
+use std::collections::HashSet;
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
@@ -47,6 +58,11 @@ pub struct Shipper {
     spool: TraceSource,
     ledgers: Arc<LedgerBook>,
     owed: Owed,
+    placements: Arc<Placements>,
+    placed: PlacedSpools,
+    dead_letters: DeadLetters,
+    /// A batch that is not stored yet.
+    held: Option<Held>,
     /// The spool's positions are those that the database knows.
     is_aligned: bool,
     lane: Lane,
@@ -66,24 +82,25 @@ enum Attempt {
     NotNow,
 }
 
-/// A batch as the database takes it, and the records that its traces come from.
-#[derive(Default)]
-struct Sendable<'a> {
-    records: Vec<&'a Record>,
-    traces: Vec<TraceRecord>,
-    charges: Vec<LedgerDelta>,
-}
-
 impl Shipper {
-    /// `store` acts as [`bulkhead_store::Role::Writer`].
+    /// `store` is the shared database and acts as [`bulkhead_store::Role::Writer`].
     #[must_use]
-    pub fn new(store: Store, spool: TraceSource, ledgers: Arc<LedgerBook>) -> Self {
+    pub fn new(store: Store, spool: TraceSource, ledgers: Arc<LedgerBook>, placements: Placements) -> Self {
         let owed = Owed::new(store.clone(), Arc::clone(&ledgers), spool.holder());
+        let (reader, placements) = (spool.reader().clone(), Arc::new(placements));
+        let dead_letters = DeadLetters { reader: reader.clone(), metrics: Arc::clone(spool.metrics()) };
+        let keys = spool.keys().clone();
+        let placed =
+            PlacedSpools::new(spool.folder(), reader, keys, Arc::clone(&placements), dead_letters.clone());
         Self {
             store,
             spool,
             ledgers,
             owed,
+            placements,
+            placed,
+            dead_letters,
+            held: None,
             is_aligned: false,
             lane: Lane::Newest,
             last_batch: 0,
@@ -112,6 +129,7 @@ impl Shipper {
 
     /// Ships until every [`crate::TraceSender`] is dropped and nothing is left.
     pub async fn run(mut self) {
+        self.placed.open_left().await;
         let mut flush = tokio::time::interval(FLUSH_EVERY);
         let mut wait = RETRY_FIRST;
         // What an earlier process left need not wait for what comes.
@@ -142,7 +160,7 @@ impl Shipper {
                     break;
                 }
                 Attempt::NotNow => {
-                    self.spool.look().await;
+                    self.look_at_spools().await;
                     tokio::time::sleep(wait).await;
                     wait = (wait * 2).min(if self.give_up_at.is_some() { RETRY_FIRST } else { RETRY_MOST });
                     true
@@ -150,6 +168,7 @@ impl Shipper {
             };
         }
         self.spool.end().await;
+        self.placed.end().await;
         self.pay_to_the_end().await;
     }
 
@@ -178,36 +197,54 @@ impl Shipper {
             tracing::warn!(error, "traces and spend wait for the database");
             return Attempt::NotNow;
         }
-        let lane = self.lane;
-        let batch = match self.spool.read(move |reader| reader.take(lane, BATCH)).await {
-            Some(Ok(Some(batch))) => batch,
-            Some(Ok(None)) => return Attempt::Nothing,
-            Some(Err(error)) => {
-                tracing::error!(%error, "a segment of the spool cannot be read");
-                self.take_turns();
-                return Attempt::NotNow;
-            }
-            None => return Attempt::NotNow,
+        let Some(snapshot) = self.placements.snapshot() else {
+            tracing::info!("traces wait for the policies");
+            return Attempt::NotNow;
         };
-        match in_time(self.store_batch(&batch)).await {
+        let mut held = match self.take().await {
+            Ok(Some(held)) => held,
+            Ok(None) => return Attempt::Nothing,
+            Err(()) => return Attempt::NotNow,
+        };
+        let records = held.batch.records.len();
+        match in_time(self.store_batch(&mut held, &snapshot)).await {
             Ok(Shipped::Stored) => {}
             Ok(Shipped::Overlaps) => {
                 self.is_aligned = false;
                 return Attempt::NotNow;
             }
             Err(error) => {
-                tracing::warn!(error, records = batch.records.len(), "traces wait for the database");
+                tracing::warn!(error, records, "traces wait for the database");
+                self.held = Some(held);
                 return Attempt::NotNow;
             }
         }
         self.take_turns();
-        self.last_batch = batch.records.len();
+        self.last_batch = records;
+        let batch = held.batch;
         let acknowledge = move |reader: &mut Reader<_>| (reader.acknowledge(&batch), reader.usage().records);
         let Some((saved, waiting)) = self.spool.read(acknowledge).await else { return Attempt::NotNow };
         if let Err(error) = saved {
             tracing::warn!(%error, "the spool's position could not be saved");
         }
         Attempt::Shipped { waiting }
+    }
+
+    /// The batch that is not stored yet, or else the next one; an error if there is one that cannot be read now.
+    async fn take(&mut self) -> Result<Option<Held>, ()> {
+        if let Some(held) = self.held.take() {
+            return Ok(Some(held));
+        }
+        let lane = self.lane;
+        match self.spool.read(move |reader| reader.take(lane, BATCH)).await {
+            Some(Ok(batch)) => Ok(batch.map(|batch| Held { batch, kept: HashSet::new() })),
+            Some(Err(error)) => {
+                tracing::error!(%error, "a segment of the spool cannot be read");
+                self.take_turns();
+                Err(())
+            }
+            None => Err(()),
+        }
     }
 
     fn take_turns(&mut self) {
@@ -226,118 +263,25 @@ impl Shipper {
         Instant::now() >= give_up_at
     }
 
-    /// Stores a batch, and sets aside what can never be stored.
-    async fn store_batch(&self, batch: &Batch) -> Result<Shipped, StoreError> {
-        let sendable = self.sendable(batch).await;
-        let place = batch.place();
-        let place =
-            SpoolPlace { spool: self.spool.id(), segment: place.segment, from: place.from, to: place.to };
-        let whole = Shipment { place, traces: &sendable.traces, placed: &[], charges: &sendable.charges };
-        let mut refused = 0;
-        let shipped = match ship(&self.store, &whole).await {
-            Err(error) if !error.is_transient() => {
-                refused = self.insert_halving(&sendable.records, &sendable.traces).await?;
-                self.ship_charges(&whole).await?
-            }
-            shipped => shipped?,
-        };
-        if shipped == Shipped::Stored {
-            self.spool.metrics().traces_written.inc_by((sendable.traces.len() - refused) as u64);
-        }
-        Ok(shipped)
-    }
-
-    /// Stores what is left of a batch whose traces were inserted one by one.
-    async fn ship_charges(&self, whole: &Shipment<'_>) -> Result<Shipped, StoreError> {
-        match ship(&self.store, &Shipment { traces: &[], ..*whole }).await {
-            Err(error) if !error.is_transient() => {
-                tracing::error!(%error, "spend was refused by the database and is dropped");
-                ship(&self.store, &Shipment { traces: &[], charges: &[], ..*whole }).await
-            }
-            shipped => shipped,
-        }
-    }
-
-    async fn sendable<'a>(&self, batch: &'a Batch) -> Sendable<'a> {
-        let mut sendable = Sendable::default();
-        for record in &batch.records {
-            match read_spooled(record, self.spool.keys()) {
-                Ok(SpooledTrace { trace, charges }) => {
-                    sendable.records.push(record);
-                    sendable.traces.push(trace);
-                    sendable.charges.extend(charges);
-                }
-                Err(error) => self.set_aside(record, &error.to_string()).await,
-            }
-        }
-        // Many requests, few budgets.
-        sendable.charges = merge(sendable.charges);
-        sendable
-    }
-
-    /// Inserts traces, leaving out what the database refuses for good; returns how many that were.
-    ///
-    /// Parts that were inserted before a transient error are inserted again later and ignored then.
-    async fn insert_halving(&self, records: &[&Record], traces: &[TraceRecord]) -> Result<usize, StoreError> {
-        let mut parts = vec![(records, traces)];
-        let mut refused = 0;
-        while let Some((records, traces)) = parts.pop() {
-            match insert_traces(&self.store, traces).await {
-                Ok(()) => {}
-                Err(error) if error.is_transient() => return Err(error),
-                Err(error) if traces.len() <= 1 => {
-                    let reason = in_full(&error);
-                    for record in records {
-                        self.set_aside(record, &reason).await;
-                    }
-                    refused += traces.len();
-                }
-                Err(_) => {
-                    let half = traces.len() / 2;
-                    let (left, right) = (records.split_at(half), traces.split_at(half));
-                    parts.extend([(left.1, right.1), (left.0, right.0)]);
-                }
-            }
-        }
-        Ok(refused)
-    }
-
-    /// Keeps a record that can never be stored, with the reason, so that it stops nobody and is not forgotten.
-    async fn set_aside(&self, record: &Record, reason: &str) {
-        tracing::error!(reason, "a trace will never be stored: see `bulkhead trace dead-letters`");
-        let (record, reason) = (record.clone(), reason.to_owned());
-        match self.spool.read(move |reader| reader.set_aside_record(&record, &reason)).await {
-            Some(Ok(())) => self.spool.metrics().spool.dead_letters.inc(),
-            _ => self.spool.metrics().traces_dropped.with_label_values(&["refused"]).inc(),
-        }
-    }
-
     async fn look(&mut self) {
         if let Err(error) = in_time(self.owed.pay()).await {
             self.spool.metrics().budgets.flush_failures.inc();
             tracing::debug!(error, "spend waits for the database");
         }
         self.ledgers.forget_closed(Utc::now());
+        self.look_at_spools().await;
+    }
+
+    async fn look_at_spools(&self) {
         self.spool.look().await;
+        self.placed.look().await;
     }
 }
 
 /// Waits for the database, but not for ever.
-async fn in_time<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, String> {
+async fn in_time<T, E: Display>(work: impl Future<Output = Result<T, E>>) -> Result<T, String> {
     match timeout(DATABASE_PATIENCE, work).await {
         Ok(result) => result.map_err(|error| error.to_string()),
         Err(_) => Err("the database does not answer".to_owned()),
     }
-}
-
-/// The error and its causes: the reason says which value of which column.
-fn in_full(error: &StoreError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -10,9 +10,11 @@
 //! 5. One tenant's records take at most their part of the quota, so that they cannot take another's place.
 
 mod group;
+mod reader;
 mod record;
 mod thread;
 
+pub(crate) use reader::SharedReader;
 pub use record::{SpooledTrace, Unreadable, read_spooled, spooled_id};
 
 use crate::config::SpoolLimits;
@@ -28,7 +30,7 @@ use group::{Envelope, GroupWriter};
 use record::Encoder;
 use std::collections::HashSet;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -83,10 +85,7 @@ pub fn open_spool(
 ) -> Result<(TraceSender, TraceSource), SpoolError> {
     let failed = |source| SpoolError::Start { folder: folder.display().to_string(), source };
     let settings = Settings::from_quota(limits.quota_bytes, limits.tenant_percent);
-    let opened_at = u64::try_from(chrono::Utc::now().timestamp_millis()).unwrap_or(0);
-    // Apart enough that two processes never meet, not even on copies of one folder.
-    let origin = Origin { id: Uuid::now_v7().into_bytes(), segment: opened_at << SEGMENTS_BITS };
-    let (writer, reader) = bulkhead_spool::open(Folder::open(folder)?, settings, origin).map_err(failed)?;
+    let (writer, reader) = bulkhead_spool::open(Folder::open(folder)?, settings, origin()).map_err(failed)?;
     let usage = reader.usage();
     if usage.records > 0 || usage.quarantined > 0 {
         let (records, bytes, quarantined) = (usage.records, usage.bytes, usage.quarantined);
@@ -113,10 +112,14 @@ pub fn open_spool(
         .map_err(failed)?;
     let holder = Holder { spool: Uuid::from_bytes(reader.id()), term: reader.first_own() };
     let sender = TraceSender { writer, queue, shared: Arc::clone(&shared) };
-    Ok((
-        sender,
-        TraceSource { holder, reader: Arc::new(Mutex::new(reader)), keys, shared, thread: Some(thread) },
-    ))
+    let (folder, reader) = (folder.to_owned(), SharedReader::new(reader));
+    Ok((sender, TraceSource { holder, folder, reader, keys, shared, thread: Some(thread) }))
+}
+
+/// For a folder that is opened now: apart enough that two processes never meet, not even on copies of one folder.
+pub(crate) fn origin() -> Origin {
+    let opened_at = u64::try_from(chrono::Utc::now().timestamp_millis()).unwrap_or(0);
+    Origin { id: Uuid::now_v7().into_bytes(), segment: opened_at << SEGMENTS_BITS }
 }
 
 /// What the request path, the writing thread and the shipper know together.
@@ -293,7 +296,8 @@ fn body_bytes(spooled: &SpooledTrace) -> usize {
 #[derive(Debug)]
 pub struct TraceSource {
     holder: Holder,
-    reader: Arc<Mutex<Reader<Folder>>>,
+    folder: PathBuf,
+    reader: SharedReader,
     keys: SpoolKeys,
     shared: Arc<Shared>,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -330,18 +334,21 @@ impl TraceSource {
         &self.shared.metrics
     }
 
+    /// Where the spool is.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(crate) fn reader(&self) -> &SharedReader {
+        &self.reader
+    }
+
     /// Works with the files, off the event loop. `None` if that broke off.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Reader<Folder>) -> T + Send + 'static,
     ) -> Option<T> {
-        let reader = Arc::clone(&self.reader);
-        let locked = move || {
-            // Nobody else holds it: the lock only lets it travel.
-            let mut reader = reader.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            work(&mut reader)
-        };
-        tokio::task::spawn_blocking(locked).await.ok()
+        self.reader.read(work).await
     }
 
     /// Brings metrics and the request path's view up to date, and finds out whether a full disk has room again.

@@ -152,6 +152,7 @@ fn with_database(
         sync_url: database_url.clone(),
         writer_url: database_url.clone(),
         retention_url: database_url.clone(),
+        databases: config::databases_from_environment()?,
         keep: KeepDays::default(),
         master_key,
         snapshot_file: Some(data_dir.file("snapshot")),

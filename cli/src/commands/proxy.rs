@@ -29,6 +29,7 @@ pub(crate) fn run(args: &ProxyArgs) -> Result<(), Failure> {
         sync_url: config.database.sync_url,
         writer_url: config.database.writer_url,
         retention_url: config.database.retention_url,
+        databases: config.databases,
         keep: config.keep,
         master_key,
         snapshot_file: config.snapshot_file,

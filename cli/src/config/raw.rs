@@ -1,11 +1,14 @@
 //! The file as it is written, and the checks of single values.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
+
+use super::databases::Urls;
 
 /// A day: more is a typing error.
 const SPAN_MS_MAX: u64 = 24 * 3600 * 1000;
@@ -15,6 +18,8 @@ const SPAN_MS_MAX: u64 = 24 * 3600 * 1000;
 pub(super) struct Config {
     pub(super) proxy: Proxy,
     pub(super) database: Database,
+    /// By name; see [`super::databases`] for the variables.
+    pub(super) databases: BTreeMap<String, Urls>,
     pub(super) master_key: MasterKey,
     pub(super) snapshot: Snapshot,
     pub(super) spool: Spool,

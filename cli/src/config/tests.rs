@@ -1,3 +1,5 @@
+use bulkhead_store::Role;
+
 use super::raw::KEYS;
 use super::{Config, parse};
 
@@ -8,7 +10,11 @@ fn none(_: &str) -> Option<String> {
 }
 
 fn parse_file(text: &str) -> Result<Config, String> {
-    parse(text, &none)
+    parse(text, &none, std::iter::empty())
+}
+
+fn parse_with(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Config, String> {
+    parse(text, variable, std::iter::empty())
 }
 
 #[test]
@@ -53,7 +59,7 @@ fn variables_override_the_file() {
         };
         Some(value.to_owned())
     };
-    let config = parse("[proxy]\nlisten = \"0.0.0.0:1\"\n", &variable).expect("is valid");
+    let config = parse_with("[proxy]\nlisten = \"0.0.0.0:1\"\n", &variable).expect("is valid");
     assert_eq!(config.proxy.listen.to_string(), "127.0.0.1:7");
     assert_eq!(config.database.writer_url, "postgres://other/db");
     assert_eq!(config.proxy.limits.connections, 9);
@@ -89,9 +95,54 @@ fn errors_name_the_key_the_value_and_what_is_allowed() {
 }
 
 #[test]
+fn placed_databases_come_from_the_file_and_from_variables() {
+    let file = "[databases.acme-eu]\nurl = \"a\"\nwriter_url = \"w\"\n[databases.b]\nurl = \"b\"\n";
+    let variables = [
+        ("BULKHEAD_DATABASES_ACME_EU_RETENTION_URL", "r"),
+        ("BULKHEAD_DATABASES_B_URL", "c"),
+        ("BULKHEAD_DATABASES_NEW_URL", "n"),
+        ("BULKHEAD_DATABASE_URL", "not one of them"),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let config = parse(&format!("{MINIMAL}{file}"), &none, variables.into_iter()).expect("is valid");
+    for (name, role, url) in [
+        ("acme-eu", Role::Api, "a"),
+        ("acme-eu", Role::Writer, "w"),
+        ("acme-eu", Role::Retention, "r"),
+        ("acme-eu", Role::Migrator, "a"),
+        ("b", Role::Writer, "c"),
+        ("new", Role::Revealer, "n"),
+    ] {
+        let found = config.databases.url(&name.parse().expect("a name"), role).expect("is known");
+        assert_eq!(found, url, "{name} as {role:?}");
+    }
+    let unknown = config.databases.url(&"acme".parse().expect("a name"), Role::Api).expect_err("is unknown");
+    assert!(unknown.to_string().contains("known: acme-eu, b, new"), "{unknown}");
+}
+
+#[test]
+fn placed_databases_that_cannot_be_meant_are_refused() {
+    for (file, variable, parts) in [
+        ("[databases.shared]\nurl = \"a\"\n", None, &["databases.shared", "[database]"][..]),
+        ("[databases.Acme]\nurl = \"a\"\n", None, &["databases.Acme", "a-z"]),
+        ("[databases.a]\nwriter_url = \"a\"\n", None, &["databases.a.url", "missing", "migrator_url"]),
+        ("[databases.a]\nuri = \"a\"\n", None, &["databases.a", "uri"]),
+        ("", Some("BULKHEAD_DATABASES_SHARED_URL"), &["BULKHEAD_DATABASES_SHARED_URL"]),
+        ("", Some("BULKHEAD_DATABASES_A_RETENTION_URL"), &["databases.a.url", "missing"]),
+        ("", Some("BULKHEAD_DATABASES_A"), &["BULKHEAD_DATABASES_A", "BULKHEAD_DATABASES_NAME_URL"]),
+    ] {
+        let variables = variable.into_iter().map(|name| (name.to_owned(), "x".to_owned()));
+        let error = parse(&format!("{MINIMAL}{file}"), &none, variables).expect_err(file);
+        for part in parts {
+            assert!(error.contains(part), "{file:?}: {error:?} lacks {part:?}");
+        }
+    }
+}
+
+#[test]
 fn wrong_variables_are_named() {
     let variable = |name: &str| (name == "BULKHEAD_LIMITS_CONNECTIONS").then(|| "many".to_owned());
-    let error = parse(MINIMAL, &variable).expect_err("is no number");
+    let error = parse_with(MINIMAL, &variable).expect_err("is no number");
     assert_eq!(error, "BULKHEAD_LIMITS_CONNECTIONS: \"many\": expected a whole number");
 }
 

@@ -3,7 +3,7 @@
 use bulkhead_proxy::Addresses;
 
 use super::{DevArgs, proxy_config, say, until_ready};
-use crate::config::{KeepDays, default_node_name};
+use crate::config::{self, KeepDays, default_node_name};
 use crate::dev_state::{DataDir, DevState, SPOOL};
 use crate::failure::Failure;
 use crate::master_key::read_master_key;
@@ -26,6 +26,7 @@ pub(super) fn run(args: &DevArgs, first: &DataDir, format: Format) -> Result<(),
         sync_url: state.database_url.clone(),
         writer_url: state.database_url.clone(),
         retention_url: state.database_url.clone(),
+        databases: config::databases_from_environment()?,
         keep: KeepDays::default(),
         master_key: args.sealing.over(read_master_key(&first.master_key())?)?,
         snapshot_file: Some(data_dir.file("snapshot")),
