@@ -1,13 +1,17 @@
 //! Where a management command works: which database, which master key, which tenant, as whom.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::path::PathBuf;
 
 use bulkhead_policy::crypto::MasterKey;
-use bulkhead_policy::ids::TenantId;
+use bulkhead_policy::ids::{DatabaseName, TenantId};
+use bulkhead_store::placement::check_database;
+use bulkhead_store::system::Tenant;
 use bulkhead_store::tenant::{Actor, TenantTx};
 use bulkhead_store::{Role, Store, StoreError, system};
 
+use crate::config::{self, Databases};
 use crate::dev_state::{DATA_DIR_DEFAULT, DataDir, DevState};
 use crate::failure::Failure;
 use crate::master_key::{self, SealingKeyArgs, read_master_key};
@@ -21,6 +25,10 @@ pub(crate) struct DatabaseArgs {
     /// The database; without it, the one of the `bulkhead dev` in the data dir
     #[arg(long, env = "BULKHEAD_DATABASE_URL", hide_env_values = true, value_name = "URL")]
     database_url: Option<String>,
+    /// A configuration file of `bulkhead proxy`: says where the database is, unless --database-url does, and where those are
+    /// that tenants are placed in, unless `BULKHEAD_DATABASES_NAME_URL` does
+    #[arg(long, env = "BULKHEAD_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
     /// The data dir of a running `bulkhead dev`
     #[arg(long, default_value = DATA_DIR_DEFAULT, value_name = "DIR")]
     data_dir: PathBuf,
@@ -49,23 +57,34 @@ pub(crate) struct MasterKeyArgs {
 
 impl DatabaseArgs {
     /// The database's URL, given or found.
-    pub(crate) fn url(&self) -> Result<String, Failure> {
-        match &self.database_url {
-            Some(url) => Ok(url.clone()),
-            None => self.dev()?.map(|dev| dev.database_url).ok_or_else(|| {
-                Failure::Usage(format!(
-                    "--database-url: missing, and {} holds no `bulkhead dev`: give the URL, set BULKHEAD_DATABASE_URL, \
-                     or start `bulkhead dev`",
-                    self.data_dir.display()
-                ))
-            }),
+    pub(crate) fn url(&self, role: Role) -> Result<String, Failure> {
+        if let Some(url) = self.given_url(role)? {
+            return Ok(url);
         }
+        self.dev()?.map(|dev| dev.database_url).ok_or_else(|| {
+            Failure::Usage(format!(
+                "--database-url: missing, and {} holds no `bulkhead dev`: give the URL, set BULKHEAD_DATABASE_URL, \
+                 or start `bulkhead dev`",
+                self.data_dir.display()
+            ))
+        })
+    }
+
+    fn given_url(&self, role: Role) -> Result<Option<String>, Failure> {
+        let (None, Some(file)) = (&self.database_url, &self.config) else {
+            return Ok(self.database_url.clone());
+        };
+        let database = config::load(file)?.database;
+        let url = if role == Role::Migrator { Some(database.migrator_url) } else { database.url };
+        let missing = || Failure::Usage(format!("{}: database.url: missing", file.display()));
+        url.ok_or_else(missing).map(Some)
     }
 
     /// Connects as `role`.
     pub(crate) async fn connect(&self, role: Role) -> Result<Store, Failure> {
-        Store::connect(&self.url()?, role, CONNECTIONS_MAX).await.map_err(|error| {
-            let absent = self.database_url.is_none() && matches!(error, StoreError::Connect { .. });
+        Store::connect(&self.url(role)?, role, CONNECTIONS_MAX).await.map_err(|error| {
+            let is_dev = self.database_url.is_none() && self.config.is_none();
+            let absent = is_dev && matches!(error, StoreError::Connect { .. });
             let failure = Failure::from(error);
             if absent {
                 let data_dir = self.data_dir.display();
@@ -76,10 +95,48 @@ impl DatabaseArgs {
         })
     }
 
+    /// The databases that tenants may be placed in.
+    pub(crate) fn databases(&self) -> Result<Databases, Failure> {
+        match &self.config {
+            Some(file) => Ok(config::load(file)?.databases),
+            None => config::databases_from_environment(),
+        }
+    }
+
+    /// Connects as `role` to the database of that name, and to no other.
+    pub(crate) async fn connect_to(&self, name: &DatabaseName, role: Role) -> Result<Store, Failure> {
+        if name.is_shared() {
+            return self.connect(role).await;
+        }
+        let databases = self.databases()?;
+        let url = databases.url(name, role)?;
+        let connected = async {
+            let store = Store::connect(url, role, CONNECTIONS_MAX).await?;
+            check_database(&store, name).await.map(|()| store)
+        };
+        connected.await.map_err(|error| Failure::from(error).context(&format!("database {name}")))
+    }
+
+    /// Connects as the platform's administrator to the shared database and to each that a tenant is placed in.
+    pub(crate) async fn connect_to_all(&self) -> Result<Vec<Store>, Failure> {
+        let shared = self.connect(Role::Migrator).await?;
+        let tenants = system::tenants(&shared).await?;
+        let names: BTreeSet<DatabaseName> = tenants
+            .into_iter()
+            .flat_map(|tenant| tenant.leaving.into_iter().chain([tenant.placement]))
+            .collect();
+        let mut stores = vec![shared];
+        for name in names.iter().filter(|name| !name.is_shared()) {
+            stores.push(self.connect_to(name, Role::Migrator).await?);
+        }
+        Ok(stores)
+    }
+
     /// The `dev` whose database this is, if it is one's.
     pub(crate) fn dev(&self) -> Result<Option<DevState>, Failure> {
         let state = DataDir::new(&self.data_dir).state()?;
-        Ok(state.filter(|dev| self.database_url.as_ref().is_none_or(|url| *url == dev.database_url)))
+        let given = self.given_url(Role::Migrator)?;
+        Ok(state.filter(|dev| given.is_none_or(|url| url == dev.database_url)))
     }
 }
 
@@ -111,7 +168,12 @@ impl TenantArgs {
         let platform = self.database.connect(Role::Migrator).await?;
         let tenant = system::tenant_by_name(&platform, &name).await.map_err(|error| named(error, &name))?;
         platform.close().await;
-        Ok(TenantScope { store: self.database.connect(role).await?, id: tenant.id })
+        Ok(TenantScope {
+            store: self.database.connect(role).await?,
+            database: self.database.clone(),
+            role,
+            tenant,
+        })
     }
 
     /// Connects and begins the one transaction that most commands need.
@@ -120,11 +182,21 @@ impl TenantArgs {
     }
 }
 
+/// A database that traces of a tenant are in.
+#[derive(Debug)]
+pub(crate) enum Place {
+    /// The one that everything else is in.
+    Shared,
+    Placed(Store),
+}
+
 /// A connection for one tenant's rows.
 #[derive(Debug)]
 pub(crate) struct TenantScope {
     store: Store,
-    id: TenantId,
+    database: DatabaseArgs,
+    role: Role,
+    tenant: Tenant,
 }
 
 impl TenantScope {
@@ -133,12 +205,39 @@ impl TenantScope {
     }
 
     pub(crate) fn id(&self) -> TenantId {
-        self.id
+        self.tenant.id
+    }
+
+    /// Where the tenant's traces are. While they are moved, in two databases: the one that they leave comes first, so that who
+    /// looks in this order misses none.
+    pub(crate) async fn trace_places(&self) -> Result<Vec<Place>, Failure> {
+        let mut places = Vec::new();
+        for name in self.tenant.leaving.iter().chain([&self.tenant.placement]) {
+            places.push(if name.is_shared() {
+                Place::Shared
+            } else {
+                Place::Placed(self.database.connect_to(name, self.role).await?)
+            });
+        }
+        Ok(places)
+    }
+
+    /// Begins a transaction in each of them.
+    pub(crate) async fn begin_in_each(&self) -> Result<Vec<TenantTx>, Failure> {
+        let mut transactions = Vec::new();
+        for place in self.trace_places().await? {
+            let store = match &place {
+                Place::Shared => &self.store,
+                Place::Placed(store) => store,
+            };
+            transactions.push(store.tenant(self.id()).await?);
+        }
+        Ok(transactions)
     }
 
     /// Begins a transaction in which only this tenant exists.
     pub(crate) async fn begin(&self) -> Result<TenantTx, Failure> {
-        Ok(self.store.tenant(self.id).await?)
+        Ok(self.store.tenant(self.id()).await?)
     }
 }
 

@@ -55,10 +55,18 @@ impl Bulkhead {
         self.cli_with_input(arguments, "").await
     }
 
+    /// `bulkhead ARGUMENTS` against this instance's database. It knows the databases that this instance knows by name; of
+    /// anything else, keys above all, a test says what a command knows.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        let databases = self.environment().filter(|(name, _)| name.starts_with("BULKHEAD_DATABASES_"));
+        command.args(arguments).arg("--data-dir").arg(self.data_dir()).envs(databases);
+        command
+    }
+
     /// The same with something on standard input.
     pub async fn cli_with_input(&self, arguments: &[&str], input: &str) -> Printed {
-        let mut command = Command::new(binary());
-        command.args(arguments).arg("--data-dir").arg(self.data_dir());
+        let command = self.command(arguments);
         let input = input.to_owned();
         let output = spawn_blocking(move || run(command, &input)).await.expect("run the command");
         Printed {

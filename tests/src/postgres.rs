@@ -13,20 +13,37 @@ impl Bulkhead {
         self.client_program(
             "psql",
             &["-qAtX", "-v", "ON_ERROR_STOP=1", "-c", "set search_path = bulkhead", "-c", statements],
+            &self.ready.database_url,
         )
+    }
+
+    /// The same in another database of this PostgreSQL.
+    pub fn sql_in(&self, database: &str, statements: &str) -> String {
+        self.client_program(
+            "psql",
+            &["-qAtX", "-v", "ON_ERROR_STOP=1", "-c", "set search_path = bulkhead", "-c", statements],
+            &self.url_of(database),
+        )
+    }
+
+    /// The URL of another database of this PostgreSQL.
+    pub fn url_of(&self, database: &str) -> String {
+        let (server, parameters) = self.ready.database_url.split_once('?').expect("parameters");
+        let (server, _) = server.rsplit_once('/').expect("a name");
+        format!("{server}/{database}?{parameters}")
     }
 
     /// Everything that the database holds, as text; bytes are in hexadecimal.
     pub fn dump(&self) -> String {
-        self.client_program("pg_dump", &[])
+        self.client_program("pg_dump", &[], &self.ready.database_url)
     }
 
-    fn client_program(&self, name: &str, arguments: &[&str]) -> String {
+    fn client_program(&self, name: &str, arguments: &[&str], url: &str) -> String {
         let server = format!("/proc/{}/exe", self.postmaster().expect("a running PostgreSQL"));
         let server = std::fs::read_link(server).expect("the server's program");
         let output = Command::new(server.with_file_name(name))
             .args(arguments)
-            .arg(&self.ready.database_url)
+            .arg(url)
             .output()
             .expect("run a client of PostgreSQL");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

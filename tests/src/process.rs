@@ -178,6 +178,11 @@ impl Bulkhead {
         self.ready = ready;
     }
 
+    /// The environment of the next [`Self::restart`], and of commands.
+    pub fn environment(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.options.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// The options for the next [`Self::restart`].
     pub fn options_mut(&mut self) -> &mut Options {
         &mut self.options

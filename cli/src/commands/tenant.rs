@@ -2,6 +2,7 @@
 
 mod archive;
 mod erase;
+mod place;
 
 use bulkhead_store::Role;
 use bulkhead_store::system::{self, Tenant};
@@ -33,6 +34,11 @@ pub(crate) enum TenantCommand {
     Export(archive::ExportArgs),
     /// Take a tenant out of an archive into this database: whole, or not at all
     Import(archive::ImportArgs),
+    /// Move a tenant's traces to a database of their own, or back
+    ///
+    /// Nodes and other commands find the database by its name in their configuration. New traces go there at once, those of
+    /// before are moved. May be run again if it was interrupted.
+    Place(place::PlaceArgs),
     /// Erase a tenant with all it has, except its audit trail
     /// Its data keys are destroyed first, so that its sealed originals open never again. May be run again if it was
     /// interrupted.
@@ -46,6 +52,7 @@ pub(crate) fn run(command: TenantCommand, format: Format) -> Result<(), Failure>
             TenantCommand::List { database } => list(&database, format).await,
             TenantCommand::Export(args) => archive::export(&args, format).await,
             TenantCommand::Import(args) => archive::import(&args, format).await,
+            TenantCommand::Place(args) => place::run(&args, format).await,
             TenantCommand::Erase(args) => erase::run(&args, format).await,
         }
     })
@@ -60,13 +67,17 @@ async fn create(name: &str, database: &DatabaseArgs, format: Format) -> Result<(
 async fn list(database: &DatabaseArgs, format: Format) -> Result<(), Failure> {
     let store = database.connect(Role::Migrator).await?;
     let tenants = system::tenants(&store).await?;
-    let mut table = Table::new(&["NAME", "ID", "STATE", "REVISION", "CREATED"]);
+    let mut table = Table::new(&["NAME", "ID", "STATE", "DATABASE", "REVISION", "CREATED"]);
     for tenant in &tenants {
         let state = if tenant.suspended { "suspended" } else { "active" };
         table.row([
             tenant.name.clone(),
             tenant.id.to_string(),
             state.to_owned(),
+            match &tenant.leaving {
+                Some(leaving) => format!("{} (moving from {leaving})", tenant.placement),
+                None => tenant.placement.to_string(),
+            },
             tenant.revision.to_string(),
             moment(tenant.created_at),
         ]);
@@ -77,6 +88,6 @@ async fn list(database: &DatabaseArgs, format: Format) -> Result<(), Failure> {
 fn to_json(tenant: &Tenant) -> Value {
     json!({
         "id": tenant.id, "name": tenant.name, "suspended": tenant.suspended, "revision": tenant.revision,
-        "created_at": tenant.created_at,
+        "created_at": tenant.created_at, "database": tenant.placement, "moving_from": tenant.leaving,
     })
 }

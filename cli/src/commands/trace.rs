@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use bulkhead_policy::ids::{TenantId, TraceId};
 use bulkhead_policy::trace::{Outcome, TraceRecord};
 use bulkhead_proxy::spooled_id;
-use bulkhead_store::tenant::{TraceFilter, TraceSummary};
-use bulkhead_store::{Role, system};
+use bulkhead_store::tenant::{TenantTx, TraceFilter, TracePage, TraceSummary};
+use bulkhead_store::{StoreError, system};
 use chrono::{DateTime, Days, Utc};
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -128,14 +128,19 @@ async fn prune(
     database: &DatabaseArgs,
     format: Format,
 ) -> Result<(), Failure> {
-    let store = database.connect(Role::Migrator).await?;
+    let stores = database.connect_to_all().await?;
     let before = |days: u32| Utc::now().date_naive() - Days::new(days.into());
     let (traces, bodies) = (before(keep_days), keep_body_days.map(before));
-    let days = system::drop_partitions(&store, &actor(), traces).await?;
+    let mut days = 0;
+    for store in &stores {
+        days += system::drop_partitions(store, &actor(), traces).await?;
+    }
     let mut text = format!("dropped {days} days of traces before {traces}");
     let mut body_days = 0;
     if let Some(bodies) = bodies {
-        body_days = system::drop_body_partitions(&store, &actor(), bodies).await?;
+        for store in &stores {
+            body_days += system::drop_body_partitions(store, &actor(), bodies).await?;
+        }
         text.push_str(&format!(" and {body_days} days of bodies before {bodies}"));
     }
     let value = json!({
@@ -151,14 +156,20 @@ async fn list(
     tenant: &TenantArgs,
     format: Format,
 ) -> Result<(), Failure> {
-    let mut tx = tenant.begin().await?;
+    let scope = tenant.connect().await?;
     if let Some(name) = agent {
-        filter.agent = Some(tx.agent_by_name(name).await.map_err(|error| named(error, name))?.id);
+        let found = scope.begin().await?.agent_by_name(name).await;
+        filter.agent = Some(found.map_err(|error| named(error, name))?.id);
     }
+    let mut places = scope.begin_in_each().await?;
     if let Some(id) = after {
-        filter.after = Some(tx.trace_cursor(id).await.map_err(|error| named(error, &id.to_string()))?);
+        filter.after = Some(in_any(&mut places, id, async |tx| tx.trace_cursor(id).await).await?);
     }
-    let page = tx.traces(&filter).await?;
+    let mut pages = Vec::new();
+    for tx in &mut places {
+        pages.push(tx.traces(&filter).await?);
+    }
+    let page = TracePage::merged(pages, filter.limit);
     let mut table = Table::new(&[
         "TIME",
         "ID",
@@ -196,6 +207,22 @@ async fn list(
     }
 }
 
+/// Asks each database that traces of the tenant may be in for one of them.
+async fn in_any<T>(
+    places: &mut [TenantTx],
+    id: TraceId,
+    ask: impl AsyncFn(&mut TenantTx) -> Result<T, StoreError>,
+) -> Result<T, Failure> {
+    let mut absent = StoreError::NotFound { what: "trace" };
+    for tx in places {
+        match ask(tx).await {
+            Err(error @ StoreError::NotFound { .. }) => absent = error,
+            found => return found.map_err(Failure::from),
+        }
+    }
+    Err(named(absent, &id.to_string()))
+}
+
 /// Reads files only: the database has nothing of them, and the node may be running or not.
 fn dead_letters(folder: &Path, format: Format) -> Result<(), Failure> {
     let wrong = |reason: std::io::Error| Failure::Usage(format!("--spool {}: {reason}", folder.display()));
@@ -224,9 +251,10 @@ fn dead_letters(folder: &Path, format: Format) -> Result<(), Failure> {
 }
 
 async fn show(id: TraceId, tenant: &TenantArgs, format: Format) -> Result<(), Failure> {
-    let mut tx = tenant.begin().await?;
-    let record = tx.trace(id).await.map_err(|error| named(error, &id.to_string()))?;
-    let has_originals = tx.has_sealed_bodies(id).await?;
+    let mut places = tenant.connect().await?.begin_in_each().await?;
+    let found =
+        in_any(&mut places, id, async |tx| Ok((tx.trace(id).await?, tx.has_sealed_bodies(id).await?)));
+    let (record, has_originals) = found.await?;
     match format {
         Format::Machines => {
             let mut value = serde_json::to_value(&record)?;

@@ -5,12 +5,14 @@ use std::io::{self, BufRead, BufReader, BufWriter};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use bulkhead_policy::ids::DatabaseName;
 use bulkhead_store::archive::{
     ArchiveError, Contents, ImportOptions, Imported, RowCounts, export_tenant, import_tenant,
 };
 use bulkhead_store::{Role, StoreError, system};
 use serde_json::{Value, json};
 
+use super::place::claim;
 use crate::context::{DatabaseArgs, MasterKeyArgs, TenantArgs, actor, named};
 use crate::failure::Failure;
 use crate::output::{Format, print_one};
@@ -42,6 +44,9 @@ pub(crate) struct ImportArgs {
     /// Where this database has another audit trail of the tenant, go on with it and leave the archive's out
     #[arg(long)]
     keep_audit_trail: bool,
+    /// Place the tenant in this database, as [databases.NAME] of the configuration calls it: its traces are stored there alone
+    #[arg(long = "database", value_name = "NAME")]
+    placement: Option<DatabaseName>,
     #[command(flatten)]
     database: DatabaseArgs,
     #[command(flatten)]
@@ -53,10 +58,22 @@ pub(crate) async fn export(args: &ExportArgs, format: Format) -> Result<(), Fail
     let master_key = args.master_key.read(database)?.fingerprint();
     let name = args.tenant.name()?;
     let store = database.connect(Role::Migrator).await?;
-    let tenant = system::tenant_by_name(&store, &name).await.map_err(|error| named(error, &name))?.id;
+    let tenant = system::tenant_by_name(&store, &name).await.map_err(|error| named(error, &name))?;
+    if let Some(leaving) = &tenant.leaving {
+        return Err(Failure::failed(format!(
+            "traces of {name} are being moved from database {leaving} to {}: finish that first, with `bulkhead tenant place`",
+            tenant.placement
+        )));
+    }
+    let placed = if tenant.placement.is_shared() {
+        None
+    } else {
+        Some(database.connect_to(&tenant.placement, Role::Migrator).await?)
+    };
+    let (placed, tenant) = (placed.as_ref(), tenant.id);
     if args.out == Path::new(STANDARD) {
         let contents =
-            export_tenant(&store, None, &actor(), tenant, master_key, BufWriter::new(io::stdout().lock()))
+            export_tenant(&store, placed, &actor(), tenant, master_key, BufWriter::new(io::stdout().lock()))
                 .await?;
         eprintln!("bulkhead: {}", told(&contents, "standard output"));
         return Ok(());
@@ -66,7 +83,7 @@ pub(crate) async fn export(args: &ExportArgs, format: Format) -> Result<(), Fail
     // An earlier archive may be the last copy; and this one holds what agents said.
     let file =
         fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&args.out).map_err(failed)?;
-    let written = export_tenant(&store, None, &actor(), tenant, master_key, BufWriter::new(&file)).await;
+    let written = export_tenant(&store, placed, &actor(), tenant, master_key, BufWriter::new(&file)).await;
     let written = match written {
         Ok(contents) => file.sync_all().map(|()| contents).map_err(failed),
         Err(error) => Err(Failure::from(error)),
@@ -112,7 +129,13 @@ pub(crate) async fn import(args: &ImportArgs, format: Format) -> Result<(), Fail
         Box::new(BufReader::new(opened.map_err(|error| Failure::Usage(format!("{shown}: {error}")))?))
     };
     let store = args.database.connect(Role::Migrator).await?;
-    let imported = import_tenant(&store, None, &actor(), source, &options).await;
+    let placement = args.placement.as_ref().filter(|name| !name.is_shared());
+    let placed = match placement {
+        Some(name) => Some((claim(&args.database, name).await?, name)),
+        None => None,
+    };
+    let placed = placed.as_ref().map(|(store, name)| (store, *name));
+    let imported = import_tenant(&store, placed, &actor(), source, &options).await;
     let imported = imported.map_err(|error| refused(error, args).context(&shown.to_string()))?;
     print_one(format, &sentences(&imported), &to_json(&imported))
 }

@@ -3,12 +3,12 @@
 use bulkhead_policy::data_key::{BodyPlace, DataKey, OpenedBody};
 use bulkhead_policy::ids::TraceId;
 use bulkhead_policy::trace::{Direction, SealedBody};
-use bulkhead_store::Role;
-use bulkhead_store::reveal::{Reason, record_reveal};
+use bulkhead_store::reveal::{Reason, RecordedReveal, SealedTrace, record_reveal};
+use bulkhead_store::{Role, StoreError};
 use serde_json::{Value, json};
 
 use super::printable_lines;
-use crate::context::{MasterKeyArgs, TenantArgs, actor, named};
+use crate::context::{MasterKeyArgs, Place, TenantArgs, TenantScope, actor, named};
 use crate::failure::Failure;
 use crate::output::{Format, print, print_json};
 
@@ -23,9 +23,9 @@ pub(super) async fn run(
     let reason = Reason::new(reason).map_err(|error| Failure::Usage(format!("--reason: {error}")))?;
     let provider = master_key.read(&tenant.database)?.local_keys()?;
     let scope = tenant.connect_as(Role::Revealer).await?;
+    // In the tenant's audit trail first, and then, if its traces are elsewhere, in that database's, which shows nothing without.
     let recorded = record_reveal(scope.store(), &actor(), scope.id(), id, &reason).await?;
-    let found =
-        recorded.read(scope.store(), scope.store()).await.map_err(|error| named(error, &id.to_string()))?;
+    let found = find(&scope, &recorded, id, &reason).await?;
     let version = found.bodies.key_version;
     let Some(stored) = found.key else {
         return Err(Failure::failed(format!(
@@ -53,6 +53,30 @@ pub(super) async fn run(
             print(&describe("answer as the provider sent it", response.as_ref()))
         }
     }
+}
+
+async fn find(
+    scope: &TenantScope,
+    recorded: &RecordedReveal,
+    id: TraceId,
+    reason: &Reason,
+) -> Result<SealedTrace, Failure> {
+    let mut absent = None;
+    for place in scope.trace_places().await? {
+        let read = match &place {
+            Place::Shared => recorded.read(scope.store(), scope.store()).await,
+            Place::Placed(store) => {
+                let recorded = record_reveal(store, &actor(), scope.id(), id, reason).await?;
+                recorded.read(store, scope.store()).await
+            }
+        };
+        match read {
+            Err(error @ StoreError::NotFound { .. }) => absent = Some(error),
+            read => return read.map_err(Failure::from),
+        }
+    }
+    let absent = absent.unwrap_or(StoreError::NotFound { what: "trace" });
+    Err(named(absent, &id.to_string()))
 }
 
 fn value(body: Option<OpenedBody>) -> Option<Value> {
