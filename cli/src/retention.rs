@@ -21,7 +21,9 @@ use crate::config::KeepDays;
 
 /// Days are what is counted; more often only makes up for rounds that failed.
 const ROUND_EVERY: Duration = Duration::from_secs(6 * 3600);
-/// Until the policies are there, or the database is back.
+/// How often the first policies are looked for.
+const POLICIES_EVERY: Duration = Duration::from_millis(500);
+/// Until the database is back.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// Removes what is too old.
@@ -38,6 +40,10 @@ pub(crate) struct Retention {
 impl Retention {
     /// Goes on for as long as it is not aborted.
     pub(crate) async fn run(self) {
+        // They come within a moment, or there is nobody's policy to go by.
+        while self.snapshot.load().is_none() {
+            tokio::time::sleep(POLICIES_EVERY).await;
+        }
         loop {
             let pause = if self.round(Utc::now()).await { ROUND_EVERY } else { RETRY_AFTER };
             tokio::time::sleep(pause).await;

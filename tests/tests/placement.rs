@@ -354,24 +354,7 @@ fn a_tenant_with_a_history_moves_and_moves_back_while_it_is_at_work() {
         ask(&tenant.client, &format!("pay {CARD}")).await;
         eventually("one to copy", || async { (rows(&fixture, &id, false) == [1, 2, 1]).then_some(()) }).await;
         // A history of three weeks.
-        let copies = [
-            ("traces", ""),
-            (
-                "trace_bodies",
-                ", request, response, sealed_request, sealed_response, key_version, truncated, form",
-            ),
-        ];
-        let columns = bulkhead.sql(
-            "select string_agg(attname, ', ') from pg_attribute where attrelid = 'traces'::regclass and attnum > 0
-               and not attisdropped and attname not in ('tenant_id', 'at', 'id')",
-        );
-        for (table, more) in copies {
-            let more = if table == "traces" { format!(", {}", columns.trim()) } else { more.to_owned() };
-            bulkhead.sql(&format!(
-                "insert into {table} (tenant_id, at, id{more}) select tenant_id, at - n * interval '10 minutes',
-                   md5(id || n::text)::uuid{more} from {table}, generate_series(1, 3000) as n where tenant_id = '{id}'"
-            ));
-        }
+        bulkhead.age_traces(None, &id, "10 minutes", 3000);
         let history = traces(&fixture, &id)[0].len();
         assert_eq!(history, 3001);
 
