@@ -4,8 +4,8 @@
 //! - DLP: all rules apply; of two for one detector the stricter wins. A value that a tenant or agent allows
 //!   still counts where a rule of the platform would find it. `uninspectable: block` of any layer wins.
 //!   `email` says how the rules of its own document find addresses, so it weakens no other layer's.
-//! - `allow`: what every layer allows. Budgets: all of them. Limits: the lowest; an agent's own are counted
-//!   for it alone.
+//! - `allow`: what every layer allows. Budgets: all of them. Limits: the lowest that is stated for a tenant, an agent
+//!   and a key; those at the top of an agent's document are the agent's, like `per_agent` of the others.
 //! - Upstreams are the tenant's. Routes are the agent's where its document has some, else the tenant's.
 //! - Prices: the platform's, then the tenant's, then the built-in table. `unknown_price: refuse` of any layer
 //!   wins.
@@ -14,6 +14,7 @@
 
 mod allow;
 mod dlp;
+mod limits;
 mod pattern;
 mod rules;
 mod spend;
@@ -22,7 +23,7 @@ mod upstreams;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::num::{NonZeroU32, NonZeroU64};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use bulkhead_dlp::{CompileLimits, RuleSet, ValueKey};
@@ -38,7 +39,9 @@ use crate::data_key::DataKey;
 use crate::document::{Capture, DocumentError, PolicyDocument, Uninspectable, UpstreamDialect};
 use crate::ids::{CredentialId, Revision};
 use crate::ledger::BudgetSpec;
+use crate::limiter::Limits;
 use crate::prices::{Price, PriceTable};
+use limits::LimitsByScope;
 use spend::UnknownModel;
 use upstreams::Route;
 
@@ -131,15 +134,6 @@ pub struct CompileError {
     pub error: DocumentError,
 }
 
-/// Limits that a request is held to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Limits {
-    /// Requests per minute; `None`: any.
-    pub requests_per_minute: Option<NonZeroU32>,
-    /// Requests at the same time; `None`: any.
-    pub concurrent_requests: Option<NonZeroU32>,
-}
-
 /// A tenant's policy, or an agent's where it has its own document: immutable, shared by all requests it
 /// judges.
 ///
@@ -179,8 +173,7 @@ pub struct TenantPolicy {
     prices: HashMap<Box<str>, Price>,
     unknown_model: UnknownModel,
     budgets: Vec<BudgetSpec>,
-    limits: Limits,
-    agent_limits: Limits,
+    limits: LimitsByScope,
     body_bytes_max: u64,
     capture: Capture,
     data_key: Option<Arc<DataKey>>,
@@ -211,8 +204,7 @@ pub fn compile(input: &CompileInput<'_>) -> Result<TenantPolicy, CompileError> {
         prices: spend::prices(&layers)?,
         unknown_model: spend::unknown_model(&layers),
         budgets: spend::budgets(&layers)?,
-        limits: lowest_limits(&layers, |layer| layer != Layer::Agent),
-        agent_limits: lowest_limits(&layers, |layer| layer == Layer::Agent),
+        limits: limits::compile(&layers)?,
         body_bytes_max: layers
             .each(|document| document.limits.body_bytes.map(NonZeroU64::get))
             .min()
@@ -255,14 +247,6 @@ fn least_capture(layers: &Layers<'_>) -> Result<Capture, CompileError> {
         return Err(refuse(Layer::Platform, DocumentError::new("capture", message)));
     }
     Ok(layers.each(|document| document.capture).min().unwrap_or(Capture::None))
-}
-
-fn lowest_limits(layers: &Layers<'_>, counts: impl Fn(Layer) -> bool) -> Limits {
-    let stated = || layers.0.iter().filter(|(layer, _)| counts(*layer)).map(|(_, document)| document.limits);
-    Limits {
-        requests_per_minute: stated().filter_map(|limits| limits.requests_per_minute).min(),
-        concurrent_requests: stated().filter_map(|limits| limits.concurrent_requests).min(),
-    }
 }
 
 impl TenantPolicy {
@@ -345,13 +329,19 @@ impl TenantPolicy {
     /// Returns the limits that all requests of the tenant share.
     #[must_use]
     pub fn limits(&self) -> Limits {
-        self.limits
+        self.limits.tenant
     }
 
-    /// Returns the limits that the agent's own document adds for it alone.
+    /// Returns the limits of each agent that this policy judges.
     #[must_use]
     pub fn agent_limits(&self) -> Limits {
-        self.agent_limits
+        self.limits.agent
+    }
+
+    /// Returns the limits of each API key of those agents.
+    #[must_use]
+    pub fn key_limits(&self) -> Limits {
+        self.limits.key
     }
 
     /// Returns the largest request body in bytes, as sent and after decompression.

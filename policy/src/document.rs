@@ -5,16 +5,18 @@
 //! detectors, credentials) are resolved when documents are laid over each other, in [`crate::compile`].
 
 mod check;
+mod limits;
 mod parse;
 mod traces;
 mod value;
 
 use std::collections::BTreeMap;
-use std::num::{NonZeroU32, NonZeroU64};
+use std::num::NonZeroU64;
 
 use serde::{Deserialize, Serialize};
 
 pub(crate) use check::budget_limit;
+pub use limits::{EachLimitsDocument, LimitsDocument};
 pub use parse::{DOCUMENT_BYTES_MAX, DocumentError};
 pub use traces::{Durability, TracesDocument, WhenFull};
 pub use value::{Decimal, Limit};
@@ -305,27 +307,6 @@ pub struct BudgetDocument {
     /// Parts of the limit at which to tell someone, above 0 up to 1.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alert_at: Vec<f64>,
-}
-
-/// Limits on rate and size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LimitsDocument {
-    /// Requests per minute.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub requests_per_minute: Option<NonZeroU32>,
-    /// Requests at the same time.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub concurrent_requests: Option<NonZeroU32>,
-    /// Bytes of a request's body, also after decompression.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub body_bytes: Option<NonZeroU64>,
-}
-
-impl LimitsDocument {
-    fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
 }
 
 /// Which bodies a trace keeps.

@@ -31,7 +31,7 @@ use crate::data_key::DataKey;
 use crate::document::PolicyDocument;
 use crate::ids::{AgentId, DatabaseName, KeyId, Revision, TenantId};
 use crate::ledger::Ledger;
-use crate::limiter::{InFlightGuard, TenantLimiter, Throttled};
+use crate::limiter::{AgentLimiter, CallerLimits, KeyLimiter, TenantLimiter};
 
 /// Everything a node serves from.
 #[derive(Debug)]
@@ -69,7 +69,9 @@ pub struct Tenant {
     data_keys: DataKeys,
     agents: Vec<AgentId>,
     limiter: Arc<TenantLimiter>,
-    agent_limiters: HashMap<AgentId, Arc<TenantLimiter>>,
+    agent_limiters: HashMap<AgentId, Arc<AgentLimiter>>,
+    /// Only where keys have limits.
+    key_limiters: HashMap<KeyId, Arc<KeyLimiter>>,
     keys: Vec<Arc<Key>>,
 }
 
@@ -112,8 +114,7 @@ pub struct KeyContext {
     key_id: KeyId,
     policy: Arc<TenantPolicy>,
     ledgers: Vec<Arc<Ledger>>,
-    limiter: Arc<TenantLimiter>,
-    agent_limiter: Option<Arc<TenantLimiter>>,
+    limits: CallerLimits,
     scopes: AllowList,
 }
 
@@ -151,13 +152,6 @@ pub enum Refusal {
     /// No policy of the tenant has compiled yet, so nothing can be judged.
     #[error("no valid policy")]
     NoPolicy,
-}
-
-/// The places that a running request takes; dropping it gives them back.
-#[derive(Debug)]
-pub struct Admission {
-    _tenant: InFlightGuard,
-    _agent: Option<InFlightGuard>,
 }
 
 impl Snapshot {
@@ -301,15 +295,10 @@ impl KeyContext {
         self.scopes.check(operation, model)
     }
 
-    /// Admits one request under the agent's and the tenant's limits; it counts as running until the value is
-    /// dropped.
-    ///
-    /// # Errors
-    /// [`Throttled`] with the limit that stood in the way.
-    pub fn admit(&self, now: DateTime<Utc>) -> Result<Admission, Throttled> {
-        let agent = self.agent_limiter.as_ref().map(|limiter| limiter.admit(now)).transpose()?;
-        let tenant = self.limiter.admit(now)?;
-        Ok(Admission { _tenant: tenant, _agent: agent })
+    /// Returns what the request is held to: the limits of key, agent and tenant.
+    #[must_use]
+    pub fn limits(&self) -> &CallerLimits {
+        &self.limits
     }
 }
 

@@ -9,8 +9,10 @@ use crate::rejection::Rejection;
 use bulkhead_dialect::{Dialect, Endpoint, Unknown, UnknownReason, classify};
 use bulkhead_policy::compile::NotAllowed;
 use bulkhead_policy::ids::Revision;
-use bulkhead_policy::snapshot::{Admission, KeyContext, Refusal, SnapshotHandle, Tenant};
+use bulkhead_policy::limiter::Admission;
+use bulkhead_policy::snapshot::{KeyContext, Refusal, SnapshotHandle, Tenant};
 use pingora::http::RequestHeader;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 /// Headers that one dialect's SDKs send with every request.
@@ -113,7 +115,10 @@ pub(crate) fn admit(
     })?;
     let key = &resolved.key;
     may_call(key, endpoint, None)?;
-    let room = key.admit(arrival.at).map_err(|throttled| Rejection::throttled(&throttled))?;
+    let room = key
+        .limits()
+        .admit(NonZeroU32::MAX, arrival.at)
+        .map_err(|throttled| Rejection::throttled(&throttled))?;
     for ledger in key.ledgers() {
         ledger
             .check(arrival.at)

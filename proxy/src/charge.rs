@@ -11,6 +11,8 @@
 //! 5. The [`Recorder`](crate::record::Recorder) owns the charge: whatever ends a request, its record says what was charged, and
 //!    both reach the database together.
 
+mod rate;
+
 use crate::leases::{Leases, Short};
 use crate::rejection::Rejection;
 use bulkhead_dialect::request::RequestHead;

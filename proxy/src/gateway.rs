@@ -19,6 +19,7 @@ use async_trait::async_trait;
 use bulkhead_dialect::{Dialect, Endpoint, Unknown};
 use bulkhead_policy::document::{self, WhenFull};
 use bulkhead_policy::ids::Revision;
+use chrono::Utc;
 use http::Method;
 use pingora::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream};
 use pingora::protocols::http::ServerSession;
@@ -154,8 +155,7 @@ impl Gateway {
         judge::judge_head(&exchange, session.req_header(), recorder)?;
         let path = session.req_header().uri.path();
         let judged = judge::judge(&exchange, path, raw, &self.clean_texts, recorder).await?;
-        let (body, charge) = self.reserve(&exchange, &judged, arrival).await?;
-        recorder.charge = charge;
+        let body = self.reserve(&exchange, &judged, arrival, recorder).await?;
 
         // 7 route
         let upstreams = judge::route(&exchange, judged.head.model.as_deref())?;
@@ -191,24 +191,26 @@ impl Gateway {
         result
     }
 
-    /// Reserves what the request may cost and returns the body with the ceiling that follows from it.
+    /// Reserves what the request may use and cost, and returns the body with the ceiling that follows from it.
     async fn reserve(
         &self,
         exchange: &Exchange,
         judged: &Judged,
         arrival: &Arrival,
-    ) -> Result<(bytes::Bytes, Charge), Rejection> {
+        recorder: &mut Recorder,
+    ) -> Result<bytes::Bytes, Rejection> {
         let key = &exchange.key;
         let price = judge::price(key, exchange.endpoint, judged.head.model.as_deref())?;
         let estimate = Estimate::new(exchange.endpoint.operation, &judged.head, judged.body.len(), price);
+        // The body may have taken a while: the rate is judged by the time at which the request leaves.
+        recorder.hold = estimate.hold(key.limits(), Utc::now())?;
         let leases = &self.parts.leases;
-        let charge =
+        recorder.charge =
             Charge::reserve(key.ledgers(), leases, estimate, arrival.at, exchange.endpoint.dialect).await?;
-        let body = match charge.ceiling() {
-            Some(ceiling) => judge::with_ceiling(exchange.endpoint, &judged.body, ceiling).await?,
-            None => judged.body.clone(),
-        };
-        Ok((body, charge))
+        match recorder.charge.ceiling() {
+            Some(ceiling) => judge::with_ceiling(exchange.endpoint, &judged.body, ceiling).await,
+            None => Ok(judged.body.clone()),
+        }
     }
 
     fn recorder(

@@ -24,6 +24,7 @@ pub struct Metrics {
     pub(crate) requests: IntCounterVec,
     pub(crate) unauthenticated: IntCounter,
     pub(crate) failures: IntCounterVec,
+    pub(crate) throttled: IntCounterVec,
     pub(crate) overhead_seconds: Histogram,
     pub(crate) first_byte_seconds: HistogramVec,
     pub(crate) duration_seconds: HistogramVec,
@@ -67,6 +68,12 @@ impl Metrics {
                 "bulkhead_failures_total",
                 "Requests that were refused or failed, by reason and by who is to blame",
                 &["reason", "source"],
+            )?,
+            throttled: declare.counters(
+                "bulkhead_throttled_total",
+                "Requests that a limit turned away, by whose it is (`share`: what was left is for the tenant's other agents) and \
+                 what it counts",
+                &["scope", "limit"],
             )?,
             overhead_seconds: declare.histogram(
                 "bulkhead_overhead_seconds",

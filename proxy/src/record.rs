@@ -16,6 +16,7 @@ use bulkhead_dlp::Action;
 use bulkhead_policy::compile::TraceSettings;
 use bulkhead_policy::ids::{AgentId, KeyId, Revision, TenantId, TraceId};
 use bulkhead_policy::ledger::LedgerDelta;
+use bulkhead_policy::limiter::Hold;
 use bulkhead_policy::money::NanoUsd;
 use bulkhead_policy::trace::{FINDINGS_MAX, Outcome, Timings, TraceRecord, TraceTokens};
 use bytes::Bytes;
@@ -55,6 +56,8 @@ pub(crate) struct Recorder {
     pub(crate) record: TraceRecord,
     /// What the request holds of its budgets.
     pub(crate) charge: Charge,
+    /// What it holds of the tokens per minute; given back when dropped.
+    pub(crate) hold: Hold,
     /// What it was charged.
     deltas: Vec<LedgerDelta>,
     is_settled: bool,
@@ -103,6 +106,7 @@ impl Recorder {
         Self {
             record,
             charge: Charge::default(),
+            hold: Hold::default(),
             deltas: Vec::new(),
             is_settled: false,
             metrics,
@@ -194,6 +198,7 @@ impl Recorder {
         self.record.cost = cost;
         self.deltas = charged.deltas;
         self.is_settled = true;
+        std::mem::take(&mut self.hold).settle(tokens.input.saturating_add(tokens.output), Utc::now());
         self.metrics.budgets.alerts.inc_by(charged.alerts.len() as u64);
         for alert in &charged.alerts {
             tracing::warn!(
@@ -337,6 +342,9 @@ impl Drop for Recorder {
 /// Counts a refusal or failure, also of requests that belong to nobody.
 pub(crate) fn count_failure(metrics: &Metrics, rejection: &Rejection) {
     metrics.failures.with_label_values(&[rejection.code(), rejection.source().as_str()]).inc();
+    if let Some(labels) = rejection.throttled_by() {
+        metrics.throttled.with_label_values(&labels).inc();
+    }
 }
 
 fn micros(duration: Duration) -> u64 {

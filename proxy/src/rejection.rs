@@ -9,7 +9,7 @@ use bulkhead_dialect::Dialect;
 use bulkhead_dialect::error::{ErrorInfo, ErrorKind};
 use bulkhead_dialect::json::JsonError;
 use bulkhead_dialect::request::BadRequest;
-use bulkhead_policy::limiter::Throttled;
+use bulkhead_policy::limiter::{Counted, NoTokens, Scope, Throttled};
 use bulkhead_policy::trace::Outcome;
 use std::borrow::Cow;
 use std::time::Duration;
@@ -49,6 +49,8 @@ pub(crate) struct Rejection {
     final_answer: bool,
     allow: Option<&'static str>,
     param: Option<&'static str>,
+    /// What was short, and whose; nobody's where it is kept for other agents.
+    throttled: Option<(Option<Scope>, Counted)>,
 }
 
 impl Rejection {
@@ -65,6 +67,7 @@ impl Rejection {
             final_answer: false,
             allow: None,
             param: None,
+            throttled: None,
         }
     }
 
@@ -169,14 +172,28 @@ impl Rejection {
 
     /// `Retry-After` stays small: SDKs sleep for it, some without a cap.
     pub(crate) fn throttled(throttled: &Throttled) -> Self {
-        let code = match throttled {
-            Throttled::Rate { .. } => "rate_limit_exceeded",
-            Throttled::Concurrency { .. } => "concurrency_limit_exceeded",
+        let code = match throttled.counted {
+            Counted::Requests | Counted::Tokens => "rate_limit_exceeded",
+            Counted::Concurrency => "concurrency_limit_exceeded",
         };
-        let seconds = throttled.retry_after_seconds().clamp(1, 60);
+        let seconds = throttled.retry_after.seconds().clamp(1, 60);
         Self {
             retry_after_seconds: Some(seconds),
+            throttled: Some(((!throttled.is_kept_for_others).then_some(throttled.scope), throttled.counted)),
             ..Self::new(429, ErrorKind::RateLimit, code, throttled.to_string())
+        }
+    }
+
+    /// A request that is larger than a whole minute's tokens gets the status that providers give it, but is not to be
+    /// repeated.
+    pub(crate) fn no_tokens(refused: &NoTokens) -> Self {
+        match refused {
+            NoTokens::Throttled(throttled) => Self::throttled(throttled),
+            NoTokens::TooLarge { .. } => {
+                let message = format!("{refused}; make the input or the answer's ceiling smaller");
+                let code = "request_exceeds_rate_limit";
+                Self { final_answer: true, ..Self::new(429, ErrorKind::RateLimit, code, message) }
+            }
         }
     }
 
@@ -340,6 +357,12 @@ impl Rejection {
 
     pub(crate) fn source(&self) -> Source {
         self.source
+    }
+
+    /// Which limit turned the request away, as labels: whose it is and what it counts.
+    pub(crate) fn throttled_by(&self) -> Option<[&'static str; 2]> {
+        let (scope, counted) = self.throttled?;
+        Some([scope.map_or("share", Scope::as_str), counted.as_str()])
     }
 
     pub(crate) fn is_client_gone(&self) -> bool {

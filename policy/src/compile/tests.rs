@@ -353,6 +353,7 @@ fn limits_take_the_lowest_and_agents_have_their_own() {
     .unwrap();
     let limits = |rate, concurrent| Limits {
         requests_per_minute: NonZeroU32::new(rate),
+        tokens_per_minute: None,
         concurrent_requests: NonZeroU32::new(concurrent),
     };
     assert_eq!(policy.limits(), limits(100, 64));
@@ -364,6 +365,35 @@ fn limits_take_the_lowest_and_agents_have_their_own() {
         Some(60),
         "the tenant cannot ask for more than the platform allows"
     );
+}
+
+#[test]
+fn limits_of_each_agent_and_key_come_from_all_layers() {
+    let tenant = "{ limits: { tokens_per_minute: 900, per_agent: { requests_per_minute: 60, tokens_per_minute: 100 } } }";
+    let layers = [
+        (
+            Layer::Platform,
+            "{ limits: { per_agent: { requests_per_minute: 90 }, per_key: { concurrent_requests: 4 } } }",
+        ),
+        (Layer::Tenant, tenant),
+        (
+            Layer::Agent,
+            "{ limits: { tokens_per_minute: 500, requests_per_minute: 5, per_key: { concurrent_requests: 9 } } }",
+        ),
+    ];
+    let limits = |requests, tokens, concurrent| Limits {
+        requests_per_minute: NonZeroU32::new(requests),
+        tokens_per_minute: NonZeroU32::new(tokens),
+        concurrent_requests: NonZeroU32::new(concurrent),
+    };
+    let of = |policy: TenantPolicy| (policy.limits(), policy.agent_limits(), policy.key_limits());
+    let without = compile_layers(layers.split_last().unwrap().1).unwrap();
+    assert_eq!(of(without), (limits(0, 900, 0), limits(60, 100, 0), limits(0, 0, 4)));
+    let with = compile_layers(&layers).unwrap();
+    assert_eq!(of(with), (limits(0, 900, 0), limits(5, 100, 0), limits(0, 0, 4)));
+    let (layer, message) = error(&[(Layer::Agent, "{ limits: { per_agent: { requests_per_minute: 5 } } }")]);
+    assert_eq!(layer, Layer::Agent);
+    assert!(message.starts_with("limits.per_agent: "), "{message}");
 }
 
 #[test]

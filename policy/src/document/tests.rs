@@ -27,7 +27,13 @@ dlp:
 budgets:
   - { id: month, scope: tenant, unit: usd, limit: "500.00", window: month, time_zone: Europe/Berlin, at_limit: cut, alert_at: [0.8] }
   - { id: agent-day, scope: agent, unit: tokens, limit: 2000000, window: day, at_limit: refuse }
-limits: { requests_per_minute: 600, concurrent_requests: 64, body_bytes: 33554432 }
+limits:
+  requests_per_minute: 600
+  tokens_per_minute: 400000
+  concurrent_requests: 64
+  body_bytes: 33554432
+  per_agent: { requests_per_minute: 300, tokens_per_minute: 200000 }
+  per_key: { concurrent_requests: 8 }
 capture: masked
 traces: { durability: synced, when_full: refuse, keep_days: 90, keep_body_days: 7 }
 prices:
@@ -151,10 +157,25 @@ const WRONG: &[(&str, &str, &[&str])] = &[
     ("routes: [{ models: ['gpt-?'], to: [a] }]", "routes[0].models[0]", &["only * is special"]),
     ("allow: { operations: [chat, fly] }", "allow.operations[1]", &["found fly", "count_tokens"]),
     ("allow: { models: [''] }", "allow.models[0]", &["model name"]),
-    ("limits: { requests_per_minute: 0 }", "limits.requests_per_minute", &["nonzero"]),
+    ("limits: { requests_per_minute: 0 }", "limits.requests_per_minute", &["0", "from 1 to 1000000000"]),
+    ("limits: { tokens_per_minute: -1 }", "limits.tokens_per_minute", &["-1"]),
+    ("limits: { tokens_per_minute: 4000000000 }", "limits.tokens_per_minute", &["from 1 to 1000000000"]),
+    ("limits: { tokens_per_minute: 90000000000 }", "limits.tokens_per_minute", &["90000000000"]),
+    (
+        "limits: { per_agent: { requests_per_minute: 0 } }",
+        "limits.per_agent.requests_per_minute",
+        &["0", "from 1 to 1000000000"],
+    ),
+    (
+        "limits: { per_key: { concurrent_requests: 2000000000 } }",
+        "limits.per_key.concurrent_requests",
+        &["2000000000", "for no limit leave it out"],
+    ),
+    ("limits: { per_key: { body_bytes: 5 } }", "limits.per_key.body_bytes", &["unknown field"]),
+    ("limits: { per_agent: 5 }", "limits.per_agent", &[]),
     ("max_staleness_seconds: 14", "max_staleness_seconds", &["14", "at least 15"]),
     ("limits: { body_bytes: -5 }", "limits.body_bytes", &[]),
-    ("limits: { concurrent_requests: many }", "limits.concurrent_requests", &[]),
+    ("limits: { concurrent_requests: many }", "limits.concurrent_requests", &["many", "from 1 to"]),
     (
         "prices: { m: { input_usd_per_mtok: -1, output_usd_per_mtok: 1 } }",
         "prices.m.input_usd_per_mtok",

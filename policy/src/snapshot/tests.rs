@@ -10,6 +10,7 @@ use crate::crypto::{MasterKey, credential_aad};
 use crate::document::UpstreamDialect;
 use crate::ids::{CredentialId, DatabaseName};
 use crate::ledger::{Amount, LedgerBook};
+use crate::limiter::Scope;
 use crate::raw::{RawAgent, RawCredential, RawKey, RawPolicy, RawScopes, RawSnapshot, RawTenant};
 
 const BAD: &str = "{\"budgets\":7}";
@@ -303,7 +304,7 @@ fn budgets_and_running_requests_survive_an_update() {
     let amount = Amount { tokens: 60, ..Amount::default() };
     let _not_stored =
         crate::ledger::Reservation::take(context.ledgers(), amount, now()).unwrap().settle(amount);
-    let admission = context.admit(now()).unwrap();
+    let admission = context.limits().admit(std::num::NonZeroU32::MAX, now()).unwrap();
     let second =
         builder.update(&first, &[changed(&a, |a| a.policy = policy(&document(70)))], &[], now()).snapshot;
     let settled = |key| {
@@ -315,9 +316,14 @@ fn budgets_and_running_requests_survive_an_update() {
     };
     assert_eq!(settled(&key), [(60, 70), (60, 70)]);
     assert_eq!(settled(&other_key), [(60, 70), (0, 70)], "one count per tenant, one per key");
-    assert!(second.resolve(&other_key, now()).unwrap().admit(now()).is_err(), "one is running");
+    assert!(
+        second.resolve(&other_key, now()).unwrap().limits().admit(std::num::NonZeroU32::MAX, now()).is_err(),
+        "one is running"
+    );
     drop(admission);
-    assert!(second.resolve(&other_key, now()).unwrap().admit(now()).is_ok());
+    assert!(
+        second.resolve(&other_key, now()).unwrap().limits().admit(std::num::NonZeroU32::MAX, now()).is_ok()
+    );
 }
 
 #[test]
@@ -341,8 +347,40 @@ fn agents_have_their_own_policy_and_limits() {
         (narrow.allows("chat", Some("gpt-5-mini")), narrow.allows("chat", Some("o3-mini"))),
         (Ok(()), Err(NotAllowed::Model))
     );
-    let _running = narrow.admit(now()).unwrap();
-    assert!(narrow.admit(now()).is_err() && wide.admit(now()).is_ok());
+    let _running = narrow.limits().admit(std::num::NonZeroU32::MAX, now()).unwrap();
+    assert!(
+        narrow.limits().admit(std::num::NonZeroU32::MAX, now()).is_err()
+            && wide.limits().admit(std::num::NonZeroU32::MAX, now()).is_ok()
+    );
+}
+
+#[test]
+fn each_agent_and_each_key_is_held_to_its_own_limits() {
+    let document = r#"{"limits":{"concurrent_requests":4,"per_agent":{"concurrent_requests":2},"per_key":{"concurrent_requests":1}}}"#;
+    let (a, first) = tenant(1, document);
+    let (other, keys) = (agent_id(5), [new_key(), new_key(), new_key()]);
+    let a = changed(&a, |a| {
+        a.agents.push(RawAgent { id: other, name: "other".into(), disabled: false });
+        a.keys.extend(keys.iter().map(|key| raw_key(key, other)));
+    });
+    let builder = builder();
+    let snapshot = builder.build(&raw(&[&a]), None, now()).snapshot;
+    let admit = |snapshot: &Snapshot, key: &ApiKey| {
+        let limits = snapshot.resolve(key, now()).unwrap().limits().admit(std::num::NonZeroU32::MAX, now());
+        limits.map_err(|throttled| throttled.scope)
+    };
+    let _first = admit(&snapshot, &first).unwrap();
+    assert_eq!(admit(&snapshot, &first).unwrap_err(), Scope::Key);
+    let _one = admit(&snapshot, &keys[0]).unwrap();
+    let _two = admit(&snapshot, &keys[1]).unwrap();
+    assert_eq!(admit(&snapshot, &keys[2]).unwrap_err(), Scope::Agent);
+    // What runs counts under the next policy too.
+    let narrower =
+        r#"{"limits":{"per_agent":{"concurrent_requests":9},"per_key":{"concurrent_requests":1}}}"#;
+    let next =
+        builder.update(&snapshot, &[changed(&a, |a| a.policy = policy(narrower))], &[], now()).snapshot;
+    assert_eq!(admit(&next, &keys[1]).unwrap_err(), Scope::Key);
+    assert!(admit(&next, &keys[2]).is_ok());
 }
 
 #[test]

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::{Builder, DataKeys, Floor};
-use crate::compile::{AllowList, Limits};
+use crate::compile::AllowList;
 use crate::ids::AgentId;
 use crate::ledger::{BudgetScope, LedgerKey, Subject};
-use crate::limiter::TenantLimiter;
+use crate::limiter::{AgentLimiter, CallerLimits, KeyLimiter, Limits, TenantLimiter};
 use crate::raw::{RawAgent, RawKey, RawTenant};
 use crate::snapshot::{Key, KeyContext, Policies, Refusal, Tenant};
 
@@ -33,20 +33,16 @@ impl Builder {
             placement: raw.placement.clone(),
             platform: floor.platform.clone(),
             lacks_floor: floor.missing.is_some(),
-            limiter: limiter(before.map(|before| &before.limiter), limits),
-            agent_limiters: HashMap::new(),
+            limiter: TenantLimiter::new(limits, before.map(|before| &*before.limiter)),
+            agent_limiters: HashMap::with_capacity(raw.agents.len()),
+            key_limiters: HashMap::new(),
             agents: raw.agents.iter().map(|agent| agent.id).collect(),
             keys: Vec::with_capacity(raw.keys.len()),
             policies,
             rejection,
             data_keys: DataKeys::default(),
         };
-        for (agent, policy) in tenant.policies.iter().flat_map(|policies| &policies.agents) {
-            if policy.agent_limits() != Limits::default() {
-                let known = before.and_then(|before| before.agent_limiters.get(agent));
-                tenant.agent_limiters.insert(*agent, limiter(known, policy.agent_limits()));
-            }
-        }
+        tenant.limit_each(raw, before.map(AsRef::as_ref));
         let agents = raw.agents.iter().map(|agent| (agent.id, agent)).collect();
         let keys = raw.keys.iter().map(|key| {
             let (id, agent, hash, expires_at) = (key.id, key.agent, key.hash, key.expires_at);
@@ -98,8 +94,11 @@ impl Builder {
             agent_name: agent.name.as_str().into(),
             key_id: key.id,
             ledgers: ledgers.collect(),
-            limiter: Arc::clone(&tenant.limiter),
-            agent_limiter: tenant.agent_limiters.get(&agent.id).cloned(),
+            limits: CallerLimits::new(
+                Arc::clone(&tenant.limiter),
+                tenant.agent_limiters.get(&agent.id).cloned().unwrap_or_default(),
+                tenant.key_limiters.get(&key.id).cloned(),
+            ),
             // Scopes that cannot be read must not turn into no scopes at all.
             scopes: scopes.map_err(|_| Refusal::NoPolicy)?,
             policy,
@@ -107,10 +106,21 @@ impl Builder {
     }
 }
 
-fn limiter(known: Option<&Arc<TenantLimiter>>, limits: Limits) -> Arc<TenantLimiter> {
-    let Limits { requests_per_minute, concurrent_requests } = limits;
-    match known {
-        Some(known) => known.with_limits(requests_per_minute, concurrent_requests),
-        None => TenantLimiter::new(requests_per_minute, concurrent_requests),
+impl Tenant {
+    /// Gives every agent its limiter, and every key that has limits.
+    fn limit_each(&mut self, raw: &RawTenant, before: Option<&Self>) {
+        let Some(policies) = self.policies.as_ref() else { return };
+        for agent in &raw.agents {
+            let known = before.and_then(|before| before.agent_limiters.get(&agent.id));
+            let limiter = AgentLimiter::new(policies.of(agent.id).agent_limits(), known.map(AsRef::as_ref));
+            self.agent_limiters.insert(agent.id, limiter);
+        }
+        for key in &raw.keys {
+            let limits = policies.of(key.agent).key_limits();
+            if limits != Limits::default() {
+                let known = before.and_then(|before| before.key_limiters.get(&key.id));
+                self.key_limiters.insert(key.id, KeyLimiter::new(limits, known.map(AsRef::as_ref)));
+            }
+        }
     }
 }
