@@ -10,6 +10,7 @@ use crate::framing;
 use crate::inspect::known::CleanTexts;
 use crate::judge::{self, Judged};
 use crate::metrics::Metrics;
+use crate::rate_headers::rate_headers;
 use crate::record::{Arrival, Recorder, count_failure};
 use crate::rejection::Rejection;
 use crate::reply::Relay;
@@ -20,7 +21,7 @@ use bulkhead_dialect::{Dialect, Endpoint, Unknown};
 use bulkhead_policy::document::{self, WhenFull};
 use bulkhead_policy::ids::Revision;
 use chrono::Utc;
-use http::Method;
+use http::{HeaderName, HeaderValue, Method};
 use pingora::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream};
 use pingora::protocols::http::ServerSession;
 use std::sync::Arc;
@@ -115,7 +116,10 @@ impl Gateway {
         let result = self.exchange(session, &arrival, &resolved, endpoint, &mut recorder).await;
         match result {
             Ok(()) => true,
-            Err(rejection) => self.refuse(session, dialect, &arrival, &mut recorder, &rejection).await,
+            Err(rejection) => {
+                let limits = rate_headers(resolved.key.limits(), dialect, Utc::now());
+                self.refuse(session, dialect, &arrival, &mut recorder, &rejection, &limits).await
+            }
         }
         // 12 record: before the last byte left, or when the recorder is dropped
     }
@@ -234,6 +238,7 @@ impl Gateway {
         arrival: &Arrival,
         recorder: &mut Recorder,
         rejection: &Rejection,
+        limits: &[(HeaderName, HeaderValue)],
     ) -> bool {
         recorder.rejected(rejection);
         if rejection.is_client_gone() {
@@ -246,9 +251,14 @@ impl Gateway {
         }
         recorder.record.status = rejection.status();
         let revision = Some(recorder.record.policy_revision);
-        let Ok((head, body)) = respond::refusal(dialect, rejection, arrival.id, revision) else {
+        let Ok((mut head, body)) = respond::refusal(dialect, rejection, arrival.id, revision) else {
             return false;
         };
+        for (name, value) in limits {
+            if head.insert_header(name.clone(), value.clone()).is_err() {
+                return false;
+            }
+        }
         recorder.sent(&body);
         // A refusal that could not be recorded is still the better answer; that it was not is counted.
         let _kept = recorder.commit().await;
@@ -272,7 +282,7 @@ impl Gateway {
             None => self.turn_away(session, dialect, arrival, rejection).await,
             Some(known) => {
                 let mut recorder = self.recorder(*arrival, known, dialect, endpoint);
-                self.refuse(session, dialect, arrival, &mut recorder, &rejection).await
+                self.refuse(session, dialect, arrival, &mut recorder, &rejection, &[]).await
             }
         }
     }

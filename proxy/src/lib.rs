@@ -11,7 +11,7 @@
 //! | 6 read and inspect | `body`, `judge`, `inspect`, `charge`, `leases` |
 //! | 7 route | `judge`, `resolve` |
 //! | 8 rewrite | `rewrite` |
-//! | 9 read the reply's head | `forward` |
+//! | 9 read the reply's head | `forward`, `rate_headers` |
 //! | 10 inspect the reply | `reply`, `inspect` |
 //! | 11 settle | `charge` |
 //! | 12 record | `record`, `spool`, `ship` |
@@ -33,6 +33,7 @@ mod inspect;
 mod judge;
 mod leases;
 mod metrics;
+mod rate_headers;
 mod record;
 mod rejection;
 mod reply;

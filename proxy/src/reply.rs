@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::forward::Reply;
 use crate::inspect::stream::{Outgoing, Stop, StreamInspector, StreamOptions};
 use crate::judge;
+use crate::rate_headers::rate_headers;
 use crate::record::Recorder;
 use crate::rejection::Rejection;
 use crate::rewrite::{COST_USD, response_head};
@@ -23,6 +24,7 @@ use bulkhead_dlp::{Action, TextRules, TokenMap};
 use bulkhead_policy::compile::TenantPolicy;
 use bulkhead_policy::document::Uninspectable;
 use bytes::{Bytes, BytesMut};
+use chrono::Utc;
 use http::{HeaderName, HeaderValue, header};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
@@ -143,7 +145,10 @@ impl Relay<'_> {
                 || rules.scan(value.as_bytes()).matches.iter().all(|found| found.action == Action::Alert)
         };
         let failed = |_| Rejection::internal("writing the head");
-        let mut head = response_head(&reply.head, self.identity, passes).map_err(failed)?;
+        let Exchange { key, endpoint, .. } = self.exchange;
+        let limits = rate_headers(key.limits(), endpoint.dialect, Utc::now());
+        let ours = [self.identity, &limits].concat();
+        let mut head = response_head(&reply.head, &ours, passes).map_err(failed)?;
         if let Some(cost) = self.recorder.known_cost() {
             head.insert_header(COST_USD, cost.to_string()).map_err(failed)?;
         }

@@ -3,6 +3,7 @@
 //! Both heads are written from scratch: what is not copied on purpose does not pass.
 
 use crate::identify::{is_credential, is_credential_parameter};
+use crate::rate_headers::is_rate_limit;
 use bulkhead_dialect::{Dialect, Endpoint, unmounted};
 use bulkhead_policy::address::BaseUrl;
 use bulkhead_policy::compile::Upstream;
@@ -129,6 +130,7 @@ pub(crate) fn response_head(
     passes: impl Fn(&HeaderValue) -> bool,
 ) -> pingora::Result<ResponseHeader> {
     let mut head = ResponseHeader::build(upstream.status, Some(upstream.headers.len() + ours.len() + 2))?;
+    let tells_limits = ours.iter().any(|(name, _)| is_rate_limit(name));
     for (name, value) in &upstream.headers {
         if HOP_BY_HOP.contains(&name.as_str())
             || name == header::CONTENT_LENGTH
@@ -136,6 +138,7 @@ pub(crate) fn response_head(
             || name == header::CONTENT_ENCODING
             || name.as_str().starts_with("x-bulkhead-")
             || nominated(&upstream.headers, name)
+            || tells_limits && is_rate_limit(name)
             || !passes(value)
         {
             continue;

@@ -138,3 +138,18 @@ fn the_reply_keeps_the_providers_headers_and_gets_ours() {
         ]
     );
 }
+
+#[test]
+fn the_providers_limits_pass_unless_the_caller_has_some_of_its_own() {
+    let mut upstream = ResponseHeader::build(200, None).unwrap();
+    for name in ["x-ratelimit-limit-requests", "anthropic-ratelimit-input-tokens-limit", "ratelimit-policy"] {
+        upstream.append_header(name, "9").unwrap();
+    }
+    let limits = |ours: &[(HeaderName, HeaderValue)]| {
+        let head = response_head(&upstream, ours, |_| true).unwrap();
+        head.headers.iter().map(|(n, v)| format!("{n}: {}", v.to_str().unwrap())).collect::<Vec<_>>()
+    };
+    assert_eq!(limits(&[]).len(), 3);
+    let own = (HeaderName::from_static("x-ratelimit-limit-tokens"), HeaderValue::from_static("5"));
+    assert_eq!(limits(&[own]), ["x-ratelimit-limit-tokens: 5"]);
+}
