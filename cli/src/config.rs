@@ -178,7 +178,9 @@ fn proxy(raw: &RawConfig) -> Result<bulkhead_proxy::Config, String> {
 fn limits(raw: &raw::Limits, default: &bulkhead_proxy::Limits) -> Result<bulkhead_proxy::Limits, String> {
     const KIB: usize = 1024;
     const GIB: usize = 1024 * 1024 * KIB;
-    Ok(bulkhead_proxy::Limits {
+    let percent =
+        number("limits.tenant_percent", raw.tenant_percent, 1..=100, default.tenant_percent.into())?;
+    let limits = bulkhead_proxy::Limits {
         connections: number("limits.connections", raw.connections, 1..=1_000_000, default.connections)?,
         head_bytes: number("limits.head_bytes", raw.head_bytes, 4 * KIB..=1024 * KIB, default.head_bytes)?,
         request_body_bytes: number(
@@ -190,6 +192,13 @@ fn limits(raw: &raw::Limits, default: &bulkhead_proxy::Limits) -> Result<bulkhea
         answer_bytes: number("limits.answer_bytes", raw.answer_bytes, KIB..=GIB, default.answer_bytes)?,
         event_bytes: number("limits.event_bytes", raw.event_bytes, KIB..=GIB, default.event_bytes)?,
         held_bytes: number("limits.held_bytes", raw.held_bytes, KIB..=GIB, default.held_bytes)?,
+        body_memory_bytes: number(
+            "limits.body_memory_bytes",
+            raw.body_memory_bytes,
+            1024 * KIB..=1024 * GIB,
+            default.body_memory_bytes,
+        )?,
+        tenant_percent: u8::try_from(percent).unwrap_or(100),
         captured_body_bytes: number(
             "limits.captured_body_bytes",
             raw.captured_body_bytes,
@@ -202,7 +211,17 @@ fn limits(raw: &raw::Limits, default: &bulkhead_proxy::Limits) -> Result<bulkhea
             1..=100_000,
             default.idle_upstream_connections,
         )?,
-    })
+    };
+    // The largest request there may be, packed and unpacked, and the largest answer to it.
+    let needed = 2 * limits.request_body_bytes + limits.answer_bytes;
+    if limits.body_memory_bytes / 100 * percent < needed {
+        return Err(format!(
+            "limits.body_memory_bytes: {}: {percent} % of it (limits.tenant_percent) is less than one request may need, {needed}: \
+             twice limits.request_body_bytes and limits.answer_bytes",
+            limits.body_memory_bytes
+        ));
+    }
+    Ok(limits)
 }
 
 fn spool(

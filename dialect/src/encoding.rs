@@ -58,12 +58,18 @@ impl ContentEncoding {
         }
     }
 
+    /// How many bytes `encoded` ones may become at most, where no more than `max` are allowed.
+    #[must_use]
+    pub fn decoded_bytes_max(encoded: usize, max: usize) -> usize {
+        max.min(encoded.saturating_mul(RATIO_MAX).max(RATIO_FLOOR_BYTES))
+    }
+
     /// The decoded body: at most `max` bytes, and at most a hundred times as many as the encoded one has, or a megabyte.
     ///
     /// # Errors
     /// If it has more, or cannot be decoded.
     pub fn decode(self, encoded: &[u8], max: usize) -> Result<Vec<u8>, DecodeError> {
-        let max = max.min(encoded.len().saturating_mul(RATIO_MAX).max(RATIO_FLOOR_BYTES));
+        let max = Self::decoded_bytes_max(encoded.len(), max);
         let decoded = match self {
             Self::Gzip => read_capped(flate2::read::MultiGzDecoder::new(encoded), max),
             Self::Deflate => read_capped(flate2::read::ZlibDecoder::new(encoded), max),

@@ -113,6 +113,12 @@ impl Decoder {
         }
     }
 
+    /// Returns how many bytes of an event that is not complete are held.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.carry.len()
+    }
+
     /// Takes the next bytes of the stream.
     ///
     /// Cost: one pass. A frame that lies within `chunk` is a slice of it, others are copied once.

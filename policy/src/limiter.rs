@@ -10,6 +10,7 @@
 //! - Where a tenant's own limit is short, its agents are served fairly: see [`CallerLimits`].
 //! - What a request takes it gives back when its guard is dropped, whatever ends it.
 
+mod bytes;
 mod caller;
 mod fair;
 mod gcra;
@@ -18,6 +19,7 @@ mod places;
 use std::fmt;
 use std::num::NonZeroU32;
 
+pub use bytes::ByteCount;
 pub use caller::{Admission, AgentLimiter, CallerLimits, Hold, KeyLimiter, Standings, TenantLimiter};
 pub use gcra::{Gcra, Standing};
 pub use places::{InFlight, InFlightGuard};

@@ -1,18 +1,18 @@
 //! Steps 3 to 5: whose request is it, what does it ask, and may it come in now?
 //!
-//! An [`Exchange`] is made only here. Whoever holds one need not ask whether the key was valid, which policy
-//! judges, or whether the tenant had room: its guards give the room back when it is dropped.
+//! An [`Exchange`] is made only here, together with the place that the request takes. Whoever holds one need not ask
+//! whether the key was valid, which policy judges, or whether the tenant had room.
 
 use crate::identify::api_key;
 use crate::record::{Arrival, Caller};
 use crate::rejection::Rejection;
+use crate::room::Room;
 use bulkhead_dialect::{Dialect, Endpoint, Unknown, UnknownReason, classify};
 use bulkhead_policy::compile::NotAllowed;
 use bulkhead_policy::ids::Revision;
 use bulkhead_policy::limiter::Admission;
 use bulkhead_policy::snapshot::{KeyContext, Refusal, SnapshotHandle, Tenant};
 use pingora::http::RequestHeader;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 
 /// Headers that one dialect's SDKs send with every request.
@@ -22,12 +22,11 @@ const SPEAKING: [(&str, Dialect); 3] = [
     ("x-goog-api-client", Dialect::Gemini),
 ];
 
-/// A request that was admitted, and the room it takes.
+/// A request that was admitted.
 #[derive(Debug)]
 pub(crate) struct Exchange {
     pub(crate) key: Arc<KeyContext>,
     pub(crate) endpoint: Endpoint,
-    _room: Admission,
 }
 
 /// A request whose key was resolved by the one snapshot that judges it.
@@ -103,8 +102,9 @@ pub(crate) fn admit(
     resolved: &Resolved,
     endpoint: Result<Endpoint, Unknown>,
     snapshots: &SnapshotHandle,
+    room: &Room,
     arrival: &Arrival,
-) -> Result<Exchange, Rejection> {
+) -> Result<(Exchange, Admission), Rejection> {
     let max_staleness = resolved.key.policy().max_staleness_seconds();
     if max_staleness.is_some_and(|seconds| snapshots.staleness(arrival.at).as_secs() > seconds) {
         return Err(Rejection::policy_stale());
@@ -115,16 +115,16 @@ pub(crate) fn admit(
     })?;
     let key = &resolved.key;
     may_call(key, endpoint, None)?;
-    let room = key
+    let place = key
         .limits()
-        .admit(NonZeroU32::MAX, arrival.at)
+        .admit(room.tenant_places_max(), arrival.at)
         .map_err(|throttled| Rejection::throttled(&throttled))?;
     for ledger in key.ledgers() {
         ledger
             .check(arrival.at)
             .map_err(|exhausted| Rejection::budget_exhausted(endpoint.dialect, exhausted.budget.as_str()))?;
     }
-    Ok(Exchange { key: Arc::clone(key), endpoint, _room: room })
+    Ok((Exchange { key: Arc::clone(key), endpoint }, place))
 }
 
 /// Whether key and policy allow the operation and, once it is known, the model.

@@ -4,6 +4,7 @@
 //! because nothing leaves before it was judged.
 
 use crate::rejection::Rejection;
+use crate::room::Held;
 use bulkhead_dialect::encoding::{ContentEncoding, DecodeError};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
@@ -25,7 +26,11 @@ pub(crate) struct ReadLimits {
 /// # Errors
 /// A [`Rejection`] when the body is said to be no JSON in UTF-8, is too large (before or after decoding), too slow,
 /// truncated, or in an encoding that cannot be read.
-pub(crate) async fn read(session: &mut ServerSession, limits: ReadLimits) -> Result<Bytes, Rejection> {
+pub(crate) async fn read(
+    session: &mut ServerSession,
+    limits: ReadLimits,
+    held: &mut Held<'_>,
+) -> Result<Bytes, Rejection> {
     check_content_type(&session.req_header().headers)?;
     let encoding = content_encoding(session)?;
     if let Some(declared) = declared_length(session)
@@ -36,22 +41,27 @@ pub(crate) async fn read(session: &mut ServerSession, limits: ReadLimits) -> Res
     if session.req_header().headers.contains_key(header::EXPECT) {
         session.write_continue_response().await.map_err(|_| Rejection::client_gone())?;
     }
-    let encoded = tokio::time::timeout(limits.deadline, read_all(session, limits.body_bytes_max))
+    let encoded = tokio::time::timeout(limits.deadline, read_all(session, limits.body_bytes_max, held))
         .await
         .map_err(|_| Rejection::body_too_slow(limits.deadline))??;
     let Some(encoding) = encoding else { return Ok(encoded) };
     let max = limits.body_bytes_max;
-    if encoded.len() <= INLINE_DECODE_BYTES {
-        return decode(encoding, &encoded, max);
-    }
-    tokio::task::spawn_blocking(move || decode(encoding, &encoded, max))
-        .await
-        .unwrap_or_else(|_| Err(Rejection::internal("decoding the request body")))
+    // The worst case first: many that unpack at once must not find out afterwards that there is no room.
+    held.keep(ContentEncoding::decoded_bytes_max(encoded.len(), max))?;
+    let decoded = if encoded.len() <= INLINE_DECODE_BYTES {
+        decode(encoding, &encoded, max)
+    } else {
+        tokio::task::spawn_blocking(move || decode(encoding, &encoded, max))
+            .await
+            .unwrap_or_else(|_| Err(Rejection::internal("decoding the request body")))
+    }?;
+    held.keep_only(decoded.len());
+    Ok(decoded)
 }
 
-async fn read_all(session: &mut ServerSession, max: usize) -> Result<Bytes, Rejection> {
-    let Some(first) = next_chunk(session).await? else { return Ok(Bytes::new()) };
-    let Some(second) = next_chunk(session).await? else {
+async fn read_all(session: &mut ServerSession, max: usize, held: &mut Held<'_>) -> Result<Bytes, Rejection> {
+    let Some(first) = next_chunk(session, held).await? else { return Ok(Bytes::new()) };
+    let Some(second) = next_chunk(session, held).await? else {
         return if first.len() > max { Err(Rejection::body_too_large(max)) } else { Ok(first) };
     };
     let expected = declared_length(session).unwrap_or(first.len() + second.len());
@@ -63,13 +73,15 @@ async fn read_all(session: &mut ServerSession, max: usize) -> Result<Bytes, Reje
             return Err(Rejection::body_too_large(max));
         }
         body.extend_from_slice(&chunk);
-        next = next_chunk(session).await?;
+        next = next_chunk(session, held).await?;
     }
     Ok(body.freeze())
 }
 
-async fn next_chunk(session: &mut ServerSession) -> Result<Option<Bytes>, Rejection> {
-    session.read_request_body().await.map_err(|error| Rejection::body_unreadable(&error))
+async fn next_chunk(session: &mut ServerSession, held: &mut Held<'_>) -> Result<Option<Bytes>, Rejection> {
+    let chunk = session.read_request_body().await.map_err(|error| Rejection::body_unreadable(&error))?;
+    held.keep(chunk.as_ref().map_or(0, Bytes::len))?;
+    Ok(chunk)
 }
 
 fn declared_length(session: &ServerSession) -> Option<usize> {

@@ -37,6 +37,10 @@ pub struct Limits {
     pub event_bytes: usize,
     /// Bytes of events that wait for a verdict, per stream.
     pub held_bytes: usize,
+    /// Bytes of bodies and of waiting events, of all requests together.
+    pub body_memory_bytes: usize,
+    /// The part of that, and of the connections, that the requests of one tenant may take, in percent.
+    pub tenant_percent: u8,
     /// Bytes of a body that a trace keeps.
     pub captured_body_bytes: usize,
     /// Idle upstream connections kept for reuse.
@@ -104,6 +108,8 @@ impl Default for Limits {
             answer_bytes: 32 << 20,
             event_bytes: 8 << 20,
             held_bytes: 1 << 20,
+            body_memory_bytes: 1 << 30,
+            tenant_percent: 25,
             captured_body_bytes: 256 << 10,
             idle_upstream_connections: 1024,
         }

@@ -15,6 +15,7 @@ use crate::record::{Arrival, Recorder, count_failure};
 use crate::rejection::Rejection;
 use crate::reply::Relay;
 use crate::respond::{self, in_time, write_whole};
+use crate::room::Room;
 use crate::server::Parts;
 use async_trait::async_trait;
 use bulkhead_dialect::{Dialect, Endpoint, Unknown};
@@ -36,6 +37,7 @@ pub(crate) struct Gateway {
     forwarder: Forwarder,
     protocols: HttpServerOptions,
     clean_texts: Arc<CleanTexts>,
+    room: Room,
     running: AtomicUsize,
     idle: Notify,
     draining: AtomicBool,
@@ -44,6 +46,7 @@ pub(crate) struct Gateway {
 impl Gateway {
     pub(crate) fn new(config: Config, parts: Parts) -> Self {
         let forwarder = Forwarder::new(&config, Arc::clone(&parts.metrics));
+        let room = Room::new(&config.limits, &parts.metrics);
         let mut protocols = HttpServerOptions::default();
         protocols.h2c = true;
         protocols.h2_idle_timeout = Some(config.timeouts.head);
@@ -53,6 +56,7 @@ impl Gateway {
             forwarder,
             protocols,
             clean_texts: Arc::new(CleanTexts::new()),
+            room,
             running: AtomicUsize::new(0),
             idle: Notify::new(),
             draining: AtomicBool::new(false),
@@ -139,7 +143,8 @@ impl Gateway {
         if keep.when_full == WhenFull::Refuse && !self.parts.traces.has_room(resolved.key.tenant()) {
             return Err(Rejection::traces_full());
         }
-        let exchange = admit::admit(resolved, endpoint, &self.parts.snapshot, arrival)?;
+        let (exchange, place) = admit::admit(resolved, endpoint, &self.parts.snapshot, &self.room, arrival)?;
+        recorder.place = Some(place);
         let policy = Arc::clone(exchange.key.policy());
         if policy.capture() != document::Capture::None {
             let max = self.config.limits.captured_body_bytes;
@@ -153,7 +158,8 @@ impl Gateway {
             body_bytes_max: policy_max.min(self.config.limits.request_body_bytes),
             deadline: self.config.timeouts.body,
         };
-        let raw = body::read(session, limits).await?;
+        let mut held = self.room.hold(exchange.key.limits());
+        let raw = body::read(session, limits, &mut held).await?;
         let started = Instant::now();
         recorder.received_request(&raw);
         judge::judge_head(&exchange, session.req_header(), recorder)?;
@@ -188,6 +194,7 @@ impl Gateway {
             drop_usage_chunk: judged.asked_for_usage,
             tokens: judged.tokens,
             recorder,
+            held,
         }
         .run(session, &mut reply)
         .await;

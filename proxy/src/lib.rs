@@ -7,7 +7,7 @@
 //! |---|---|
 //! | 1 accept | `server`, `socket`, `framing` |
 //! | 2 identify | `identify` |
-//! | 3 resolve, 4 classify, 5 admit | `admit` |
+//! | 3 resolve, 4 classify, 5 admit | `admit`, `room` |
 //! | 6 read and inspect | `body`, `judge`, `inspect`, `charge`, `leases` |
 //! | 7 route | `judge`, `resolve` |
 //! | 8 rewrite | `rewrite` |
@@ -40,6 +40,7 @@ mod reply;
 mod resolve;
 mod respond;
 mod rewrite;
+mod room;
 mod server;
 mod ship;
 mod socket;

@@ -33,6 +33,7 @@ pub struct Metrics {
     pub(crate) findings: IntCounterVec,
     pub(crate) uninspected: IntCounter,
     pub(crate) in_flight: IntGauge,
+    pub(crate) held_bytes: IntGauge,
     pub(crate) connections: IntGauge,
     pub(crate) upstream_attempts: IntCounterVec,
     pub(crate) trace_queue_depth: IntGauge,
@@ -108,6 +109,10 @@ impl Metrics {
                 "Requests that passed with something uninspected because their policy says so",
             )?,
             in_flight: declare.gauge("bulkhead_requests_in_flight", "Requests being handled now")?,
+            held_bytes: declare.gauge(
+                "bulkhead_held_bytes",
+                "Bytes of bodies and of waiting events that requests hold in memory",
+            )?,
             connections: declare.gauge("bulkhead_connections", "Client connections open now")?,
             upstream_attempts: declare.counters(
                 "bulkhead_upstream_attempts_total",

@@ -4,6 +4,9 @@
 //! ([`Recorder::commit`]); where nothing is answered it goes there when the recorder is dropped, so no path, not even an
 //! aborted task, leaves a request without its row or with two. A record that is committed says what was decided and
 //! handed over, not whether the last byte arrived: that nobody knows.
+//!
+//! The recorder also owns what the request holds of budgets, rates and places, and settles or gives it back when the record is
+//! made: on every path, and before the last byte leaves.
 
 use crate::capture::Capture;
 use crate::charge::{Charge, Settlement};
@@ -16,7 +19,7 @@ use bulkhead_dlp::Action;
 use bulkhead_policy::compile::TraceSettings;
 use bulkhead_policy::ids::{AgentId, KeyId, Revision, TenantId, TraceId};
 use bulkhead_policy::ledger::LedgerDelta;
-use bulkhead_policy::limiter::Hold;
+use bulkhead_policy::limiter::{Admission, Hold};
 use bulkhead_policy::money::NanoUsd;
 use bulkhead_policy::trace::{FINDINGS_MAX, Outcome, Timings, TraceRecord, TraceTokens};
 use bytes::Bytes;
@@ -56,8 +59,10 @@ pub(crate) struct Recorder {
     pub(crate) record: TraceRecord,
     /// What the request holds of its budgets.
     pub(crate) charge: Charge,
-    /// What it holds of the tokens per minute; given back when dropped.
+    /// What it holds of the tokens per minute.
     pub(crate) hold: Hold,
+    /// Its place among the running requests.
+    pub(crate) place: Option<Admission>,
     /// What it was charged.
     deltas: Vec<LedgerDelta>,
     is_settled: bool,
@@ -107,6 +112,7 @@ impl Recorder {
             record,
             charge: Charge::default(),
             hold: Hold::default(),
+            place: None,
             deltas: Vec::new(),
             is_settled: false,
             metrics,
@@ -273,6 +279,9 @@ impl Recorder {
         if let Some(settlement) = self.charge.settle_unanswered() {
             self.settled(settlement);
         }
+        // Before the last byte leaves: the caller's next request finds what this one gives back.
+        drop(std::mem::take(&mut self.hold));
+        drop(self.place.take());
         let elapsed = self.started.elapsed();
         self.record.timings.total_micros = micros(elapsed);
         self.record.timings.overhead_micros = micros(self.own_work);

@@ -197,6 +197,21 @@ impl Rejection {
         }
     }
 
+    pub(crate) fn tenant_memory_full(max: u64) -> Self {
+        let message = format!("the tenant's requests hold more than {max} bytes at once");
+        let code = "memory_limit_exceeded";
+        Self { retry_after_seconds: Some(1), ..Self::new(429, ErrorKind::RateLimit, code, message) }
+    }
+
+    pub(crate) fn memory_full() -> Self {
+        let message = "there is no room for more bodies; try again shortly";
+        Self {
+            source: Source::Internal,
+            retry_after_seconds: Some(1),
+            ..Self::new(503, ErrorKind::Unavailable, "overloaded", message)
+        }
+    }
+
     /// No `Retry-After` on purpose: SDKs would sleep until the window rolls over.
     pub(crate) fn budget_exhausted(dialect: Dialect, budget: &str) -> Self {
         let status = if dialect == Dialect::Anthropic { 402 } else { 429 };

@@ -19,6 +19,7 @@ use crate::rate_headers::rate_headers;
 use crate::record::Recorder;
 use crate::rejection::Rejection;
 use crate::rewrite::{COST_USD, response_head};
+use crate::room::Held;
 use bulkhead_dialect::Usage;
 use bulkhead_dlp::{Action, TextRules, TokenMap};
 use bulkhead_policy::compile::TenantPolicy;
@@ -43,6 +44,8 @@ pub(crate) struct Relay<'a> {
     /// The request's tokens, whose values the answer gets back.
     pub(crate) tokens: Arc<TokenMap>,
     pub(crate) recorder: &'a mut Recorder,
+    /// What the request holds in memory.
+    pub(crate) held: Held<'a>,
 }
 
 /// What the reply said about itself.

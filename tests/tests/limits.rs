@@ -380,7 +380,7 @@ fn what_never_reached_a_provider_uses_no_tokens() {
         }
         let refused = tenant.client.post(CHAT, &chat("gpt-unused", "hi")).await.expect(429);
         assert_eq!(code_of(&error_of(CHAT, &refused.json())), "insufficient_quota");
-        // Its own hold is given back when its refusal has been written.
+        // Only its own hold is missing.
         assert!(number(&refused, "x-ratelimit-remaining-tokens") > 997_000, "{:?}", refused.headers);
     });
 }

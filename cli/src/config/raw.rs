@@ -66,6 +66,8 @@ section!(
         answer_bytes: u64,
         event_bytes: u64,
         held_bytes: u64,
+        body_memory_bytes: u64,
+        tenant_percent: u64,
         captured_body_bytes: u64,
         idle_upstream_connections: u64,
     }

@@ -31,7 +31,7 @@ fn a_database_is_enough() {
 fn values_are_taken() {
     let config = parse_file(
         "[proxy]\nlisten = \"0.0.0.0:1\"\nthreads = 3\n[database]\nurl = \"a\"\nwriter_url = \"w\"\n\
-         [limits]\nheld_bytes = 2048\n[spool]\nfolder = \"s\"\nquota_bytes = 1048576\ntenant_percent = 50\n[timeouts]\ndrain_ms = 1500\n[node]\nname = \"eu-1\"\n\
+         [limits]\nheld_bytes = 2048\nbody_memory_bytes = 2147483648\ntenant_percent = 10\n[spool]\nfolder = \"s\"\nquota_bytes = 1048576\ntenant_percent = 50\n[timeouts]\ndrain_ms = 1500\n[node]\nname = \"eu-1\"\n\
          [retention]\nkeep_days = 90\nkeep_body_days = 7\n",
     )
     .expect("is valid");
@@ -39,6 +39,7 @@ fn values_are_taken() {
     assert_eq!(config.proxy.threads, 3);
     assert_eq!((config.database.sync_url.as_str(), config.database.writer_url.as_str()), ("a", "w"));
     assert_eq!(config.proxy.limits.held_bytes, 2048);
+    assert_eq!((config.proxy.limits.body_memory_bytes, config.proxy.limits.tenant_percent), (2 << 30, 10));
     assert_eq!(config.proxy.timeouts.drain.as_millis(), 1500);
     assert_eq!(config.node, "eu-1");
     assert_eq!((config.keep.traces, config.keep.bodies), (Some(90), Some(7)));
@@ -79,6 +80,8 @@ fn errors_name_the_key_the_value_and_what_is_allowed() {
         ("[proxy]\nthreads = -1\n", &["proxy.threads", "-1"]),
         ("[spool]\ntenant_percent = 0\n", &["spool.tenant_percent", "0", "from 1 to 100"]),
         ("[limits]\nheld_bytes = 1\n", &["limits.held_bytes", "1", "from 1024"]),
+        ("[limits]\ntenant_percent = 101\n", &["limits.tenant_percent", "101", "from 1 to 100"]),
+        ("[limits]\ntenant_percent = 5\n", &["limits.body_memory_bytes", "1073741824", "5 %", "100663296"]),
         ("[timeouts]\nhead_ms = 0\n", &["timeouts.head_ms", "0", "from 1"]),
         ("[timeouts]\ndrain_ms = 999999999999\n", &["timeouts.drain_ms", "86400000"]),
         ("[database]\nurl = \"a\"\n[node]\nname = \"\"\n", &["node.name", "1 to 128"]),

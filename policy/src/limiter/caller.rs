@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::fair::{ActiveAgents, BURST_KEPT_PART, Share, places_for};
 use super::gcra::{Gcra, Standing};
-use super::{Counted, InFlight, InFlightGuard, Limits, NoTokens, RetryAfter, Scope, Throttled};
+use super::{ByteCount, Counted, InFlight, InFlightGuard, Limits, NoTokens, RetryAfter, Scope, Throttled};
 
 /// Limits with their state.
 #[derive(Debug, Default)]
@@ -41,11 +41,12 @@ impl Limiter {
     }
 }
 
-/// A tenant's limits, and how many of its agents are active.
+/// A tenant's limits, how many of its agents are active, and what its requests hold in memory.
 #[derive(Debug, Default)]
 pub struct TenantLimiter {
     own: Limiter,
     active: Arc<ActiveAgents>,
+    bytes: ByteCount,
 }
 
 /// An agent's limits, and what it has had of its tenant's.
@@ -59,8 +60,12 @@ impl TenantLimiter {
     /// Makes a limiter that goes on where `known` is.
     #[must_use]
     pub fn new(limits: Limits, known: Option<&Self>) -> Arc<Self> {
-        let active = known.map(|known| Arc::clone(&known.active)).unwrap_or_default();
-        Arc::new(Self { own: Limiter::new(limits, known.map(|known| &known.own)), active })
+        let own = Limiter::new(limits, known.map(|known| &known.own));
+        let (active, bytes) = match known {
+            Some(known) => (Arc::clone(&known.active), known.bytes.clone()),
+            None => Default::default(),
+        };
+        Arc::new(Self { own, active, bytes })
     }
 }
 
@@ -239,6 +244,12 @@ impl CallerLimits {
             rates.map(|rate| rate.standing(now)).min_by_key(|standing| (standing.remaining, standing.limit))
         };
         Standings { requests: tightest(Counted::Requests), tokens: tightest(Counted::Tokens) }
+    }
+
+    /// Returns the count of the bytes that the tenant's requests hold on this node.
+    #[must_use]
+    pub fn tenant_bytes(&self) -> &ByteCount {
+        &self.tenant.bytes
     }
 
     /// Returns how many requests of the tenant are running.

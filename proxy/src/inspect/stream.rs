@@ -174,6 +174,11 @@ impl StreamInspector {
         closed
     }
 
+    /// How many bytes wait for a verdict or for the rest of their event.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.queued_bytes + self.decoder.held_bytes()
+    }
+
     /// Whether the answer reached the end that its dialect has.
     pub(crate) fn is_finished(&self) -> bool {
         self.terminal || (!self.choices_seen.is_empty() && self.choices_seen == self.choices_done)

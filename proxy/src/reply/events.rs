@@ -138,6 +138,7 @@ impl Relay<'_> {
         loop {
             self.recorder.received_answer(&chunk);
             inspector.push(chunk).map_err(|stop| stopped(stop, self.config))?;
+            self.held.wait_with(inspector.held_bytes())?;
             while inspector.step(out).map_err(|stop| stopped(stop, self.config))? {
                 if let Err(exhausted) = self.recorder.charge.count(inspector.text_bytes()) {
                     let rejection = Rejection::budget_exhausted(

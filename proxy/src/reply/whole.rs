@@ -73,6 +73,7 @@ impl Relay<'_> {
         let mut rest = BytesMut::new();
         while let Some(chunk) = while_caller_stays(session, reply.read()).await?? {
             self.recorder.received_answer(&chunk);
+            self.held.keep(chunk.len())?;
             if first.as_ref().map_or(0, Bytes::len) + rest.len() + chunk.len() > max {
                 return Err(Rejection::answer_too_large(max));
             }
