@@ -184,6 +184,10 @@ impl Observer for FeedMetrics {
         self.0.policy.propagation_seconds.observe(propagation.as_secs_f64());
     }
 
+    fn compiling(&self, tenants: usize) {
+        self.0.policy.compiling.set(i64::try_from(tenants).unwrap_or(i64::MAX));
+    }
+
     fn rejected(&self, _: Option<TenantId>, _: Revision, _: &str) {
         self.0.policy.rejected.inc();
     }

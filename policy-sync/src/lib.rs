@@ -1,6 +1,8 @@
 //! PostgreSQL to snapshot: listen, load, compile, publish, acknowledge.
 //!
 //! - From commit to publication nothing waits: no timer, no debounce. Compiling happens on the blocking pool.
+//! - New detectors of a tenant are compiled aside, so that other tenants' changes do not wait for them, and a tenant that
+//!   publishes again and again takes turns with the others.
 //! - A notification is only a hint. What is missed is found by a poll every few seconds and by comparing every revision
 //!   after each reconnect.
 //! - Only what changed is loaded and compiled; unchanged tenants keep their compiled policy.
@@ -33,6 +35,7 @@ mod file;
 mod known;
 mod observer;
 mod session;
+mod workshop;
 
 use std::fmt;
 use std::path::PathBuf;

@@ -29,6 +29,11 @@ pub trait Observer: Send + Sync {
         let _ = (tenant, revision, propagation);
     }
 
+    /// So many tenants' newest policies wait to be compiled, or are being compiled, aside.
+    fn compiling(&self, tenants: usize) {
+        let _ = tenants;
+    }
+
     /// A revision was refused; `tenant` is `None` for the platform's policy.
     fn rejected(&self, tenant: Option<TenantId>, revision: Revision, reason: &str) {
         let _ = (tenant, revision, reason);

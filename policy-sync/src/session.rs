@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bulkhead_policy::ids::{Revision, TenantId};
+use bulkhead_policy::raw::RawTenant;
 use bulkhead_policy::snapshot::{Rejected, Snapshot, Tenant};
 use bulkhead_store::StoreError;
 use bulkhead_store::system::{self, Change, Revisions, Verdict};
@@ -14,6 +15,7 @@ use tracing::{debug, info, warn};
 
 use crate::PolicySync;
 use crate::known::Known;
+use crate::workshop::{self, Ready, Step, Workshop};
 
 /// Longest wait for an answer. A server that is stopped but not gone would hold us for ever.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
@@ -52,7 +54,8 @@ async fn follow(
         );
     }
     answer(system::sign_of_life(&sync.store, &sync.config.node)).await?;
-    let refused = compare(sync, known, Told::Nothing).await?;
+    let mut workshop = Workshop::default();
+    let refused = compare(sync, known, &mut workshop, Told::Nothing).await?;
     // Everything, because what was told in the last session may have been lost with it.
     let all: Vec<_> = tenants(known).map(Tenant::id).collect();
     acknowledge(sync, known, &all, &refused).await?;
@@ -63,11 +66,16 @@ async fn follow(
     let mut poll = interval_at(Instant::now() + sync.config.poll, sync.config.poll);
     poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        sync.observer.compiling(workshop.len());
         tokio::select! {
-            heard = changes.next() => hear(sync, known, &heard?).await?,
+            heard = changes.next() => hear(sync, known, &mut workshop, &heard?).await?,
+            step = workshop.next() => match step {
+                Step::Load(tenant) => take_turn(sync, known, &mut workshop, tenant).await?,
+                Step::Apply(ready) => finish(sync, known, &mut workshop, ready).await?,
+            },
             _ = poll.tick() => {
                 answer(system::sign_of_life(&sync.store, &sync.config.node)).await?;
-                compare(sync, known, Told::Everything).await?;
+                compare(sync, known, &mut workshop, Told::Everything).await?;
             }
             () = known.keep_file() => {}
         }
@@ -87,7 +95,12 @@ enum Told {
 }
 
 /// Acts on what was heard: loads the tenants that are named, or compares everything.
-async fn hear(sync: &PolicySync, known: &mut Known, heard: &[Change]) -> Result<(), Lost> {
+async fn hear(
+    sync: &PolicySync,
+    known: &mut Known,
+    workshop: &mut Workshop,
+    heard: &[Change],
+) -> Result<(), Lost> {
     let named: Option<HashSet<TenantId>> = heard
         .iter()
         .filter(|change| change.tenant.is_none_or(|tenant| is_news(known, tenant, change.revision)))
@@ -96,9 +109,10 @@ async fn hear(sync: &PolicySync, known: &mut Known, heard: &[Change]) -> Result<
     match named {
         Some(tenants) if tenants.is_empty() => Ok(()),
         Some(tenants) if tenants.len() <= BATCH_MAX => {
-            load(sync, known, tenants.into_iter().collect(), Vec::new(), Told::Everything).await.map(drop)
+            let tenants = tenants.into_iter().collect();
+            load(sync, known, workshop, tenants, Vec::new(), Told::Everything).await.map(drop)
         }
-        _ => compare(sync, known, Told::Everything).await.map(drop),
+        _ => compare(sync, known, workshop, Told::Everything).await.map(drop),
     }
 }
 
@@ -107,10 +121,15 @@ fn is_news(known: &Known, tenant: TenantId, revision: Revision) -> bool {
 }
 
 /// Compares every revision with what is known, and loads what differs.
-async fn compare(sync: &PolicySync, known: &mut Known, told: Told) -> Result<Vec<Rejected>, Lost> {
+async fn compare(
+    sync: &PolicySync,
+    known: &mut Known,
+    workshop: &mut Workshop,
+    told: Told,
+) -> Result<Vec<Rejected>, Lost> {
     let asked_at = Utc::now();
     let newest = answer(system::revisions(&sync.store)).await?;
-    let refused = catch_up(sync, known, newest, told).await?;
+    let refused = catch_up(sync, known, workshop, newest, told).await?;
     sync.handle.confirm(asked_at);
     Ok(refused)
 }
@@ -119,6 +138,7 @@ async fn compare(sync: &PolicySync, known: &mut Known, told: Told) -> Result<Vec
 async fn catch_up(
     sync: &PolicySync,
     known: &mut Known,
+    workshop: &mut Workshop,
     newest: Revisions,
     told: Told,
 ) -> Result<Vec<Rejected>, Lost> {
@@ -129,7 +149,9 @@ async fn catch_up(
         .tenants
         .iter()
         .filter(|(tenant, revision)| {
-            known.revision(*tenant) != Some(*revision) && !known.went_back(*tenant, *revision)
+            known.revision(*tenant) != Some(*revision)
+                && !known.went_back(*tenant, *revision)
+                && !workshop.has(*tenant)
         })
         .map(|(tenant, _)| *tenant)
         .collect();
@@ -139,7 +161,7 @@ async fn catch_up(
         return Ok(Vec::new());
     }
     debug!(changed = changed.len(), removed = removed.len(), "found changes by comparing");
-    load(sync, known, changed, removed, told).await
+    load(sync, known, workshop, changed, removed, told).await
 }
 
 fn tenants(known: &Known) -> impl Iterator<Item = &Tenant> {
@@ -165,10 +187,11 @@ async fn load_all(
     Ok(refused)
 }
 
-/// Loads some tenants and publishes them.
+/// Loads some tenants and publishes those that are quick; the others wait for their turn.
 async fn load(
     sync: &PolicySync,
     known: &mut Known,
+    workshop: &mut Workshop,
     changed: Vec<TenantId>,
     mut removed: Vec<TenantId>,
     told: Told,
@@ -177,6 +200,62 @@ async fn load(
     let found: HashSet<_> = loaded.iter().map(|tenant| tenant.id).collect();
     // Heard of, but not there: deleted.
     removed.extend(changed.iter().filter(|tenant| !found.contains(tenant)));
+    let (quick, slow) = workshop::split(&sync.builder, loaded).await;
+    removed.iter().chain(quick.iter().map(|raw| &raw.id)).for_each(|tenant| workshop.forget(*tenant));
+    slow.iter().for_each(|raw| workshop.wait(raw.id));
+    if quick.is_empty() && removed.is_empty() {
+        return Ok(Vec::new());
+    }
+    apply(sync, known, quick, removed, told).await
+}
+
+/// Compiles what a tenant has published last, now that its turn has come.
+async fn take_turn(
+    sync: &PolicySync,
+    known: &mut Known,
+    workshop: &mut Workshop,
+    tenant: TenantId,
+) -> Result<(), Lost> {
+    let loaded = answer(system::load_tenants(&sync.store, &[tenant])).await?;
+    workshop.forget(tenant);
+    let removed = if loaded.is_empty() { vec![tenant] } else { Vec::new() };
+    let (quick, slow) = workshop::split(&sync.builder, loaded).await;
+    slow.into_iter().for_each(|raw| workshop.start(&sync.builder, raw));
+    if quick.is_empty() && removed.is_empty() {
+        return Ok(());
+    }
+    apply(sync, known, quick, removed, Told::Everything).await.map(drop)
+}
+
+/// Publishes what was compiled aside, unless something newer was meanwhile.
+async fn finish(
+    sync: &PolicySync,
+    known: &mut Known,
+    workshop: &mut Workshop,
+    ready: Box<Ready>,
+) -> Result<(), Lost> {
+    let Ready { raw, prepared, .. } = *ready;
+    let tenant = raw.id;
+    if is_news(known, tenant, raw.revision) {
+        apply(sync, known, vec![raw], Vec::new(), Told::Everything).await?;
+    }
+    drop(prepared);
+    if workshop.waits(tenant) {
+        // What was heard of it meanwhile, such as a revoked key, may need no detector that is not there now.
+        load(sync, known, workshop, vec![tenant], Vec::new(), Told::Everything).await?;
+    }
+    Ok(())
+}
+
+/// Takes tenants over and publishes them.
+async fn apply(
+    sync: &PolicySync,
+    known: &mut Known,
+    loaded: Vec<RawTenant>,
+    removed: Vec<TenantId>,
+    told: Told,
+) -> Result<Vec<Rejected>, Lost> {
+    let changed: Vec<_> = loaded.iter().map(|raw| raw.id).collect();
     let before = known.snapshot().cloned();
     let refused = known.apply(&sync.builder, loaded, removed).await;
     publish(sync, known, before.as_deref(), &changed, &refused);

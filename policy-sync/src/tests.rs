@@ -1,5 +1,6 @@
 //! Against a real PostgreSQL: changes arrive, bad ones do not, and nothing stays unnoticed.
 
+mod neighbours;
 mod pooler;
 
 use std::path::PathBuf;

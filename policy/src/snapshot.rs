@@ -20,7 +20,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use chrono::{DateTime, Utc};
 
-pub use build::{Builder, Built, Rejected};
+pub use build::{Builder, Built, Prepared, Rejected};
 
 use data_keys::DataKeys;
 

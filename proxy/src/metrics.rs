@@ -276,6 +276,8 @@ pub struct PolicyFeedMetrics {
     pub rejected: IntCounter,
     /// Commit in PostgreSQL to publication on this node.
     pub propagation_seconds: Histogram,
+    /// Tenants whose newest policy takes long to compile and is not in force yet.
+    pub compiling: IntGauge,
     /// 1 while the policy feed is connected to PostgreSQL.
     pub connected: IntGauge,
     /// 1 while `PostgreSQL`'s notifications arrive.
@@ -297,6 +299,10 @@ impl PolicyFeedMetrics {
                 "bulkhead_policy_propagation_seconds",
                 "Commit of a policy change in PostgreSQL until this node enforces it",
                 PROPAGATION_SECONDS,
+            )?,
+            compiling: declare.gauge(
+                "bulkhead_policy_compiling",
+                "Tenants whose newest policy takes long to compile and is not in force yet",
             )?,
             connected: declare.gauge(
                 "bulkhead_policy_feed_connected",

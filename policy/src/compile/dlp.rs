@@ -27,8 +27,19 @@ pub struct DetectorCache {
 }
 
 impl DetectorCache {
-    fn get(&self, document: &DetectorDocument, limits: &CompileLimits) -> Result<Arc<Detector>, String> {
-        let definition = serde_json::to_string(&(document, format!("{limits:?}"))).unwrap_or_default();
+    /// Says whether a detector is compiled already.
+    pub(crate) fn holds(&self, document: &DetectorDocument, limits: &CompileLimits) -> bool {
+        let known = self.lock();
+        known.detectors.get(&definition(document, limits)).is_some_and(|known| known.strong_count() > 0)
+    }
+
+    /// Returns the detector, compiled if it is not yet.
+    pub(crate) fn get(
+        &self,
+        document: &DetectorDocument,
+        limits: &CompileLimits,
+    ) -> Result<Arc<Detector>, String> {
+        let definition = definition(document, limits);
         if let Some(known) = self.lock().detectors.get(&definition).and_then(Weak::upgrade) {
             return Ok(known);
         }
@@ -47,6 +58,10 @@ impl DetectorCache {
     fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn definition(document: &DetectorDocument, limits: &CompileLimits) -> String {
+    serde_json::to_string(&(document, format!("{limits:?}"))).unwrap_or_default()
 }
 
 fn custom(document: &DetectorDocument) -> CustomDetector {

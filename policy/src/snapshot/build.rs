@@ -1,6 +1,9 @@
 //! From rows to a snapshot: compile what changed, keep what did not, never let a bad policy in.
 
+mod prepare;
 mod seat;
+
+pub use prepare::Prepared;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
