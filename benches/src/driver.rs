@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
-use http::{Request, header};
+use http::{Request, Response, header};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -59,6 +60,48 @@ pub async fn run(target: &Target, scenario: &Scenario, time: Duration) -> anyhow
         sample.requests += requests;
         sample.latencies.extend(latencies);
     }
+    sample.elapsed = start.elapsed();
+    sample.latencies.sort_unstable();
+    Ok(sample)
+}
+
+/// Runs a scenario in which each connection asks `every` so often, for `time`.
+///
+/// A latency counts from the moment at which the request was due, so that those that had to wait for a slow one count too.
+///
+/// # Errors
+/// If any answer is not what it must be.
+pub async fn run_paced(
+    target: &Target,
+    scenario: &Scenario,
+    every: Duration,
+    time: Duration,
+) -> anyhow::Result<Sample> {
+    let start = Instant::now();
+    let mut workers = JoinSet::new();
+    for number in 0..scenario.connections {
+        let (target, scenario) = (target.clone(), scenario.clone());
+        // Not all at once.
+        let mut due = start + every * u32::try_from(number)? / u32::try_from(scenario.connections)?;
+        workers.spawn(async move {
+            let mut connection = Connection::open(&target).await?;
+            let mut check = Check::new(scenario.kind, &target);
+            let mut bodies = Bodies::new(&scenario);
+            let mut latencies = Vec::new();
+            while due < start + time {
+                tokio::time::sleep_until(due.into()).await;
+                connection.ask(&target, bodies.next(), &mut check, || ()).await?;
+                latencies.push(micros(due.elapsed()));
+                due += every;
+            }
+            anyhow::Ok(latencies)
+        });
+    }
+    let mut sample = Sample::default();
+    while let Some(latencies) = workers.join_next().await {
+        sample.latencies.extend(latencies??);
+    }
+    sample.requests = u64::try_from(sample.latencies.len())?;
     sample.elapsed = start.elapsed();
     sample.latencies.sort_unstable();
     Ok(sample)
@@ -185,6 +228,16 @@ impl Connection {
         Ok(Self { sender, _tasks: tasks })
     }
 
+    pub(crate) async fn send(&mut self, target: &Target, body: Bytes) -> anyhow::Result<Response<Incoming>> {
+        let request = Request::post("/v1/chat/completions")
+            .header(header::HOST, "bench.test")
+            .header(header::AUTHORIZATION, format!("Bearer {}", target.key))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(body))?;
+        self.sender.ready().await?;
+        Ok(self.sender.send_request(request).await?)
+    }
+
     /// Sends one request and reads its answer; returns the policy revision that judged it.
     pub(crate) async fn ask(
         &mut self,
@@ -193,13 +246,7 @@ impl Connection {
         check: &mut Check,
         started: impl FnOnce(),
     ) -> anyhow::Result<Option<u64>> {
-        let request = Request::post("/v1/chat/completions")
-            .header(header::HOST, "bench.test")
-            .header(header::AUTHORIZATION, format!("Bearer {}", target.key))
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(body))?;
-        self.sender.ready().await?;
-        let response = self.sender.send_request(request).await?;
+        let response = self.send(target, body).await?;
         let status = response.status();
         let revision =
             response.headers().get("x-bulkhead-policy-revision").and_then(|v| v.to_str().ok()?.parse().ok());

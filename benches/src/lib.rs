@@ -9,6 +9,7 @@ pub mod agent_body;
 pub mod clock;
 pub mod driver;
 pub mod measure;
+pub mod noise;
 pub mod propagation;
 pub mod report;
 pub mod scenario;
