@@ -262,7 +262,11 @@ impl Recorder {
         let place = traces.place().await;
         self.is_handed_over = true;
         let spooled = self.finish();
-        place.write(spooled, self.keep).await.map_err(|_| Rejection::not_recorded())
+        let kept = place.write(spooled, self.keep).await;
+        // Before the last byte leaves, so that the caller's next request finds the place; not before the record is kept, so
+        // that no tenant has more of them waiting than places.
+        self.place = None;
+        kept.map_err(|_| Rejection::not_recorded())
     }
 
     /// What is not large is sealed when the record is made, and so is everything where nobody can wait for it.
@@ -279,9 +283,7 @@ impl Recorder {
         if let Some(settlement) = self.charge.settle_unanswered() {
             self.settled(settlement);
         }
-        // Before the last byte leaves: the caller's next request finds what this one gives back.
         drop(std::mem::take(&mut self.hold));
-        drop(self.place.take());
         let elapsed = self.started.elapsed();
         self.record.timings.total_micros = micros(elapsed);
         self.record.timings.overhead_micros = micros(self.own_work);

@@ -5,11 +5,13 @@
 //! was stopped ends with the dialect's error event, because most SDKs take a clean end for a whole answer.
 
 use crate::framing::Violation;
+mod limits;
+
 use bulkhead_dialect::Dialect;
 use bulkhead_dialect::error::{ErrorInfo, ErrorKind};
 use bulkhead_dialect::json::JsonError;
 use bulkhead_dialect::request::BadRequest;
-use bulkhead_policy::limiter::{Counted, NoTokens, Scope, Throttled};
+use bulkhead_policy::limiter::{Counted, Scope};
 use bulkhead_policy::trace::Outcome;
 use std::borrow::Cow;
 use std::time::Duration;
@@ -168,48 +170,6 @@ impl Rejection {
 
     pub(crate) fn not_allowed(code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
         Self::invalid(code, message)
-    }
-
-    /// `Retry-After` stays small: SDKs sleep for it, some without a cap.
-    pub(crate) fn throttled(throttled: &Throttled) -> Self {
-        let code = match throttled.counted {
-            Counted::Requests | Counted::Tokens => "rate_limit_exceeded",
-            Counted::Concurrency => "concurrency_limit_exceeded",
-        };
-        let seconds = throttled.retry_after.seconds().clamp(1, 60);
-        Self {
-            retry_after_seconds: Some(seconds),
-            throttled: Some(((!throttled.is_kept_for_others).then_some(throttled.scope), throttled.counted)),
-            ..Self::new(429, ErrorKind::RateLimit, code, throttled.to_string())
-        }
-    }
-
-    /// A request that is larger than a whole minute's tokens gets the status that providers give it, but is not to be
-    /// repeated.
-    pub(crate) fn no_tokens(refused: &NoTokens) -> Self {
-        match refused {
-            NoTokens::Throttled(throttled) => Self::throttled(throttled),
-            NoTokens::TooLarge { .. } => {
-                let message = format!("{refused}; make the input or the answer's ceiling smaller");
-                let code = "request_exceeds_rate_limit";
-                Self { final_answer: true, ..Self::new(429, ErrorKind::RateLimit, code, message) }
-            }
-        }
-    }
-
-    pub(crate) fn tenant_memory_full(max: u64) -> Self {
-        let message = format!("the tenant's requests hold more than {max} bytes at once");
-        let code = "memory_limit_exceeded";
-        Self { retry_after_seconds: Some(1), ..Self::new(429, ErrorKind::RateLimit, code, message) }
-    }
-
-    pub(crate) fn memory_full() -> Self {
-        let message = "there is no room for more bodies; try again shortly";
-        Self {
-            source: Source::Internal,
-            retry_after_seconds: Some(1),
-            ..Self::new(503, ErrorKind::Unavailable, "overloaded", message)
-        }
     }
 
     /// No `Retry-After` on purpose: SDKs would sleep until the window rolls over.

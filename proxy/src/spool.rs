@@ -7,9 +7,11 @@
 //! 3. Short of room, bodies are dropped first; then the tenant's policy says whether its requests are refused or its
 //!    records are dropped. Both are counted, neither is silent.
 //! 4. A record with bodies is sealed: nothing that a body says lies on the disk in clear.
-//! 5. One tenant's records take at most their part of the quota, so that they cannot take another's place.
+//! 5. One tenant's records take at most their part of the quota, and their bodies a quarter of the queue, so that they cannot
+//!    take another's place. Of records it has no more in the queue than places among the running requests.
 
 mod group;
+mod queued;
 mod reader;
 mod record;
 mod thread;
@@ -27,11 +29,12 @@ use bulkhead_policy::ids::TenantId;
 use bulkhead_policy::ledger::{Holder, LedgerBook};
 use bulkhead_spool::{Folder, FullOwners, OpenError, Origin, Reader, Settings};
 use group::{Envelope, GroupWriter};
+use queued::QueuedBytes;
 use record::Encoder;
 use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use thread::WriterThread;
@@ -93,7 +96,7 @@ pub fn open_spool(
     }
     let (queue, received) = mpsc::channel(QUEUE_RECORDS);
     let shared = Arc::new(Shared {
-        body_bytes: AtomicUsize::new(0),
+        queued: QueuedBytes::new(QUEUE_BODY_BYTES),
         full: Full::default(),
         arrived: Notify::new(),
         is_closed: AtomicBool::new(false),
@@ -126,7 +129,7 @@ pub(crate) fn origin() -> Origin {
 #[derive(Debug)]
 struct Shared {
     /// Bytes of bodies in the queue.
-    body_bytes: AtomicUsize,
+    queued: QueuedBytes,
     full: Full,
     /// Something was written, or nothing ever will be again.
     arrived: Notify,
@@ -270,9 +273,7 @@ impl Place<'_> {
             return Err(NotKept);
         };
         let bytes = body_bytes(&envelope.spooled);
-        let waiting = &shared.body_bytes;
-        if bytes > 0 && waiting.fetch_add(bytes, Ordering::Relaxed) + bytes > QUEUE_BODY_BYTES {
-            waiting.fetch_sub(bytes, Ordering::Relaxed);
+        if bytes > 0 && !shared.queued.take(envelope.spooled.trace.tenant, bytes) {
             envelope.drop_bodies(shared);
         }
         shared.metrics.trace_queue_depth.inc();

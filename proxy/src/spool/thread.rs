@@ -35,7 +35,8 @@ impl WriterThread {
             let mut group = Vec::with_capacity(received.len());
             let mut writer = self.writer();
             for envelope in received.drain(..) {
-                self.shared.body_bytes.fetch_sub(body_bytes(&envelope.spooled), Ordering::Relaxed);
+                let (tenant, bytes) = (envelope.spooled.trace.tenant, body_bytes(&envelope.spooled));
+                self.shared.queued.give_back(tenant, bytes);
                 if let Some(pushed) = writer.push(envelope) {
                     group.push(pushed);
                 }
