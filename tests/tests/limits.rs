@@ -1,14 +1,13 @@
-//! Limits on rate and concurrency: who is held to which, what callers are told, and that everything comes back.
+//! Limits on rate and concurrency: who is held to which, and what callers are told.
 
 use bulkhead_tests::client::{Client, Reply};
 use bulkhead_tests::commands::Tenant;
 use bulkhead_tests::fixture::upstreams;
-use bulkhead_tests::provider::Piece;
 use bulkhead_tests::shapes::{
     GENERATE, STREAM, chat, chat_answer, code_of, error_of, generate, messages, openai_stream, responses,
     streamed,
 };
-use bulkhead_tests::{Answer, Fixture, Gate, Shared, eventually, run};
+use bulkhead_tests::{Answer, Fixture, Gate, Shared, run};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -235,152 +234,5 @@ fn an_agent_that_floods_leaves_places_for_the_others() {
         for live in running {
             live.rest().await.expect(200);
         }
-    });
-}
-
-/// How a caller or a provider may end a request.
-#[derive(Clone, Copy, Debug)]
-enum Way {
-    LeavesInTheHead,
-    LeavesInTheBody,
-    ResetsInTheBody,
-    LeavesBeforeTheAnswer,
-    LeavesInTheStream,
-    ResetsInTheStream,
-    ProviderResets,
-    ProviderResetsInTheStream,
-    ProviderHangsUpInTheStream,
-    ProviderHangsUpInTheJson,
-    ProviderFails,
-    BodyIsNoJson,
-    BodyIsTooLarge,
-    BodyIsDamaged,
-    ModelUnknown,
-    Finishes,
-}
-
-const WAYS: [Way; 16] = [
-    Way::LeavesInTheHead,
-    Way::LeavesInTheBody,
-    Way::ResetsInTheBody,
-    Way::LeavesBeforeTheAnswer,
-    Way::LeavesInTheStream,
-    Way::ResetsInTheStream,
-    Way::ProviderResets,
-    Way::ProviderResetsInTheStream,
-    Way::ProviderHangsUpInTheStream,
-    Way::ProviderHangsUpInTheJson,
-    Way::ProviderFails,
-    Way::BodyIsNoJson,
-    Way::BodyIsTooLarge,
-    Way::BodyIsDamaged,
-    Way::ModelUnknown,
-    Way::Finishes,
-];
-
-impl Way {
-    /// Sends one request that ends like this.
-    async fn go(self, fixture: &Fixture, client: &Client, model: &str) {
-        let events = || Answer::events(openai_stream(&["one ", "two ", "three "]));
-        let answer = match self {
-            Self::LeavesBeforeTheAnswer => Answer::never(),
-            Self::LeavesInTheStream | Self::ResetsInTheStream => events().gate(2, &Gate::new()),
-            Self::ProviderResets => Answer::reset_at_once(),
-            Self::ProviderResetsInTheStream => events().cut(2, Piece::Reset),
-            Self::ProviderHangsUpInTheStream => events().cut(2, Piece::Hangup),
-            Self::ProviderHangsUpInTheJson => {
-                Answer::json(200, &chat_answer("hi")).claim_length(9_999).insert(1, Piece::Hangup)
-            }
-            Self::ProviderFails => Answer::json(503, &json!({"error": {"message": "busy"}})),
-            _ => events(),
-        };
-        fixture.provider.on(model, answer);
-        let request = streamed(chat(model, &"long ".repeat(10_000)));
-        let call = client.call("POST", CHAT).json(&request);
-        let (head, body) = call.wire();
-        match self {
-            Self::LeavesInTheHead
-            | Self::LeavesInTheBody
-            | Self::ResetsInTheBody
-            | Self::LeavesBeforeTheAnswer => {
-                let mut live = client.connect().await;
-                let part = match self {
-                    Self::LeavesInTheHead => 0,
-                    Self::LeavesBeforeTheAnswer => body.len(),
-                    _ => body.len() / 2,
-                };
-                live.write(&head).await;
-                live.write(&body[..part]).await;
-                if part == body.len() {
-                    fixture.provider.arrived(model, 1).await;
-                }
-                if matches!(self, Self::ResetsInTheBody) { live.reset() } else { drop(live) }
-            }
-            Self::LeavesInTheStream | Self::ResetsInTheStream => {
-                let mut live = call.open().await;
-                live.next_event().await.expect("the first event");
-                if matches!(self, Self::ResetsInTheStream) { live.reset() } else { drop(live) }
-            }
-            Self::BodyIsNoJson => drop(call.bytes(b"{\"model\": nothing".to_vec()).send().await.expect(400)),
-            Self::BodyIsTooLarge => drop(call.bytes(vec![b' '; 300 << 10]).send().await.expect(413)),
-            Self::BodyIsDamaged => drop(call.header("content-encoding", "gzip").send().await.expect(400)),
-            Self::ModelUnknown => {
-                drop(client.post(CHAT, &chat("forbidden", "hi")).await.expect(400));
-            }
-            _ => drop(call.send().await),
-        }
-    }
-}
-
-#[test]
-fn whatever_ends_a_request_its_place_comes_back() {
-    run(async {
-        let fixture = SHARED.get().await;
-        let limits = "{ concurrent_requests: 3, body_bytes: 262144 }\nallow: { models: [\"gpt-*\"] }";
-        let tenant = tenant(fixture, "ends", limits).await;
-        for (number, way) in WAYS.into_iter().enumerate() {
-            // As many as there are places: one that stays taken is missed at once.
-            for turn in 0..3 {
-                way.go(fixture, &tenant.client, &format!("gpt-ends-{number}-{turn}")).await;
-            }
-            let gate = Gate::new();
-            let free = format!("gpt-free-{number}");
-            fixture.provider.on(&free, Answer::events(openai_stream(&["one"])).gate(1, &gate));
-            let mut running = Vec::new();
-            while running.len() < 3 {
-                let what = format!("place {} is free again after {way:?}", running.len());
-                let live = eventually(&what, || async {
-                    let live = tenant.client.stream(CHAT, &streamed(chat(&free, "hi"))).await;
-                    (live.status == 200).then_some(live)
-                });
-                running.push(live.await);
-            }
-            tenant.client.post(CHAT, &chat(&free, "hi")).await.expect(429);
-            gate.open();
-            for live in running {
-                live.rest().await.expect(200);
-            }
-        }
-    });
-}
-
-#[test]
-fn what_never_reached_a_provider_uses_no_tokens() {
-    run(async {
-        let fixture = SHARED.get().await;
-        let limits = "{ tokens_per_minute: 1000000, body_bytes: 262144 }\nallow: { models: [\"gpt-*\"] }\n\
-                      budgets: [{ id: none, scope: tenant, unit: tokens, limit: 1, window: day, at_limit: refuse }]";
-        let tenant = tenant(fixture, "unused", limits).await;
-        for way in [Way::LeavesInTheBody, Way::BodyIsNoJson, Way::BodyIsTooLarge, Way::ModelUnknown] {
-            way.go(fixture, &tenant.client, "gpt-unused").await;
-        }
-        // The budget refuses what the rate has let pass.
-        for _ in 0..5 {
-            tenant.client.post(CHAT, &capped(chat("gpt-unused", "hi"), 100_000)).await.expect(429);
-        }
-        let refused = tenant.client.post(CHAT, &chat("gpt-unused", "hi")).await.expect(429);
-        assert_eq!(code_of(&error_of(CHAT, &refused.json())), "insufficient_quota");
-        // Only its own hold is missing.
-        assert!(number(&refused, "x-ratelimit-remaining-tokens") > 997_000, "{:?}", refused.headers);
     });
 }
