@@ -384,6 +384,24 @@ fn each_agent_and_each_key_is_held_to_its_own_limits() {
 }
 
 #[test]
+fn detectors_that_were_prepared_are_there_while_somebody_has_them() {
+    let builder = builder();
+    let document = r#"{"dlp":{"detectors":[{"id":"OWN","regex":"own-[0-9]{6}"}],"rules":[{"detect":["OWN"],"on":"both","action":"mask"}]}}"#;
+    let (a, _) = tenant(1, document);
+    let (plain, _) = tenant(2, r#"{"dlp":{"rules":[{"detect":["*"],"on":"both","action":"mask"}]}}"#);
+    assert!(builder.is_prepared(&plain) && !builder.is_prepared(&a));
+    let prepared = builder.prepare(&a);
+    assert!(builder.is_prepared(&a));
+    let snapshot = builder.build(&raw(&[&a]), None, now()).snapshot;
+    drop(prepared);
+    assert!(builder.is_prepared(&a), "its policy has them");
+    drop(snapshot);
+    assert!(!builder.is_prepared(&a));
+    let (broken, _) = tenant(3, BAD);
+    assert!(builder.is_prepared(&broken), "what cannot be read is refused at once");
+}
+
+#[test]
 fn scopes_narrow_a_key_and_unreadable_ones_close_it() {
     let (mut a, key) = tenant(1, "{}");
     a.keys[0].scopes =
