@@ -168,7 +168,7 @@ fn a_request_larger_than_the_limit_is_refused_for_good() {
             (
                 "/v1/messages",
                 capped(messages("claude-too-large", "hi"), 100),
-                messages("claude-too-large", &"word ".repeat(4_000)),
+                messages("claude-too-large", &"word ".repeat(8_000)),
             ),
             (GENERATE, gemini(100), gemini(50_000)),
             (STREAM, gemini(100), gemini(50_000)),

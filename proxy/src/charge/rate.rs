@@ -14,6 +14,28 @@ use chrono::{DateTime, Utc};
 /// More than most answers have.
 const OUTPUT_TOKENS_USUAL: u64 = 2_048;
 
+/// What a request needs of a rate.
+#[derive(Debug, Clone, Copy)]
+struct Need {
+    input: u64,
+    /// All answers together, at most.
+    output: u64,
+    choices: u64,
+    /// The caller named that most.
+    is_named: bool,
+}
+
+impl Need {
+    /// The tokens to take where `at_once` are the most that there can be.
+    fn tokens(self, at_once: u64) -> u64 {
+        if self.is_named {
+            return self.input.saturating_add(self.output);
+        }
+        let usual = self.output.min(OUTPUT_TOKENS_USUAL.saturating_mul(self.choices));
+        self.input.saturating_add(usual).min(at_once.max(self.input))
+    }
+}
+
 impl Estimate {
     /// Takes the tokens that the request may use from the rates of its caller.
     ///
@@ -21,61 +43,36 @@ impl Estimate {
     /// 429: later, or never where it may use more than a minute has.
     pub(crate) fn hold(&self, limits: &CallerLimits, now: DateTime<Utc>) -> Result<Hold, Rejection> {
         let Some(at_once) = limits.tokens_at_once() else { return Ok(Hold::default()) };
-        let input = self.input_tokens;
-        let tokens = if self.ceiling_is_asked {
-            input.saturating_add(self.output_tokens)
-        } else {
-            let usual = self.output_tokens.min(OUTPUT_TOKENS_USUAL.saturating_mul(self.choices));
-            input.saturating_add(usual).min(at_once.max(input))
+        let need = Need {
+            input: self.input_tokens,
+            output: self.output_tokens,
+            choices: self.choices,
+            is_named: self.ceiling_is_asked,
         };
-        limits.take_tokens(tokens, now).map_err(|refused| Rejection::no_tokens(&refused))
+        limits.take_tokens(need.tokens(at_once), now).map_err(|refused| Rejection::no_tokens(&refused))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bulkhead_dialect::Operation;
-    use bulkhead_dialect::request::RequestHead;
-    use bulkhead_policy::limiter::{AgentLimiter, Limits, TenantLimiter};
-    use std::num::NonZeroU32;
-
-    const NOW: DateTime<Utc> = DateTime::UNIX_EPOCH;
-
-    fn caller(tokens_per_minute: u32) -> CallerLimits {
-        let limits = Limits { tokens_per_minute: NonZeroU32::new(tokens_per_minute), ..Limits::default() };
-        CallerLimits::new(TenantLimiter::new(limits, None), AgentLimiter::new(Limits::default(), None), None)
-    }
-
-    /// 3 bytes are one input token.
-    fn held(limit: u32, input: usize, ceiling: Option<u64>) -> Result<u64, &'static str> {
-        let caller = caller(limit);
-        let head = RequestHead { max_output_tokens: ceiling, choices: 1, ..RequestHead::default() };
-        let estimate = Estimate::new(Operation::Chat, &head, input * 3, None);
-        let _hold = estimate.hold(&caller, NOW).map_err(|rejection| rejection.code())?;
-        let left = caller.standings(NOW).tokens.map_or(0, |standing| standing.remaining);
-        Ok(u64::from(limit) - left)
-    }
 
     #[test]
     fn the_named_ceiling_is_held_or_else_what_is_usual() {
-        for (input, ceiling, expected) in [
-            (100, Some(900), Ok(1_000)),
-            (100, Some(9_900), Ok(10_000)),
-            (100, Some(9_901), Err("request_exceeds_rate_limit")),
-            (100, None, Ok(100 + OUTPUT_TOKENS_USUAL)),
-            (9_000, None, Ok(10_000)),
-            (10_000, None, Ok(10_000)),
-            (10_001, None, Err("request_exceeds_rate_limit")),
+        for (input, output, choices, is_named, expected) in [
+            (100, 900, 1, true, 1_000),
+            (100, 9_900, 1, true, 10_000),
+            (100, 90_000, 1, true, 90_100),
+            (100, 90_000, 1, false, 100 + OUTPUT_TOKENS_USUAL),
+            (100, 90_000, 2, false, 100 + 2 * OUTPUT_TOKENS_USUAL),
+            (100, 50, 1, false, 150),
+            (9_000, 90_000, 1, false, 10_000),
+            (10_000, 90_000, 1, false, 10_000),
+            (10_001, 90_000, 1, false, 10_001),
+            (100, 0, 1, false, 100),
         ] {
-            assert_eq!(held(10_000, input, ceiling), expected, "{input} and {ceiling:?}");
+            let need = Need { input, output, choices, is_named };
+            assert_eq!(need.tokens(10_000), expected, "{need:?}");
         }
-    }
-
-    #[test]
-    fn without_a_limit_nothing_is_held() {
-        let head = RequestHead { max_output_tokens: Some(u64::MAX), choices: 1, ..RequestHead::default() };
-        let estimate = Estimate::new(Operation::Chat, &head, 3_000, None);
-        assert!(estimate.hold(&caller(0), NOW).is_ok());
     }
 }
