@@ -174,7 +174,8 @@ impl Node {
         let charges = self.book.take_owed();
         let place = SpoolPlace { spool: self.holder.spool, segment: 1, from: *position, to: *position + 1 };
         *position += 1;
-        let shipped = ship(&self.store, &Shipment { place, traces: &[], placed: &[], charges: &charges }).await?;
+        let shipped =
+            ship(&self.store, &Shipment { place, traces: &[], placed: &[], charges: &charges }).await?;
         ensure!(shipped == Shipped::Stored, "each report is new");
         self.done.reports.fetch_add(1, Ordering::Relaxed);
         Ok(())

@@ -53,7 +53,7 @@ async fn follow(
              in transaction mode? connect the policy feed directly to PostgreSQL"
         );
     }
-    answer(system::sign_of_life(&sync.store, &sync.config.node)).await?;
+    say_alive(sync).await?;
     let mut workshop = Workshop::default();
     let refused = compare(sync, known, &mut workshop, Told::Nothing).await?;
     // Everything, because what was told in the last session may have been lost with it.
@@ -74,12 +74,19 @@ async fn follow(
                 Step::Apply(ready) => finish(sync, known, &mut workshop, ready).await?,
             },
             _ = poll.tick() => {
-                answer(system::sign_of_life(&sync.store, &sync.config.node)).await?;
+                say_alive(sync).await?;
                 compare(sync, known, &mut workshop, Told::Everything).await?;
             }
             () = known.keep_file() => {}
         }
     }
+}
+
+/// Says that this node serves, and learns among how many the rates are divided.
+async fn say_alive(sync: &PolicySync) -> Result<(), Lost> {
+    let nodes = answer(system::sign_of_life(&sync.store, &sync.config.node)).await?;
+    sync.builder.nodes().set(nodes);
+    Ok(())
 }
 
 async fn answer<T>(asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, Lost> {

@@ -7,6 +7,7 @@
 //!   request that needs more than a minute has is refused at once and never waits.
 //! - A request is held to the limits of its key, its agent and its tenant, all of them. One that a limit refuses takes
 //!   nothing of the others.
+//! - Where several nodes serve, each has an equal part of a rate, and the burst; places at the same time are each node's own.
 //! - Where a tenant's own limit is short, its agents are served fairly: see [`CallerLimits`].
 //! - What a request takes it gives back when its guard is dropped, whatever ends it.
 
@@ -14,6 +15,7 @@ mod bytes;
 mod caller;
 mod fair;
 mod gcra;
+mod nodes;
 mod places;
 
 use std::fmt;
@@ -22,6 +24,7 @@ use std::num::NonZeroU32;
 pub use bytes::ByteCount;
 pub use caller::{Admission, AgentLimiter, CallerLimits, Hold, KeyLimiter, Standings, TenantLimiter};
 pub use gcra::{Gcra, Standing};
+pub use nodes::Nodes;
 pub use places::{InFlight, InFlightGuard};
 
 /// What a tenant, an agent or a key may have; `None` means no limit.

@@ -7,7 +7,9 @@ use chrono::{DateTime, Utc};
 
 use super::fair::{ActiveAgents, BURST_KEPT_PART, Share, places_for};
 use super::gcra::{Gcra, Standing};
-use super::{ByteCount, Counted, InFlight, InFlightGuard, Limits, NoTokens, RetryAfter, Scope, Throttled};
+use super::{
+    ByteCount, Counted, InFlight, InFlightGuard, Limits, NoTokens, Nodes, RetryAfter, Scope, Throttled,
+};
 
 /// Limits with their state.
 #[derive(Debug, Default)]
@@ -20,10 +22,10 @@ pub(super) struct Limiter {
 
 impl Limiter {
     /// Goes on where `known` is; its guards and holds give back to both.
-    fn new(limits: Limits, known: Option<&Self>) -> Self {
+    fn new(limits: Limits, known: Option<&Self>, nodes: &Nodes) -> Self {
         let Limits { requests_per_minute, tokens_per_minute, .. } = limits;
-        let requests = requests_per_minute.map(Gcra::of_requests);
-        let tokens = tokens_per_minute.map(Gcra::of_tokens);
+        let requests = requests_per_minute.map(|rate| Gcra::of_requests(rate).among(nodes));
+        let tokens = tokens_per_minute.map(|rate| Gcra::of_tokens(rate).among(nodes));
         Self {
             limits,
             requests: requests.map(|gcra| gcra.continuing(known.and_then(|known| known.requests.as_ref()))),
@@ -57,10 +59,10 @@ pub struct AgentLimiter {
 }
 
 impl TenantLimiter {
-    /// Makes a limiter that goes on where `known` is.
+    /// Makes a limiter that goes on where `known` is; the rates are those of all `nodes` together.
     #[must_use]
-    pub fn new(limits: Limits, known: Option<&Self>) -> Arc<Self> {
-        let own = Limiter::new(limits, known.map(|known| &known.own));
+    pub fn new(limits: Limits, known: Option<&Self>, nodes: &Nodes) -> Arc<Self> {
+        let own = Limiter::new(limits, known.map(|known| &known.own), nodes);
         let (active, bytes) = match known {
             Some(known) => (Arc::clone(&known.active), known.bytes.clone()),
             None => Default::default(),
@@ -70,11 +72,11 @@ impl TenantLimiter {
 }
 
 impl AgentLimiter {
-    /// Makes a limiter that goes on where `known` is.
+    /// Makes a limiter that goes on where `known` is; the rates are those of all `nodes` together.
     #[must_use]
-    pub fn new(limits: Limits, known: Option<&Self>) -> Arc<Self> {
+    pub fn new(limits: Limits, known: Option<&Self>, nodes: &Nodes) -> Arc<Self> {
         let share = known.map(|known| Arc::clone(&known.share)).unwrap_or_default();
-        Arc::new(Self { own: Limiter::new(limits, known.map(|known| &known.own)), share })
+        Arc::new(Self { own: Limiter::new(limits, known.map(|known| &known.own), nodes), share })
     }
 }
 
@@ -86,11 +88,12 @@ impl AgentLimiter {
 ///
 /// ```
 /// use std::num::NonZeroU32;
-/// use bulkhead_policy::limiter::{AgentLimiter, CallerLimits, Limits, TenantLimiter};
+/// use bulkhead_policy::limiter::{AgentLimiter, CallerLimits, Limits, Nodes, TenantLimiter};
 /// use chrono::DateTime;
 /// let two = NonZeroU32::new(2);
-/// let tenant = TenantLimiter::new(Limits { concurrent_requests: two, ..Limits::default() }, None);
-/// let caller = CallerLimits::new(tenant, AgentLimiter::new(Limits::default(), None), None);
+/// let nodes = Nodes::default();
+/// let tenant = TenantLimiter::new(Limits { concurrent_requests: two, ..Limits::default() }, None, &nodes);
+/// let caller = CallerLimits::new(tenant, AgentLimiter::new(Limits::default(), None, &nodes), None);
 /// let (now, node_max) = (DateTime::UNIX_EPOCH, NonZeroU32::MAX);
 /// let first = caller.admit(node_max, now)?;
 /// let second = caller.admit(node_max, now)?;
@@ -112,10 +115,10 @@ pub struct CallerLimits {
 pub struct KeyLimiter(Limiter);
 
 impl KeyLimiter {
-    /// Makes a limiter that goes on where `known` is.
+    /// Makes a limiter that goes on where `known` is; the rates are those of all `nodes` together.
     #[must_use]
-    pub fn new(limits: Limits, known: Option<&Self>) -> Arc<Self> {
-        Arc::new(Self(Limiter::new(limits, known.map(|known| &known.0))))
+    pub fn new(limits: Limits, known: Option<&Self>, nodes: &Nodes) -> Arc<Self> {
+        Arc::new(Self(Limiter::new(limits, known.map(|known| &known.0), nodes)))
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::RetryAfter;
+use super::{Nodes, RetryAfter};
 
 const NANOS_PER_MINUTE: u64 = 60_000_000_000;
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
@@ -39,8 +39,8 @@ pub struct Gcra {
     per_minute: NonZeroU32,
     burst: u64,
     interval_nanos: u64,
-    /// How far ahead of the clock the schedule may run.
-    burst_nanos: u64,
+    /// Each has its part of the rate: units take so many times as long.
+    nodes: Nodes,
     /// When the next unit is on schedule, in nanoseconds since the epoch.
     next_nanos: Arc<AtomicU64>,
 }
@@ -70,6 +70,11 @@ impl Gcra {
         Self::new(per_minute, per_minute.get(), Arc::default())
     }
 
+    /// Has an equal part of the rate, and the whole burst, on each node.
+    pub(super) fn among(self, nodes: &Nodes) -> Self {
+        Self { nodes: nodes.clone(), ..self }
+    }
+
     /// Goes on with `known`'s schedule at this rate: what was taken under the one can be given back to the other.
     pub(super) fn continuing(self, known: Option<&Self>) -> Self {
         match known {
@@ -83,7 +88,7 @@ impl Gcra {
         // nothing.
         let interval_nanos = NANOS_PER_MINUTE.div_ceil(u64::from(per_minute.get()));
         let burst = u64::from(burst);
-        Self { per_minute, burst, interval_nanos, burst_nanos: interval_nanos * burst, next_nanos }
+        Self { per_minute, burst, interval_nanos, nodes: Nodes::default(), next_nanos }
     }
 
     /// Returns the units per minute.
@@ -109,17 +114,18 @@ impl Gcra {
     /// Takes `units` if the bucket then still holds one `part`-th of a burst; 0: no matter what it holds.
     pub(super) fn take_leaving(&self, part: u64, units: u64, now: DateTime<Utc>) -> Result<(), RetryAfter> {
         let now = nanos(now);
-        let kept = self.burst_nanos.checked_div(part).unwrap_or(0);
+        let burst = self.burst_nanos();
+        let kept = burst.checked_div(part).unwrap_or(0);
         let cost = self.cost(units);
         let step = |next: u64| {
             let after = self.on_clock(next, now).saturating_add(cost);
-            (after - now <= self.burst_nanos - kept).then_some(after)
+            (after - now <= burst - kept).then_some(after)
         };
         match self.next_nanos.fetch_update(Ordering::AcqRel, Ordering::Acquire, step) {
             Ok(_) => Ok(()),
             Err(next) => {
                 let after = self.on_clock(next, now).saturating_add(cost).saturating_add(kept);
-                Err(RetryAfter::nanos((after - now).saturating_sub(self.burst_nanos)))
+                Err(RetryAfter::nanos((after - now).saturating_sub(burst)))
             }
         }
     }
@@ -136,7 +142,7 @@ impl Gcra {
     pub fn owe(&self, units: u64, now: DateTime<Utc>) {
         let now = nanos(now);
         let cost = self.cost(units);
-        let most = now.saturating_add(self.burst_nanos).saturating_add(DEBT_NANOS_MAX);
+        let most = now.saturating_add(self.burst_nanos()).saturating_add(DEBT_NANOS_MAX);
         let step = |next: u64| Some(self.on_clock(next, now).saturating_add(cost).min(most));
         let _always = self.next_nanos.fetch_update(Ordering::AcqRel, Ordering::Acquire, step);
     }
@@ -146,25 +152,25 @@ impl Gcra {
     pub fn standing(&self, now: DateTime<Utc>) -> Standing {
         let now = nanos(now);
         let lead = self.on_clock(self.next_nanos.load(Ordering::Acquire), now) - now;
-        let remaining = self.burst_nanos.saturating_sub(lead) / self.interval_nanos;
+        let remaining = self.burst_nanos().saturating_sub(lead) / self.cost(1).max(1);
         Standing { limit: self.per_minute, remaining, reset: Duration::from_nanos(lead) }
     }
 
     /// Returns how long `units` take at the rate.
     pub(super) fn cost(&self, units: u64) -> u64 {
-        self.interval_nanos.saturating_mul(units)
+        self.interval_nanos.saturating_mul(self.nodes.get().into()).saturating_mul(units)
     }
 
     /// Returns how far the schedule may run ahead of the clock.
     pub(super) fn burst_nanos(&self) -> u64 {
-        self.burst_nanos
+        self.cost(self.burst)
     }
 
     /// The schedule, but not behind the clock.
     fn on_clock(&self, next: u64, now: u64) -> u64 {
         // One further ahead than bursts and debts explain means that the clock was set back: start over. A lowered
         // rate inherits a schedule that is at most a minute ahead.
-        let ahead_max = self.burst_nanos.max(NANOS_PER_MINUTE) + DEBT_NANOS_MAX;
+        let ahead_max = self.burst_nanos().max(NANOS_PER_MINUTE) + DEBT_NANOS_MAX;
         if next > now.saturating_add(ahead_max) { now } else { next.max(now) }
     }
 }

@@ -91,8 +91,12 @@ fn limits(requests: u32, tokens: u32, concurrent: u32) -> Limits {
 
 /// A key of an agent of its own, with the limits of tenant, agent and key.
 fn caller(tenant: Limits, agent: Limits, key: Limits) -> CallerLimits {
-    let key = KeyLimiter::new(key, None);
-    CallerLimits::new(TenantLimiter::new(tenant, None), AgentLimiter::new(agent, None), Some(key))
+    let key = KeyLimiter::new(key, None, &Nodes::default());
+    CallerLimits::new(
+        TenantLimiter::new(tenant, None, &Nodes::default()),
+        AgentLimiter::new(agent, None, &Nodes::default()),
+        Some(key),
+    )
 }
 
 fn alone(tenant: Limits) -> CallerLimits {
@@ -174,13 +178,13 @@ fn a_node_gives_no_tenant_more_places_than_it_may() {
 
 #[test]
 fn changed_limits_keep_what_is_running_and_the_schedule() {
-    let known = TenantLimiter::new(limits(6, 100, 5), None);
+    let known = TenantLimiter::new(limits(6, 100, 5), None, &Nodes::default());
     let of = |tenant: &Arc<TenantLimiter>| CallerLimits::new(Arc::clone(tenant), Arc::default(), None);
     let (_guard, hold) = (of(&known).admit(ANY, at(0)).unwrap(), of(&known).take_tokens(80, at(0)).unwrap());
-    let narrower = of(&TenantLimiter::new(limits(6, 100, 1), Some(&known)));
+    let narrower = of(&TenantLimiter::new(limits(6, 100, 1), Some(&known), &Nodes::default()));
     assert_eq!(narrower.tenant_running(), 1);
     assert_eq!(narrower.admit(ANY, at(60_000)).unwrap_err().counted, Counted::Concurrency);
-    let slower = of(&TenantLimiter::new(limits(1, 50, 0), Some(&known)));
+    let slower = of(&TenantLimiter::new(limits(1, 50, 0), Some(&known), &Nodes::default()));
     assert_eq!(slower.admit(ANY, at(0)).unwrap_err().counted, Counted::Requests);
     assert!(slower.take_tokens(20, at(0)).is_err());
     drop(hold);
@@ -239,4 +243,25 @@ fn the_tightest_limit_is_the_one_that_is_told() {
     );
     let _place = caller.admit(ANY, at(0)).unwrap();
     assert_eq!(caller.standings(at(0)).requests.unwrap().reset, std::time::Duration::from_secs(1));
+}
+
+#[test]
+fn nodes_divide_a_rate_and_each_has_the_burst() {
+    let nodes = Nodes::default();
+    let alone = || Gcra::of_requests(NonZeroU32::new(60).unwrap());
+    let gcra = alone().among(&nodes);
+    let took = |gcra: &Gcra, seconds: i64| {
+        let now = at(0) + TimeDelta::seconds(seconds);
+        (0..1_000).filter(|_| gcra.take(1, now).is_ok()).count()
+    };
+    assert_eq!((took(&gcra, 0), took(&gcra, 30)), (10, 10));
+    nodes.set(3);
+    let each = [gcra, alone().among(&nodes), alone().among(&nodes)];
+    // A burst each, and from then on what one would have had.
+    let first: usize = each.iter().map(|gcra| took(gcra, 1_000)).sum();
+    assert_eq!(first, 30);
+    let later: usize =
+        (1..=60).flat_map(|second| each.iter().map(move |gcra| took(gcra, 1_000 + second))).sum();
+    assert_eq!(later, 60);
+    assert_eq!(each[0].standing(at(0) + TimeDelta::seconds(2_000)).remaining, 10);
 }

@@ -20,6 +20,7 @@ use crate::data_key::{DataKey, KeyProvider};
 use crate::document::{Capture, CheckOptions, PolicyDocument};
 use crate::ids::{KeyId, Revision, TenantId};
 use crate::ledger::LedgerBook;
+use crate::limiter::Nodes;
 use crate::raw::{RawPolicy, RawSnapshot, RawTenant};
 
 /// Builds snapshots; one per process, for it holds what outlives them.
@@ -49,6 +50,7 @@ pub struct Builder {
     ledgers: Arc<LedgerBook>,
     options: CompileOptions,
     detectors: DetectorCache,
+    nodes: Nodes,
 }
 
 /// A snapshot, and what did not make it in.
@@ -104,7 +106,14 @@ impl Builder {
             ledgers,
             options,
             detectors: DetectorCache::default(),
+            nodes: Nodes::default(),
         })
+    }
+
+    /// Returns among how many nodes the rates of all snapshots are divided; what it is set to counts at once.
+    #[must_use]
+    pub fn nodes(&self) -> &Nodes {
+        &self.nodes
     }
 
     /// Builds from everything there is. Tenants whose revision is the one in `previous` are taken over as

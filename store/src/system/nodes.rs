@@ -21,20 +21,26 @@ pub struct Verdict {
     pub live: Option<Revision>,
 }
 
-/// Says that the node is alive. Removes nodes, with what they said, that were silent for a day.
+/// How long a node counts as alive after it said so; it does every few seconds.
+const ALIVE_SECONDS: f64 = 15.0;
+
+/// Says that the node is alive, and returns how many are, with it. Removes nodes, with what they said, that were silent for a day.
 ///
 /// # Errors
 /// [`StoreError::Database`].
-pub async fn sign_of_life(store: &Store, node: &str) -> Result<(), StoreError> {
-    sqlx::query!(
-        "with silent as (delete from nodes where seen_at < clock_timestamp() - interval '1 day' and node <> $1)
-         insert into nodes (node) values ($1) on conflict (node) do update set seen_at = clock_timestamp()",
-        node
+pub async fn sign_of_life(store: &Store, node: &str) -> Result<u32, StoreError> {
+    let others = sqlx::query_scalar!(
+        r#"with silent as (delete from nodes where seen_at < clock_timestamp() - interval '1 day' and node <> $1),
+         said as (insert into nodes (node) values ($1) on conflict (node) do update set seen_at = clock_timestamp())
+         select count(*) as "others!" from nodes
+         where node <> $1 and seen_at > clock_timestamp() - make_interval(secs => $2)"#,
+        node,
+        ALIVE_SECONDS
     )
-    .execute(store.connections())
+    .fetch_one(store.connections())
     .await
     .attempted("say that this node is alive")?;
-    Ok(())
+    Ok(u32::try_from(others).unwrap_or(u32::MAX).saturating_add(1))
 }
 
 /// Records what a node judged. Judgements of tenants that are gone meanwhile are left out.

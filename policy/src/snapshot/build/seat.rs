@@ -9,7 +9,7 @@ use super::{Builder, DataKeys, Floor};
 use crate::compile::AllowList;
 use crate::ids::AgentId;
 use crate::ledger::{BudgetScope, LedgerKey, Subject};
-use crate::limiter::{AgentLimiter, CallerLimits, KeyLimiter, Limits, TenantLimiter};
+use crate::limiter::{AgentLimiter, CallerLimits, KeyLimiter, Limits, Nodes, TenantLimiter};
 use crate::raw::{RawAgent, RawKey, RawTenant};
 use crate::snapshot::{Key, KeyContext, Policies, Refusal, Tenant};
 
@@ -33,7 +33,7 @@ impl Builder {
             placement: raw.placement.clone(),
             platform: floor.platform.clone(),
             lacks_floor: floor.missing.is_some(),
-            limiter: TenantLimiter::new(limits, before.map(|before| &*before.limiter)),
+            limiter: TenantLimiter::new(limits, before.map(|before| &*before.limiter), &self.nodes),
             agent_limiters: HashMap::with_capacity(raw.agents.len()),
             key_limiters: HashMap::new(),
             agents: raw.agents.iter().map(|agent| agent.id).collect(),
@@ -42,7 +42,7 @@ impl Builder {
             rejection,
             data_keys: DataKeys::default(),
         };
-        tenant.limit_each(raw, before.map(AsRef::as_ref));
+        tenant.limit_each(raw, before.map(AsRef::as_ref), &self.nodes);
         let agents = raw.agents.iter().map(|agent| (agent.id, agent)).collect();
         let keys = raw.keys.iter().map(|key| {
             let (id, agent, hash, expires_at) = (key.id, key.agent, key.hash, key.expires_at);
@@ -108,18 +108,19 @@ impl Builder {
 
 impl Tenant {
     /// Gives every agent its limiter, and every key that has limits.
-    fn limit_each(&mut self, raw: &RawTenant, before: Option<&Self>) {
+    fn limit_each(&mut self, raw: &RawTenant, before: Option<&Self>, nodes: &Nodes) {
         let Some(policies) = self.policies.as_ref() else { return };
         for agent in &raw.agents {
             let known = before.and_then(|before| before.agent_limiters.get(&agent.id));
-            let limiter = AgentLimiter::new(policies.of(agent.id).agent_limits(), known.map(AsRef::as_ref));
+            let limiter =
+                AgentLimiter::new(policies.of(agent.id).agent_limits(), known.map(AsRef::as_ref), nodes);
             self.agent_limiters.insert(agent.id, limiter);
         }
         for key in &raw.keys {
             let limits = policies.of(key.agent).key_limits();
             if limits != Limits::default() {
                 let known = before.and_then(|before| before.key_limiters.get(&key.id));
-                self.key_limiters.insert(key.id, KeyLimiter::new(limits, known.map(AsRef::as_ref)));
+                self.key_limiters.insert(key.id, KeyLimiter::new(limits, known.map(AsRef::as_ref), nodes));
             }
         }
     }
