@@ -69,6 +69,8 @@ const MODERATION_MODEL: &str = "omni-moderation-latest";
 const MODEL_BYTES_MAX: usize = 256;
 /// As many answers as any provider gives to one request.
 const CHOICES_MAX: u64 = 128;
+/// A hundred times what any model writes; a larger ceiling is a mistake, and is better called one than held against a budget.
+const OUTPUT_TOKENS_MAX: u64 = 100_000_000;
 
 /// Reads the head of a request. `path` is that of the request line, where Gemini has model and method.
 ///
@@ -277,7 +279,7 @@ fn max_tokens_names(operation: Operation) -> &'static [&'static str] {
 fn max_output_tokens(root: Value<'_, '_>, operation: Operation) -> Result<Option<u64>, BadRequest> {
     let mut found = None;
     for &name in max_tokens_names(operation) {
-        let value = integer(root, name, 1, u64::from(u32::MAX))?;
+        let value = integer(root, name, 1, OUTPUT_TOKENS_MAX)?;
         if value.is_some() && found.is_some() {
             return Err(ambiguous(name, "expected either this or max_completion_tokens"));
         }

@@ -4,7 +4,10 @@
 //! - Google reads JSON by the rules of Protocol Buffers: each member may be written `likeThis` or
 //!   `like_this`, and of two spellings the last counts. Those that decide cost stand there once.
 
-use super::{BadRequest, CHOICES_MAX, RequestHead, ambiguous, insert, integer_in, invalid, lowered, opaque};
+use super::{
+    BadRequest, CHOICES_MAX, OUTPUT_TOKENS_MAX, RequestHead, ambiguous, insert, integer_in, invalid, lowered,
+    opaque,
+};
 use crate::endpoint::gemini::{Call, Method};
 use crate::json::{Document, Kind, Splice, Value};
 use crate::unmounted;
@@ -20,8 +23,6 @@ const REQUEST: [&str; 8] = [
     "tools",
 ];
 const CONFIG: [&str; 3] = ["candidateCount", "maxOutputTokens", "thinkingConfig"];
-/// A 32-bit integer with a sign.
-const OUTPUT_TOKENS_MAX: u64 = i32::MAX as u64;
 
 pub(super) fn read(path: &str, document: &Document<'_>) -> Result<RequestHead, BadRequest> {
     let root = document.root();

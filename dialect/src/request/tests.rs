@@ -66,22 +66,6 @@ const BAD: &[(&str, &str, &str, &str, &str)] = &[
     (CHAT, "{\"model\":\"a\",\"n\":129}", "invalid_parameter", "n", "from 1 to 128"),
     (CHAT, "{\"model\":\"a\",\"n\":1.0}", "invalid_parameter", "n", "from 1 to 128"),
     (COMPLETIONS, "{\"model\":\"a\",\"best_of\":\"2\"}", "invalid_parameter", "best_of", "from 1 to 128"),
-    (CHAT, "{\"model\":\"a\",\"max_tokens\":0}", "invalid_parameter", "max_tokens", "from 1 to 4294967295"),
-    (CHAT, "{\"model\":\"a\",\"max_tokens\":-1}", "invalid_parameter", "max_tokens", "integer"),
-    (
-        CHAT,
-        "{\"model\":\"a\",\"max_completion_tokens\":4294967296}",
-        "invalid_parameter",
-        "max_completion_tokens",
-        "integer",
-    ),
-    (
-        RESPONSES,
-        "{\"model\":\"a\",\"max_output_tokens\":1e3}",
-        "invalid_parameter",
-        "max_output_tokens",
-        "integer",
-    ),
     (RESPONSES, "{\"model\":\"a\",\"background\":true}", "invalid_parameter", "background", "not served"),
     (
         CHAT,
@@ -105,6 +89,40 @@ const BAD: &[(&str, &str, &str, &str, &str)] = &[
         "once",
     ),
 ];
+
+/// What no number of tokens or answers is.
+const NO_COUNTS: [&str; 9] =
+    ["0", "-1", "-0", "1.5", "3.0", "1e3", "1000000000000", "18446744073709551616", "\"7\""];
+
+#[test]
+fn ceilings_and_answers_are_counts_within_bounds() {
+    let members = [
+        (CHAT, "max_tokens", "100000000"),
+        (CHAT, "max_completion_tokens", "100000000"),
+        (COMPLETIONS, "max_tokens", "100000000"),
+        (RESPONSES, "max_output_tokens", "100000000"),
+        (MESSAGES, "max_tokens", "100000000"),
+        (CHAT, "n", "128"),
+        (COMPLETIONS, "n", "128"),
+        (COMPLETIONS, "best_of", "128"),
+    ];
+    for (path, member, most) in members {
+        let body = |count: &str| format!("{{\"model\":\"a\",\"{member}\":{count}}}");
+        let above = format!("{most}1");
+        for count in NO_COUNTS.into_iter().chain([above.as_str(), "true", "[]", "{}"]) {
+            let refused = read_at(path, &body(count)).unwrap_err();
+            assert_eq!((refused.code, refused.param), ("invalid_parameter", Some(member)), "{}", body(count));
+            assert!(
+                refused.message.ends_with(&format!("an integer from 1 to {most}")),
+                "{}",
+                refused.message
+            );
+        }
+        for count in ["1", most, "null"] {
+            assert!(read_at(path, &body(count)).is_ok(), "{}", body(count));
+        }
+    }
+}
 
 #[test]
 fn bad_requests_name_code_parameter_and_expectation() {

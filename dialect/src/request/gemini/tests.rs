@@ -67,9 +67,27 @@ fn what_could_be_read_in_two_ways_is_refused() {
         ),
         (
             GENERATE,
-            "{\"generationConfig\":{\"maxOutputTokens\":2147483648}}",
+            "{\"generationConfig\":{\"maxOutputTokens\":100000001}}",
             "generationConfig.maxOutputTokens",
-            "from 1 to 2147483647",
+            "from 1 to 100000000",
+        ),
+        (
+            GENERATE,
+            "{\"generation_config\":{\"max_output_tokens\":-1}}",
+            "generationConfig.maxOutputTokens",
+            "an integer",
+        ),
+        (
+            GENERATE,
+            "{\"generationConfig\":{\"maxOutputTokens\":1.5}}",
+            "generationConfig.maxOutputTokens",
+            "an integer",
+        ),
+        (
+            GENERATE,
+            "{\"generationConfig\":{\"candidateCount\":129}}",
+            "generationConfig.candidateCount",
+            "from 1 to 128",
         ),
         (
             GENERATE,
