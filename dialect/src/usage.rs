@@ -14,8 +14,14 @@ pub struct Usage {
     pub cached_input: u64,
     /// Those of `input` that the provider wrote to its cache.
     pub cache_write: u64,
+    /// Those of `cache_write` that it keeps for an hour.
+    pub long_cache_write: u64,
+    /// Those of `input` that were sound.
+    pub audio_input: u64,
     /// All output tokens.
     pub output: u64,
+    /// Those of `output` that were sound.
+    pub audio_output: u64,
     /// Those of `output` that were reasoning.
     pub reasoning: u64,
 }
@@ -47,6 +53,15 @@ impl Count {
         if self == Self::Missing { other } else { self }
     }
 
+    /// The sum; what is missing counts nothing, and what is unusable spoils it.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Unusable, _) | (_, Self::Unusable) => Self::Unusable,
+            (Self::Missing, count) | (count, Self::Missing) => count,
+            (Self::Tokens(one), Self::Tokens(two)) => Self::Tokens(one.saturating_add(two)),
+        }
+    }
+
     fn tokens(self) -> Result<Option<u64>, Unusable> {
         match self {
             Self::Missing => Ok(None),
@@ -62,31 +77,68 @@ struct Unusable;
 /// The fields of Anthropic's usage seen so far. Each event repeats some of them, cumulatively.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct AnthropicUsage {
+    own: AnthropicCounts,
+    /// What other passes over the conversation used, such as one that shortens it; it is not in `own`.
+    beside: AnthropicCounts,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct AnthropicCounts {
     input: Count,
     cache_read: Count,
     cache_write: Count,
+    long_cache_write: Count,
     output: Count,
 }
 
 impl AnthropicUsage {
     /// Takes over what `usage` names and keeps the rest.
     pub(crate) fn merge(&mut self, usage: Value<'_, '_>) {
-        let count = |name| Count::read(Some(usage), name);
-        self.input = count("input_tokens").or(self.input);
-        self.cache_read = count("cache_read_input_tokens").or(self.cache_read);
-        self.cache_write = count("cache_creation_input_tokens").or(self.cache_write);
-        self.output = count("output_tokens").or(self.output);
+        self.own.merge(usage);
+        let Some(passes) = usage.get("iterations").filter(|passes| !passes.is_null()) else { return };
+        self.beside = AnthropicCounts::default();
+        for pass in passes.items().filter(|pass| !pass.get("type").is_some_and(|kind| kind.is("message"))) {
+            let mut counts = AnthropicCounts::default();
+            counts.merge(pass);
+            self.beside.add(counts);
+        }
     }
 
     /// The counts, if there are any and all of them are usable.
     pub(crate) fn usage(self) -> Option<Usage> {
-        self.read().unwrap_or(None)
+        let own = self.own.read().unwrap_or(None)?;
+        match self.beside.read() {
+            Ok(None) => Some(own),
+            Ok(Some(beside)) => Some(own.and(beside)),
+            Err(Unusable) => None,
+        }
+    }
+}
+
+impl AnthropicCounts {
+    fn merge(&mut self, usage: Value<'_, '_>) {
+        let count = |name| Count::read(Some(usage), name);
+        self.input = count("input_tokens").or(self.input);
+        self.cache_read = count("cache_read_input_tokens").or(self.cache_read);
+        self.cache_write = count("cache_creation_input_tokens").or(self.cache_write);
+        let long = Count::read(usage.get("cache_creation"), "ephemeral_1h_input_tokens");
+        self.long_cache_write = long.or(self.long_cache_write);
+        self.output = count("output_tokens").or(self.output);
+    }
+
+    fn add(&mut self, other: Self) {
+        self.input = self.input.and(other.input);
+        self.cache_read = self.cache_read.and(other.cache_read);
+        self.cache_write = self.cache_write.and(other.cache_write);
+        self.long_cache_write = self.long_cache_write.and(other.long_cache_write);
+        self.output = self.output.and(other.output);
     }
 
     fn read(self) -> Result<Option<Usage>, Unusable> {
         let (input, output) = (self.input.tokens()?, self.output.tokens()?);
         let cached_input = self.cache_read.tokens()?.unwrap_or(0);
         let cache_write = self.cache_write.tokens()?.unwrap_or(0);
+        let long_cache_write = self.long_cache_write.tokens()?.unwrap_or(0);
         if input.is_none() && output.is_none() {
             return Ok(None);
         }
@@ -95,9 +147,27 @@ impl AnthropicUsage {
             input: input.unwrap_or(0).saturating_add(cached_input).saturating_add(cache_write),
             cached_input,
             cache_write,
+            long_cache_write,
             output: output.unwrap_or(0),
-            reasoning: 0,
+            ..Usage::default()
         }))
+    }
+}
+
+impl Usage {
+    /// What two passes used together.
+    fn and(self, other: Self) -> Self {
+        let both = |part: fn(&Self) -> u64| part(&self).saturating_add(part(&other));
+        Self {
+            input: both(|usage| usage.input),
+            cached_input: both(|usage| usage.cached_input),
+            cache_write: both(|usage| usage.cache_write),
+            long_cache_write: both(|usage| usage.long_cache_write),
+            audio_input: both(|usage| usage.audio_input),
+            output: both(|usage| usage.output),
+            audio_output: both(|usage| usage.audio_output),
+            reasoning: both(|usage| usage.reasoning),
+        }
     }
 }
 
@@ -109,14 +179,21 @@ pub(crate) fn openai(usage: Value<'_, '_>) -> Option<Usage> {
 
 fn read_openai(usage: Value<'_, '_>) -> Result<Option<Usage>, Unusable> {
     let count = |name| Count::read(Some(usage), name).tokens();
-    let detail = |of, name| Count::read(usage.get(of), name).tokens();
+    // Chat and Completions name the details after prompt and completion, Responses after input and output.
+    let detail = |[chat, responses]: [&str; 2], name| -> Result<Option<u64>, Unusable> {
+        let of = |of| Count::read(usage.get(of), name).tokens();
+        Ok(of(chat)?.or(of(responses)?))
+    };
+    let of_input = ["prompt_tokens_details", "input_tokens_details"];
+    let of_output = ["completion_tokens_details", "output_tokens_details"];
     let input = count("prompt_tokens")?.or(count("input_tokens")?);
     let output = count("completion_tokens")?.or(count("output_tokens")?);
     let total = count("total_tokens")?;
-    let cached = detail("prompt_tokens_details", "cached_tokens")?;
-    let cached = cached.or(detail("input_tokens_details", "cached_tokens")?);
-    let reasoning = detail("completion_tokens_details", "reasoning_tokens")?;
-    let reasoning = reasoning.or(detail("output_tokens_details", "reasoning_tokens")?);
+    // The latter is DeepSeek's name for it.
+    let cached = detail(of_input, "cached_tokens")?.or(count("prompt_cache_hit_tokens")?);
+    let cache_write = detail(of_input, "cache_write_tokens")?;
+    let (audio_input, audio_output) = (detail(of_input, "audio_tokens")?, detail(of_output, "audio_tokens")?);
+    let reasoning = detail(of_output, "reasoning_tokens")?;
     if input.is_none() && output.is_none() {
         return Ok(None);
     }
@@ -126,8 +203,11 @@ fn read_openai(usage: Value<'_, '_>) -> Result<Option<Usage>, Unusable> {
     Ok(Some(Usage {
         input,
         cached_input: cached.unwrap_or(0),
-        cache_write: 0,
+        cache_write: cache_write.unwrap_or(0),
+        long_cache_write: 0,
+        audio_input: audio_input.unwrap_or(0),
         output: output.unwrap_or(0).max(rest),
+        audio_output: audio_output.unwrap_or(0),
         reasoning: reasoning.unwrap_or(0),
     }))
 }
@@ -155,7 +235,20 @@ fn read_gemini(usage: Value<'_, '_>) -> Result<Option<Usage>, Unusable> {
         Some(rest) if rest == candidates => candidates.max(reasoning),
         rest => apart.max(rest.unwrap_or(0)),
     };
-    Ok(Some(Usage { input, cached_input, cache_write: 0, output, reasoning }))
+    let audio_input =
+        spoken(usage, "promptTokensDetails")?.saturating_add(spoken(usage, "toolUsePromptTokensDetails")?);
+    let audio_output = spoken(usage, "candidatesTokensDetails")?;
+    Ok(Some(Usage { input, cached_input, audio_input, output, audio_output, reasoning, ..Usage::default() }))
+}
+
+/// The sound among the tokens that one of Gemini's lists tells apart by their modality.
+fn spoken(usage: Value<'_, '_>, list: &str) -> Result<u64, Unusable> {
+    let details = usage.get(list).into_iter().flat_map(|list| list.items());
+    let mut spoken =
+        details.filter(|detail| detail.get("modality").is_some_and(|modality| modality.is("AUDIO")));
+    spoken.try_fold(0u64, |sum, detail| {
+        Ok(sum.saturating_add(Count::read(Some(detail), "tokenCount").tokens()?.unwrap_or(0)))
+    })
 }
 
 /// Reads Gemini's answer to `:countTokens`, which is the count itself.

@@ -335,6 +335,15 @@ pub struct PriceDocument {
     /// Input written to a cache; absent: as input.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_write_usd_per_mtok: Option<Decimal>,
+    /// Input written to a cache that keeps it for an hour; absent: see [`crate::prices::Stated`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub long_cache_write_usd_per_mtok: Option<Decimal>,
+    /// Spoken input; absent: see [`crate::prices::Stated`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audio_input_usd_per_mtok: Option<Decimal>,
+    /// Spoken output; absent: see [`crate::prices::Stated`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audio_output_usd_per_mtok: Option<Decimal>,
     /// The most output tokens that the model gives; absent: as in the built-in table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_output_tokens: Option<NonZeroU64>,

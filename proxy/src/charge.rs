@@ -19,7 +19,7 @@ use bulkhead_dialect::request::RequestHead;
 use bulkhead_dialect::{Dialect, Operation, Usage};
 use bulkhead_policy::ledger::{Amount, AtLimit, BudgetUnit, Charged, Exhausted, Ledger, Reservation};
 use bulkhead_policy::money::NanoUsd;
-use bulkhead_policy::prices::{Price, TokenCounts, cost};
+use bulkhead_policy::prices::{Asked, DearestPrice, Price, TokenCounts, cost};
 use bulkhead_policy::trace::TraceTokens;
 use chrono::{DateTime, Utc};
 use std::sync::Arc;
@@ -44,6 +44,7 @@ const EXTENSION_TOKENS: u64 = 256;
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Estimate {
     price: Option<Price>,
+    dearest: Option<DearestPrice>,
     input_tokens: u64,
     /// All answers together.
     output_tokens: u64,
@@ -77,13 +78,14 @@ impl Estimate {
             | Operation::Messages
             | Operation::GenerateContent => (price, input_tokens, ceiling().saturating_mul(choices)),
         };
-        Self { price, input_tokens, output_tokens, choices, ceiling_is_asked }
+        let dearest = price.map(|price| price.dearest(Asked::default()));
+        Self { price, dearest, input_tokens, output_tokens, choices, ceiling_is_asked }
     }
 
     fn amount(&self, output_tokens: u64, requests: u64) -> Amount {
         Amount {
             cost: self
-                .price
+                .dearest
                 .map_or(NanoUsd::ZERO, |price| price.worst_case(self.input_tokens, output_tokens)),
             tokens: self.input_tokens.saturating_add(output_tokens),
             requests,
@@ -94,7 +96,7 @@ impl Estimate {
     fn covered(&self, reservation: &Reservation) -> u64 {
         let by_tokens =
             reservation.granted(BudgetUnit::Tokens).map(|all| all.saturating_sub(self.input_tokens));
-        let by_money = match (reservation.granted(BudgetUnit::Usd), self.price) {
+        let by_money = match (reservation.granted(BudgetUnit::Usd), self.dearest) {
             (Some(nano), Some(price)) => price.affordable_output(NanoUsd::new(nano), self.input_tokens),
             _ => None,
         };
@@ -202,7 +204,7 @@ impl Charge {
     }
 
     fn extend(&mut self, more: u64) -> Result<(), Exhausted> {
-        let cost = self.estimate.price.map_or(NanoUsd::ZERO, |price| price.worst_case(0, more));
+        let cost = self.estimate.dearest.map_or(NanoUsd::ZERO, |price| price.worst_case(0, more));
         if let Some(reservation) = &mut self.reservation {
             reservation.extend(Amount { cost, tokens: more, requests: 0 })?;
         }
@@ -252,11 +254,16 @@ impl Charge {
                 ..TraceTokens::default()
             },
         };
+        let Usage { cache_write, long_cache_write, audio_input, audio_output, .. } =
+            usage.unwrap_or_default();
         let counts = TokenCounts {
             input: tokens.input,
             cached_input: tokens.cached_input,
-            cache_write: usage.map_or(0, |usage| usage.cache_write),
+            cache_write,
+            long_cache_write,
+            audio_input,
             output: tokens.output,
+            audio_output,
         };
         let price = price.or(self.estimate.price);
         let cost = price.map_or(NanoUsd::ZERO, |price| cost(&price, &counts));

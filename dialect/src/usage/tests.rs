@@ -40,7 +40,13 @@ fn a_count_that_is_none_makes_the_usage_missing() {
             let usage = format!("{{\"prompt_tokens\":5,\"completion_tokens\":2,\"{name}\":{count}}}");
             assert_eq!(read_openai(&usage), None, "{usage}");
         }
-        for (of, name) in [("prompt", "cached"), ("output", "reasoning")] {
+        for (of, name) in [
+            ("prompt", "cached"),
+            ("prompt", "audio"),
+            ("input", "cache_write"),
+            ("output", "reasoning"),
+            ("completion", "audio"),
+        ] {
             let detail = format!("\"{of}_tokens_details\":{{\"{name}_tokens\":{count}}}");
             let usage = format!("{{\"prompt_tokens\":5,\"completion_tokens\":2,{detail}}}");
             assert_eq!(read_openai(&usage), None, "{usage}");
@@ -81,7 +87,7 @@ fn read_gemini(usage: &str) -> Option<Usage> {
 #[test]
 fn thoughts_are_output_and_what_tools_read_is_input() {
     let usage = |input, cached_input, output, reasoning| {
-        Some(Usage { input, cached_input, cache_write: 0, output, reasoning })
+        Some(Usage { input, cached_input, output, reasoning, ..Usage::default() })
     };
     let cases = [
         (r#"{"promptTokenCount":5,"candidatesTokenCount":2,"totalTokenCount":7}"#, usage(5, 0, 2, 0)),
@@ -108,4 +114,41 @@ fn thoughts_are_output_and_what_tools_read_is_input() {
     for (given, expected) in cases {
         assert_eq!(read_gemini(given), expected, "{given}");
     }
+}
+
+#[test]
+fn other_passes_over_a_conversation_count_beside_the_answer() {
+    let top = r#""input_tokens":10,"cache_read_input_tokens":20,"output_tokens":5"#;
+    let message = r#"{"type":"message","input_tokens":10,"output_tokens":5}"#;
+    let shortened = r#"{"type":"compaction","input_tokens":800,"cache_creation_input_tokens":100,
+        "cache_creation":{"ephemeral_1h_input_tokens":60,"ephemeral_5m_input_tokens":40},"output_tokens":70}"#;
+    let usage = |passes: &str| anthropic(&[&format!("{{{top},\"iterations\":{passes}}}")]);
+    let own = Usage { input: 30, cached_input: 20, output: 5, ..Usage::default() };
+    assert_eq!(usage("null"), Some(own));
+    assert_eq!(usage(&format!("[{message}]")), Some(own));
+    let both = Usage { input: 930, cache_write: 100, long_cache_write: 60, output: 75, ..own };
+    assert_eq!(usage(&format!("[{shortened},{message}]")), Some(both));
+    assert_eq!(usage(r#"[{"type":"compaction","input_tokens":-1,"output_tokens":7}]"#), None);
+    let event = format!("{{\"iterations\":[{shortened}]}}");
+    let twice = anthropic(&[&format!("{{{top}}}"), &event, &event]);
+    assert_eq!(twice, Some(both), "cumulative: the later event says it all");
+}
+
+#[test]
+fn sound_is_told_apart() {
+    let usage = read_openai(
+        r#"{"prompt_tokens":50,"completion_tokens":40,"prompt_tokens_details":{"audio_tokens":30,"cached_tokens":10},
+            "completion_tokens_details":{"audio_tokens":25,"reasoning_tokens":0}}"#,
+    );
+    let spoken = Usage { audio_input: 30, audio_output: 25, ..Usage::default() };
+    assert_eq!(usage, Some(Usage { input: 50, cached_input: 10, output: 40, ..spoken }));
+    let usage = read_gemini(
+        r#"{"promptTokenCount":50,"candidatesTokenCount":40,"toolUsePromptTokenCount":7,
+            "promptTokensDetails":[{"modality":"TEXT","tokenCount":24},{"modality":"AUDIO","tokenCount":26}],
+            "toolUsePromptTokensDetails":[{"modality":"AUDIO","tokenCount":4}],
+            "candidatesTokensDetails":[{"modality":"AUDIO","tokenCount":25},{"modality":"TEXT","tokenCount":15}]}"#,
+    );
+    assert_eq!(usage, Some(Usage { input: 57, output: 40, ..spoken }));
+    let bad = r#"{"promptTokenCount":5,"candidatesTokenCount":2,"promptTokensDetails":[{"modality":"AUDIO","tokenCount":-1}]}"#;
+    assert_eq!(read_gemini(bad), None);
 }

@@ -6,10 +6,10 @@ use std::num::NonZeroU64;
 use chrono_tz::Tz;
 
 use super::{CompileError, Layer, Layers, refuse};
-use crate::document::{BudgetDocument, DocumentError, PriceDocument, UnknownPrice, budget_limit};
+use crate::document::{BudgetDocument, Decimal, DocumentError, PriceDocument, UnknownPrice, budget_limit};
 use crate::ids::BudgetId;
 use crate::ledger::{BudgetScope, BudgetSpec};
-use crate::prices::{Price, PriceTable};
+use crate::prices::{Price, PriceTable, Stated};
 
 /// What to do with a model that has no price.
 #[derive(Debug, Clone, Copy)]
@@ -93,15 +93,18 @@ pub(super) fn unknown_model(layers: &Layers<'_>) -> UnknownModel {
 }
 
 fn compile_price(model: Option<&str>, price: &PriceDocument) -> Price {
-    let input = price.input_usd_per_mtok.0.get();
+    let nano = |price: Option<Decimal>| price.map(|Decimal(price)| price.get());
     let ceiling = || {
         model.and_then(|model| PriceTable::builtin().lookup(model)).and_then(|known| known.max_output_tokens)
     };
-    Price {
-        input_nano_per_mtok: input,
-        cached_input_nano_per_mtok: price.cached_input_usd_per_mtok.map_or(input, |price| price.0.get()),
-        cache_write_nano_per_mtok: price.cache_write_usd_per_mtok.map_or(input, |price| price.0.get()),
-        output_nano_per_mtok: price.output_usd_per_mtok.0.get(),
+    Price::of(&Stated {
+        input: price.input_usd_per_mtok.0.get(),
+        output: price.output_usd_per_mtok.0.get(),
+        cached_input: nano(price.cached_input_usd_per_mtok),
+        cache_write: nano(price.cache_write_usd_per_mtok),
+        long_cache_write: nano(price.long_cache_write_usd_per_mtok),
+        audio_input: nano(price.audio_input_usd_per_mtok),
+        audio_output: nano(price.audio_output_usd_per_mtok),
         max_output_tokens: price.max_output_tokens.map(NonZeroU64::get).or_else(ceiling),
-    }
+    })
 }

@@ -30,6 +30,8 @@ const BUDGETS_MAX: usize = 32;
 const PRICES_MAX: usize = 1_000;
 /// A thousand times the dearest model there is; more is a slip of the keyboard.
 const PRICE_MAX: NanoUsd = NanoUsd::new(600_000 * 1_000_000_000);
+/// A hundred times what any model writes, and the most that a request may ask for.
+const OUTPUT_TOKENS_MAX: u64 = 100_000_000;
 
 /// Three of the intervals at which nodes compare with the database: less would refuse requests on a healthy day.
 const STALENESS_SECONDS_MIN: u64 = 15;
@@ -64,10 +66,12 @@ pub(super) fn check(document: &PolicyDocument, options: &CheckOptions) -> Checke
     check_days("traces.keep_body_days", document.traces.keep_body_days)?;
     check_count("prices", document.prices.len(), PRICES_MAX)?;
     for (model, price) in &document.prices {
-        check_price(&format!("prices.{model}"), price)?;
+        let path = format!("prices.{model}");
+        check_priced_model(&path, model)?;
+        check_price(&path, price)?;
     }
     match &document.unknown_price {
-        Some(UnknownPrice::Assume(price)) => check_price("unknown_price.assume", price),
+        Some(UnknownPrice::Assume(price)) => check_assumed_price("unknown_price.assume", price),
         _ => Ok(()),
     }
 }
@@ -250,17 +254,52 @@ fn limit_expected(unit: BudgetUnit) -> String {
     }
 }
 
+/// A price under a name that no request can have would never count.
+fn check_priced_model(path: &str, model: &str) -> Checked {
+    if ModelPattern::new(model).is_ok() && !model.contains('*') {
+        return Ok(());
+    }
+    let expected = "the name of one model, as requests give it: visible characters, no *";
+    Err(DocumentError::found(path, format!("{model:?}"), expected))
+}
+
+/// What nobody has named a price for is never free.
+fn check_assumed_price(path: &str, price: &PriceDocument) -> Checked {
+    check_price(path, price)?;
+    let parts = [
+        ("input_usd_per_mtok", price.input_usd_per_mtok),
+        ("output_usd_per_mtok", price.output_usd_per_mtok),
+    ];
+    match parts.into_iter().find(|(_, Decimal(value))| *value == NanoUsd::ZERO) {
+        Some((name, _)) => Err(DocumentError::found(format!("{path}.{name}"), "0", "more than 0")),
+        None => Ok(()),
+    }
+}
+
 fn check_price(path: &str, price: &PriceDocument) -> Checked {
-    let parts: [(&str, Option<Decimal>); 4] = [
+    let parts: [(&str, Option<Decimal>); 7] = [
         ("input_usd_per_mtok", Some(price.input_usd_per_mtok)),
         ("output_usd_per_mtok", Some(price.output_usd_per_mtok)),
         ("cached_input_usd_per_mtok", price.cached_input_usd_per_mtok),
         ("cache_write_usd_per_mtok", price.cache_write_usd_per_mtok),
+        ("long_cache_write_usd_per_mtok", price.long_cache_write_usd_per_mtok),
+        ("audio_input_usd_per_mtok", price.audio_input_usd_per_mtok),
+        ("audio_output_usd_per_mtok", price.audio_output_usd_per_mtok),
     ];
-    match parts.into_iter().find(|(_, value)| value.is_some_and(|Decimal(value)| value > PRICE_MAX)) {
-        Some((name, value)) => {
-            let found = value.map(|Decimal(value)| value).unwrap_or_default();
-            Err(DocumentError::found(format!("{path}.{name}"), found, format!("at most {PRICE_MAX} dollars")))
+    if let Some((name, value)) =
+        parts.into_iter().find(|(_, value)| value.is_some_and(|Decimal(value)| value > PRICE_MAX))
+    {
+        let found = value.map(|Decimal(value)| value).unwrap_or_default();
+        return Err(DocumentError::found(
+            format!("{path}.{name}"),
+            found,
+            format!("at most {PRICE_MAX} dollars"),
+        ));
+    }
+    match price.max_output_tokens.filter(|tokens| tokens.get() > OUTPUT_TOKENS_MAX) {
+        Some(tokens) => {
+            let expected = format!("at most {OUTPUT_TOKENS_MAX}");
+            Err(DocumentError::found(format!("{path}.max_output_tokens"), tokens, expected))
         }
         None => Ok(()),
     }

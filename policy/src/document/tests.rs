@@ -193,6 +193,42 @@ const WRONG: &[(&str, &str, &[&str])] = &[
         "unknown_price.assume.input_usd_per_mtok",
         &["at most"],
     ),
+    (
+        "unknown_price: { assume: { input_usd_per_mtok: 1, output_usd_per_mtok: 0 } }",
+        "unknown_price.assume.output_usd_per_mtok",
+        &["found 0", "more than 0"],
+    ),
+    (
+        "unknown_price: { assume: { input_usd_per_mtok: \"0.00\", output_usd_per_mtok: 1 } }",
+        "unknown_price.assume.input_usd_per_mtok",
+        &["more than 0"],
+    ),
+    (
+        "prices: { m: { input_usd_per_mtok: .inf, output_usd_per_mtok: 1 } }",
+        "prices.m.input_usd_per_mtok",
+        &[],
+    ),
+    (
+        "prices: { m: { input_usd_per_mtok: 1, output_usd_per_mtok: 1, audio_output_usd_per_mtok: 1e6 } }",
+        "prices.m.audio_output_usd_per_mtok",
+        &["at most 600000"],
+    ),
+    (
+        "prices: { m: { input_usd_per_mtok: 1, output_usd_per_mtok: 1, max_output_tokens: 100000001 } }",
+        "prices.m.max_output_tokens",
+        &["at most 100000000"],
+    ),
+    (
+        "prices: { m: { input_usd_per_mtok: 1, output_usd_per_mtok: 1, max_output_tokens: 0 } }",
+        "prices.m.max_output_tokens",
+        &["nonzero"],
+    ),
+    (
+        "prices: { 'gpt-*': { input_usd_per_mtok: 1, output_usd_per_mtok: 1 } }",
+        "prices.gpt-*",
+        &["name of one model"],
+    ),
+    ("prices: { 'a b': { input_usd_per_mtok: 1, output_usd_per_mtok: 1 } }", "prices.a b", &["visible"]),
     ("prices: {}\nprices: {}", ".", &["duplicate"]),
     ("[]", ".", &[]),
     ("}", ".", &[]),

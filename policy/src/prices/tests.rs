@@ -4,7 +4,10 @@ const PRICE: Price = Price {
     input_nano_per_mtok: 3_000_000_000,
     cached_input_nano_per_mtok: 300_000_000,
     cache_write_nano_per_mtok: 3_750_000_000,
+    long_cache_write_nano_per_mtok: 6_000_000_000,
+    audio_input_nano_per_mtok: 24_000_000_000,
     output_nano_per_mtok: 15_000_000_000,
+    audio_output_nano_per_mtok: 120_000_000_000,
     max_output_tokens: Some(64_000),
 };
 
@@ -77,10 +80,34 @@ fn a_row_without_cache_prices_charges_input_for_them() {
 
 #[test]
 fn cost_counts_every_part_once() {
-    let tokens =
-        TokenCounts { input: 1_000_000, cached_input: 400_000, cache_write: 100_000, output: 10_000 };
-    // 500,000 at 3, 400,000 at 0.3, 100,000 at 3.75, 10,000 at 15 dollars per million.
-    assert_eq!(cost(&PRICE, &tokens).to_string(), "2.145");
+    let none = TokenCounts::default();
+    let cases = [
+        // 500,000 at 3, 400,000 at 0.3, 100,000 at 3.75, 10,000 at 15 dollars per million.
+        (
+            TokenCounts {
+                input: 1_000_000,
+                cached_input: 400_000,
+                cache_write: 100_000,
+                output: 10_000,
+                ..none
+            },
+            "2.145",
+        ),
+        // Of the 100,000 written 40,000 stay for an hour, at 6.
+        (TokenCounts { input: 100_000, cache_write: 100_000, long_cache_write: 40_000, ..none }, "0.465"),
+        // 900 at 3, 100 at 24, 40 at 15, 60 at 120.
+        (TokenCounts { input: 1_000, audio_input: 100, output: 100, audio_output: 60, ..none }, "0.0129"),
+        // 50 of the 100 of sound were cached: they count as sound, and 950 as cached text.
+        (TokenCounts { input: 1_050, cached_input: 1_000, audio_input: 100, ..none }, "0.002685"),
+        // More of a part than of the whole.
+        (TokenCounts { input: 10, cached_input: 1_000_000, ..none }, "0.30"),
+        (TokenCounts { output: 10, audio_output: 1_000, ..none }, "0.12"),
+        (TokenCounts { input: 10, cache_write: 10, long_cache_write: 90, ..none }, "0.00006"),
+        (none, "0.00"),
+    ];
+    for (tokens, expected) in cases {
+        assert_eq!(cost(&PRICE, &tokens).to_string(), expected, "{tokens:?}");
+    }
 }
 
 #[test]
@@ -88,34 +115,71 @@ fn cost_rounds_up_and_never_wraps() {
     let cheap = Price { input_nano_per_mtok: 1, output_nano_per_mtok: 1, ..PRICE };
     let one = TokenCounts { input: 1, output: 1, ..TokenCounts::default() };
     assert_eq!(cost(&cheap, &one), NanoUsd::new(1));
-    assert_eq!(cost(&PRICE, &TokenCounts::default()), NanoUsd::ZERO);
-    let huge =
-        TokenCounts { input: u64::MAX, cached_input: u64::MAX, cache_write: u64::MAX, output: u64::MAX };
+    let all = u64::MAX;
+    let huge = TokenCounts {
+        input: all,
+        cached_input: all,
+        cache_write: all,
+        long_cache_write: all,
+        audio_input: all,
+        output: all,
+        audio_output: all,
+    };
     assert_eq!(cost(&PRICE, &huge), NanoUsd::MAX);
+    let stated = Stated { input: all, output: all, ..Stated::default() };
+    assert_eq!(Price::of(&stated).audio_output_nano_per_mtok, all);
 }
 
 #[test]
-fn more_cached_than_input_is_charged_as_cached() {
-    let tokens = TokenCounts { input: 10, cached_input: 1_000_000, ..TokenCounts::default() };
-    assert_eq!(cost(&PRICE, &tokens).to_string(), "0.30");
+fn what_a_price_list_leaves_out_follows_a_rule() {
+    let list = Stated { input: 3, output: 5, ..Stated::default() };
+    let parts = |stated: &Stated| {
+        let price = Price::of(stated);
+        (
+            (price.cached_input_nano_per_mtok, price.cache_write_nano_per_mtok),
+            (price.long_cache_write_nano_per_mtok, price.audio_input_nano_per_mtok),
+            price.audio_output_nano_per_mtok,
+        )
+    };
+    assert_eq!(parts(&list), ((3, 3), (3, 24), 40));
+    assert_eq!(parts(&Stated { cache_write: Some(4), ..list }), ((3, 4), (6, 24), 40));
+    assert_eq!(parts(&Stated { cache_write: Some(9), ..list }), ((3, 9), (9, 24), 40));
+    assert_eq!(parts(&Stated { cache_write: Some(0), cached_input: Some(1), ..list }), ((1, 0), (0, 24), 40));
+    let all = Stated { long_cache_write: Some(7), audio_input: Some(8), audio_output: Some(9), ..list };
+    assert_eq!(parts(&all), ((3, 3), (7, 8), 9));
 }
 
 #[test]
 fn the_worst_case_is_never_below_the_cost() {
-    proptest::proptest!(|(input in 0u64..1 << 40, cached in 0u64..1 << 39, written in 0u64..1 << 39, output in 0u64..1 << 40)| {
-        let tokens = TokenCounts { input: input + cached + written, cached_input: cached, cache_write: written, output };
-        proptest::prop_assert!(cost(&PRICE, &tokens) <= PRICE.worst_case(tokens.input, output));
+    proptest::proptest!(|(
+        parts in proptest::array::uniform4(0u64..1 << 39),
+        outputs in proptest::array::uniform2(0u64..1 << 39),
+        long in 0u64..1 << 39,
+        asked in proptest::array::uniform3(proptest::bool::ANY),
+    )| {
+        let [plain, cached_input, cache_write, audio] = parts;
+        let asked = Asked { audio_input: asked[0], audio_output: asked[1], long_cache: asked[2] };
+        let audio_input = if asked.audio_input { audio } else { 0 };
+        let audio_output = if asked.audio_output { outputs[0] } else { 0 };
+        let long_cache_write = if asked.long_cache { long.min(cache_write) } else { 0 };
+        let input = plain + cached_input + cache_write + audio_input;
+        let output = audio_output + outputs[1];
+        let tokens = TokenCounts {
+            input, cached_input, cache_write, long_cache_write, audio_input, output, audio_output,
+        };
+        proptest::prop_assert!(cost(&PRICE, &tokens) <= PRICE.dearest(asked).worst_case(input, output));
     });
 }
 
 #[test]
 fn money_buys_exactly_what_the_worst_case_allows() {
+    let dearest = PRICE.dearest(Asked::default());
     proptest::proptest!(|(money in 0u64..1 << 50, input in 0u64..1 << 20)| {
         let money = NanoUsd::new(money);
-        let output = PRICE.affordable_output(money, input).unwrap();
-        proptest::prop_assert!(output == 0 || PRICE.worst_case(input, output) <= money);
-        proptest::prop_assert!(PRICE.worst_case(input, output + 1) > money);
+        let output = dearest.affordable_output(money, input).unwrap();
+        proptest::prop_assert!(output == 0 || dearest.worst_case(input, output) <= money);
+        proptest::prop_assert!(dearest.worst_case(input, output + 1) > money);
     });
-    let free = Price { output_nano_per_mtok: 0, ..PRICE };
+    let free = Price { output_nano_per_mtok: 0, ..PRICE }.dearest(Asked::default());
     assert_eq!(free.affordable_output(NanoUsd::ZERO, 1), None);
 }

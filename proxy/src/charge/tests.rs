@@ -1,6 +1,9 @@
+mod invoices;
+
 use super::*;
 use bulkhead_policy::ids::{BudgetId, TenantId};
 use bulkhead_policy::ledger::{BudgetScope, BudgetSpec, LedgerKey, Subject, WhenUnreachable, Window};
+use bulkhead_policy::prices::Stated;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
@@ -21,18 +24,20 @@ fn ledger(unit: BudgetUnit, limit: u64, at_limit: AtLimit) -> Arc<Ledger> {
     Ledger::new(LedgerKey { tenant: TenantId::fresh(now), budget: id, subject: Subject::Tenant }, spec, now)
 }
 
-const PRICE: Price = Price {
-    input_nano_per_mtok: 1_000_000_000,
-    cached_input_nano_per_mtok: 100_000_000,
-    cache_write_nano_per_mtok: 1_000_000_000,
-    output_nano_per_mtok: 4_000_000_000,
-    max_output_tokens: Some(1_000),
-};
+fn price() -> Price {
+    Price::of(&Stated {
+        input: 1_000_000_000,
+        cached_input: Some(100_000_000),
+        output: 4_000_000_000,
+        max_output_tokens: Some(1_000),
+        ..Stated::default()
+    })
+}
 
 fn chat(max_output_tokens: Option<u64>) -> Estimate {
     let head = RequestHead { max_output_tokens, choices: 1, ..RequestHead::default() };
     // 300 bytes are 100 input tokens.
-    Estimate::new(Operation::Chat, &head, 300, Some(PRICE))
+    Estimate::new(Operation::Chat, &head, 300, Some(price()))
 }
 
 fn reserve(ledger: &Arc<Ledger>, estimate: Estimate) -> Result<Charge, Rejection> {
@@ -182,4 +187,12 @@ fn operations_without_a_model_answer_cost_one_request() {
     let settlement = charge.settle(None, false, None);
     assert!(!settlement.tokens.estimated);
     assert_eq!(committed(&requests), 1);
+}
+
+/// What a request costs whose provider reports `usage`.
+fn settled(usage: Usage, price: Price) -> NanoUsd {
+    let tokens = ledger(BudgetUnit::Tokens, u64::MAX, AtLimit::Refuse);
+    let mut charge = reserve(&tokens, chat(None)).unwrap();
+    charge.sent(Instant::now());
+    charge.settle(Some(usage), true, Some(price)).cost
 }
