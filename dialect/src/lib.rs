@@ -10,6 +10,7 @@
 //! - [`sse`] cuts an event stream into frames that keep their exact bytes.
 //! - [`request`] reads what routing, budgets and DLP need of a request.
 //! - [`stream`] and [`response`] read the reply, as events or whole.
+//! - [`tokens`] counts the tokens of a text, exactly or nearly.
 //! - [`error`] writes refusals in the caller's dialect.
 
 #![warn(missing_docs)]
@@ -22,6 +23,7 @@ pub mod request;
 pub mod response;
 pub mod sse;
 pub mod stream;
+pub mod tokens;
 mod usage;
 
 #[cfg(test)]
