@@ -9,9 +9,11 @@ use crate::{Dialect, Endpoint, Operation};
 
 mod conversation;
 mod gemini;
+pub mod input;
 mod opaque;
 
 pub use conversation::{TextPart, conversation};
+use input::Parts;
 
 /// What a request says about routing and cost.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,8 +29,8 @@ pub struct RequestHead {
     pub choices: u64,
     /// Whether the stream shall end with a usage chunk (`stream_options.include_usage`).
     pub include_usage: bool,
-    /// Whether an image, sound or file is part of the request, as base64.
-    pub binary_parts: bool,
+    /// What it carries beside its text, and asks for that has a price of its own.
+    pub parts: Parts,
     /// Whether text is given as token numbers, which DLP cannot read.
     pub token_arrays: bool,
 }
@@ -129,7 +131,7 @@ pub fn read(endpoint: Endpoint, path: &str, document: &Document<'_>) -> Result<R
                 .ok_or_else(|| invalid("stream_options.include_usage", "true, false or null"))?,
             _ => false,
         },
-        binary_parts: opaque::has_binary_parts(document),
+        parts: Parts::of(document),
         token_arrays: match operation {
             Operation::Embeddings | Operation::Moderations => {
                 root.get("input").is_some_and(opaque::is_token_array)

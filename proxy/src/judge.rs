@@ -83,7 +83,7 @@ pub(crate) async fn judge(
     if !blocked.is_empty() {
         return Err(Rejection::dlp_blocked("request", blocked));
     }
-    let opaque = judged.head.binary_parts || judged.head.token_arrays || incomplete;
+    let opaque = judged.head.parts.is_binary || judged.head.token_arrays || incomplete;
     if opaque && !exchange.key.policy().request_rules().is_empty() {
         if exchange.key.policy().uninspectable() == Uninspectable::Block {
             return Err(Rejection::uninspectable());

@@ -4,9 +4,9 @@
 //! - Google reads JSON by the rules of Protocol Buffers: each member may be written `likeThis` or
 //!   `like_this`, and of two spellings the last counts. Those that decide cost stand there once.
 
+use super::input::Parts;
 use super::{
     BadRequest, CHOICES_MAX, OUTPUT_TOKENS_MAX, RequestHead, ambiguous, insert, integer_in, invalid, lowered,
-    opaque,
 };
 use crate::endpoint::gemini::{Call, Method};
 use crate::json::{Document, Kind, Splice, Value};
@@ -52,7 +52,7 @@ pub(super) fn read(path: &str, document: &Document<'_>) -> Result<RequestHead, B
         // Thoughts count towards it, so `thinkingConfig` adds nothing to the worst case.
         max_output_tokens,
         choices: choices.unwrap_or(1),
-        binary_parts: opaque::has_binary_parts(document),
+        parts: Parts::of(document),
         ..RequestHead::default()
     })
 }

@@ -162,7 +162,7 @@ fn a_moderation_without_a_model_is_one_of_the_default_model() {
     }
     assert_eq!(read_at("/v1/moderations", "{\"model\":null}").unwrap_err().param, Some("model"));
     let image = "{\"input\":[{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:image/png;base64,AA\"}}]}";
-    assert!(read_at("/v1/moderations", image).unwrap().binary_parts);
+    assert!(read_at("/v1/moderations", image).unwrap().parts.is_binary);
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn what_cannot_be_read_is_found_wherever_it_stands() {
     ];
     for (binary, part) in cases {
         let body = format!("{{\"model\":\"a\",\"messages\":[{{\"content\":[{part}]}}]}}");
-        assert_eq!(read_at(CHAT, &body).unwrap().binary_parts, binary, "{part}");
+        assert_eq!(read_at(CHAT, &body).unwrap().parts.is_binary, binary, "{part}");
     }
     let cases = [
         (EMBEDDINGS, "\"input\":\"a\"", false),

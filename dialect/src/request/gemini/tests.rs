@@ -118,7 +118,7 @@ fn parts_that_cannot_be_read_are_found() {
     ];
     for (binary, part) in cases {
         let body = format!("{{\"contents\":[{{\"parts\":[{part}]}}]}}");
-        assert_eq!(read_at(GENERATE, &body).unwrap().binary_parts, binary, "{part}");
+        assert_eq!(read_at(GENERATE, &body).unwrap().parts.is_binary, binary, "{part}");
     }
 }
 
