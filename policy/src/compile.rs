@@ -32,6 +32,7 @@ use secrecy::SecretString;
 pub use allow::{AllowList, NotAllowed};
 pub use dlp::DetectorCache;
 pub use pattern::{InvalidPattern, ModelPattern};
+pub use spend::PriceSource;
 pub use traces::TraceSettings;
 pub use upstreams::{Upstream, UpstreamIndex};
 
@@ -40,9 +41,9 @@ use crate::document::{Capture, DocumentError, PolicyDocument, Uninspectable, Ups
 use crate::ids::{CredentialId, Revision};
 use crate::ledger::BudgetSpec;
 use crate::limiter::Limits;
-use crate::prices::{Price, PriceTable};
+use crate::prices::Price;
 use limits::LimitsByScope;
-use spend::UnknownModel;
+use spend::Prices;
 use upstreams::Route;
 
 /// Largest request body where no document says otherwise.
@@ -170,8 +171,7 @@ pub struct TenantPolicy {
     request_rules: Arc<RuleSet>,
     response_rules: Arc<RuleSet>,
     uninspectable: Uninspectable,
-    prices: HashMap<Box<str>, Price>,
-    unknown_model: UnknownModel,
+    prices: Prices,
     budgets: Vec<BudgetSpec>,
     limits: LimitsByScope,
     body_bytes_max: u64,
@@ -201,8 +201,7 @@ pub fn compile(input: &CompileInput<'_>) -> Result<TenantPolicy, CompileError> {
         request_rules: rules.request,
         response_rules: rules.response,
         uninspectable: strictest_uninspectable(&layers),
-        prices: spend::prices(&layers)?,
-        unknown_model: spend::unknown_model(&layers),
+        prices: Prices::of(&layers)?,
         budgets: spend::budgets(&layers)?,
         limits: limits::compile(&layers)?,
         body_bytes_max: layers
@@ -313,11 +312,24 @@ impl TenantPolicy {
     /// refused.
     #[must_use]
     pub fn price(&self, model: &str) -> Option<Price> {
-        let own = self.prices.get(model).copied();
-        own.or_else(|| PriceTable::builtin().lookup(model).copied()).or(match self.unknown_model {
-            UnknownModel::Refuse => None,
-            UnknownModel::Assume(price) => Some(price),
-        })
+        self.prices.find(model).map(|(price, _)| price)
+    }
+
+    /// Returns a price that somebody has named for the model, not one that is assumed.
+    #[must_use]
+    pub fn known_price(&self, model: &str) -> Option<Price> {
+        self.prices.known(model).map(|(price, _)| price)
+    }
+
+    /// Returns the price to count a model at, and where it was found.
+    #[must_use]
+    pub fn priced(&self, model: &str) -> Option<(Price, PriceSource)> {
+        self.prices.find(model)
+    }
+
+    /// Returns the prices that the documents state, by model, in no order.
+    pub fn stated_prices(&self) -> impl Iterator<Item = (&str, Price, PriceSource)> {
+        self.prices.stated()
     }
 
     /// Returns all budgets, those of every layer.

@@ -299,6 +299,9 @@ pub struct BudgetDocument {
     /// IANA name of the calendar's zone; absent: UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<String>,
+    /// Patterns of the models that it counts; absent: all. `*` stands for anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub models: Option<Vec<String>>,
     /// What happens at the limit.
     pub at_limit: AtLimit,
     /// What a node does that could not learn yet what was spent; absent: `refuse`.

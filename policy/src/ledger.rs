@@ -34,6 +34,7 @@ pub use lease::{Holder, Lease, LeaseAnswer, LeaseAsk, Standing};
 pub use lessee::{Lessee, PendingAsk};
 pub use reservation::{Alert, Charged, Reservation};
 
+use crate::compile::ModelPattern;
 use crate::ids::{AgentId, BudgetId, KeyId, TenantId};
 use crate::money::NanoUsd;
 use crate::trace::UnknownName;
@@ -127,12 +128,23 @@ pub struct BudgetSpec {
     pub window: Window,
     /// Whose calendar the window follows.
     pub time_zone: Tz,
+    /// The models whose requests draw on it; empty: all, and what names no model.
+    pub models: Vec<ModelPattern>,
     /// What happens at the limit.
     pub at_limit: AtLimit,
     /// What happens while nobody can be asked what is left.
     pub when_unreachable: WhenUnreachable,
     /// Amounts at which to tell someone, ascending.
     pub alert_at: Vec<u64>,
+}
+
+impl BudgetSpec {
+    /// Says whether a request draws on the budget; `model` is `None` where it names none, or none yet.
+    #[must_use]
+    pub fn concerns(&self, model: Option<&str>) -> bool {
+        self.models.is_empty()
+            || model.is_some_and(|model| self.models.iter().any(|pattern| pattern.matches(model)))
+    }
 }
 
 /// The one whom a ledger counts for, within its tenant.

@@ -11,6 +11,7 @@
 mod build;
 mod data_keys;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -280,10 +281,22 @@ impl KeyContext {
         &self.policy
     }
 
-    /// Returns the budgets to draw on, in the order of the policy's.
+    /// Returns all the budgets, in the order of the policy's.
     #[must_use]
     pub fn ledgers(&self) -> &[Arc<Ledger>] {
         &self.ledgers
+    }
+
+    /// Returns the budgets that a request draws on; `model` is `None` where it names none, or none yet.
+    ///
+    /// Allocates only where some budget concerns other models.
+    #[must_use]
+    pub fn ledgers_for(&self, model: Option<&str>) -> Cow<'_, [Arc<Ledger>]> {
+        let concerned = |ledger: &&Arc<Ledger>| ledger.spec().concerns(model);
+        if self.ledgers.iter().all(|ledger| concerned(&ledger)) {
+            return Cow::Borrowed(&self.ledgers);
+        }
+        Cow::Owned(self.ledgers.iter().filter(concerned).cloned().collect())
     }
 
     /// Says whether policy and key both allow a call; `model` is `None` where the operation has none.

@@ -1,5 +1,7 @@
 //! Model patterns: literal text and `*`.
 
+use std::fmt;
+
 /// A pattern for model names in which `*` stands for any text, also none.
 ///
 /// ```
@@ -7,6 +9,7 @@
 /// let pattern = ModelPattern::new("claude-*-4-5*")?;
 /// assert!(pattern.matches("claude-sonnet-4-5-20250929"));
 /// assert!(!pattern.matches("claude-sonnet-4-6"));
+/// assert_eq!(pattern.to_string(), "claude-*-4-5*");
 /// # Ok::<(), bulkhead_policy::compile::InvalidPattern>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +27,12 @@ pub struct InvalidPattern;
 
 const LENGTH_MAX: usize = 128;
 const STARS_MAX: usize = 8;
+
+impl fmt::Display for ModelPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.parts.join("*"))
+    }
+}
 
 impl ModelPattern {
     /// Reads a pattern.

@@ -1,11 +1,13 @@
 //! Budgets and prices of all layers.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::num::NonZeroU64;
 
 use chrono_tz::Tz;
+use serde::Serialize;
 
-use super::{CompileError, Layer, Layers, refuse};
+use super::{CompileError, Layer, Layers, ModelPattern, refuse};
 use crate::document::{BudgetDocument, Decimal, DocumentError, PriceDocument, UnknownPrice, budget_limit};
 use crate::ids::BudgetId;
 use crate::ledger::{BudgetScope, BudgetSpec};
@@ -13,7 +15,7 @@ use crate::prices::{Price, PriceTable, Stated};
 
 /// What to do with a model that has no price.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum UnknownModel {
+enum UnknownModel {
     Refuse,
     Assume(Price),
 }
@@ -45,12 +47,24 @@ fn compile_budget(layer: Layer, path: &str, budget: &BudgetDocument) -> Result<B
         Layer::Tenant => BudgetId::new(&budget.id),
         Layer::Platform | Layer::Agent => BudgetId::new(&format!("{layer}:{}", budget.id)),
     };
+    let models: Result<Vec<ModelPattern>, DocumentError> = budget
+        .models
+        .iter()
+        .flatten()
+        .enumerate()
+        .map(|(at, model)| {
+            ModelPattern::new(model).map_err(|error| {
+                DocumentError::found(format!("{path}.models[{at}]"), format!("{model:?}"), error)
+            })
+        })
+        .collect();
     let mut alert_at: Vec<u64> = budget.alert_at.iter().map(|part| part_of(limit, *part)).collect();
     alert_at.sort_unstable();
     alert_at.dedup();
     let BudgetDocument { scope, unit, window, at_limit, when_unreachable, .. } = *budget;
     let when_unreachable = when_unreachable.unwrap_or_default();
-    Ok(BudgetSpec { id, scope, unit, limit, window, time_zone, at_limit, when_unreachable, alert_at })
+    let models = models?;
+    Ok(BudgetSpec { id, scope, unit, limit, window, time_zone, models, at_limit, when_unreachable, alert_at })
 }
 
 /// Returns a part of a limit, exact to a millionth of it, at least 1.
@@ -62,23 +76,79 @@ fn part_of(limit: u64, part: f64) -> u64 {
     u64::try_from(amount).unwrap_or(limit).max(1)
 }
 
-/// Returns stated prices; the platform's word on a model counts before the tenant's, or budgets of the
-/// platform would be worth what the tenant says.
-pub(super) fn prices(layers: &Layers<'_>) -> Result<HashMap<Box<str>, Price>, CompileError> {
-    if layers.get(Layer::Agent).is_some_and(|document| !document.prices.is_empty()) {
-        let message = "not part of the agent policy; state it in the tenant's";
-        return Err(refuse(Layer::Agent, DocumentError::new("prices", message)));
-    }
-    let mut prices = HashMap::new();
-    for layer in [Layer::Tenant, Layer::Platform] {
-        let stated = layers.get(layer).into_iter().flat_map(|document| &document.prices);
-        prices
-            .extend(stated.map(|(model, price)| (model.as_str().into(), compile_price(Some(model), price))));
-    }
-    Ok(prices)
+/// What the models cost that a policy's requests name.
+#[derive(Debug)]
+pub(super) struct Prices {
+    stated: HashMap<Box<str>, (Price, PriceSource)>,
+    unknown: UnknownModel,
 }
 
-pub(super) fn unknown_model(layers: &Layers<'_>) -> UnknownModel {
+/// Where a price was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PriceSource {
+    /// The platform's policy.
+    Platform,
+    /// The tenant's policy.
+    Tenant,
+    /// The table that is compiled in.
+    Builtin,
+    /// `unknown_price`: nobody has named one.
+    Assumed,
+}
+
+impl fmt::Display for PriceSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Platform => "platform policy",
+            Self::Tenant => "tenant policy",
+            Self::Builtin => "built in",
+            Self::Assumed => "assumed by unknown_price",
+        })
+    }
+}
+
+impl Prices {
+    /// Takes the prices that documents state; the platform's word on a model counts before the tenant's, or budgets of the
+    /// platform would be worth what the tenant says.
+    pub(super) fn of(layers: &Layers<'_>) -> Result<Self, CompileError> {
+        if layers.get(Layer::Agent).is_some_and(|document| !document.prices.is_empty()) {
+            let message = "not part of the agent policy; state it in the tenant's";
+            return Err(refuse(Layer::Agent, DocumentError::new("prices", message)));
+        }
+        let mut all = HashMap::new();
+        for (layer, source) in
+            [(Layer::Tenant, PriceSource::Tenant), (Layer::Platform, PriceSource::Platform)]
+        {
+            let stated = layers.get(layer).into_iter().flat_map(|document| &document.prices);
+            all.extend(
+                stated.map(|(model, price)| {
+                    (model.as_str().into(), (compile_price(Some(model), price), source))
+                }),
+            );
+        }
+        Ok(Self { stated: all, unknown: unknown_model(layers) })
+    }
+
+    pub(super) fn stated(&self) -> impl Iterator<Item = (&str, Price, PriceSource)> {
+        self.stated.iter().map(|(model, (price, source))| (&**model, *price, *source))
+    }
+
+    /// Finds a price that somebody has named for the model.
+    pub(super) fn known(&self, model: &str) -> Option<(Price, PriceSource)> {
+        let builtin = || PriceTable::builtin().lookup(model).map(|price| (*price, PriceSource::Builtin));
+        self.stated.get(model).copied().or_else(builtin)
+    }
+
+    pub(super) fn find(&self, model: &str) -> Option<(Price, PriceSource)> {
+        self.known(model).or(match self.unknown {
+            UnknownModel::Refuse => None,
+            UnknownModel::Assume(price) => Some((price, PriceSource::Assumed)),
+        })
+    }
+}
+
+fn unknown_model(layers: &Layers<'_>) -> UnknownModel {
     let mut assumed: Option<Price> = None;
     for stated in layers.each(|document| document.unknown_price.as_ref()) {
         match stated {

@@ -454,6 +454,17 @@ fn prices_are_the_platforms_then_the_tenants_then_ours() {
         [input("gpt-4"), input("gpt-4o"), input("no-such-model"), input("gpt-4-turbo")],
         [7, 1, 20, 10]
     );
+    let source = |model| policy.priced(model).unwrap().1;
+    for (model, expected) in [
+        ("gpt-4", PriceSource::Platform),
+        ("gpt-4o", PriceSource::Tenant),
+        ("gpt-5", PriceSource::Builtin),
+        ("no-such-model", PriceSource::Assumed),
+    ] {
+        assert_eq!(source(model), expected, "{model}");
+    }
+    assert_eq!(policy.known_price("no-such-model"), None, "an answer's model is not assumed anything");
+    assert_eq!(policy.stated_prices().count(), 2);
     let overridden = policy.price("gpt-4o").unwrap();
     assert_eq!(overridden.max_output_tokens, Some(16_384), "the ceiling is still ours");
     assert_eq!(overridden.cached_input_nano_per_mtok, overridden.input_nano_per_mtok);

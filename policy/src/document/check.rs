@@ -220,6 +220,9 @@ fn check_budget(path: &str, budget: &BudgetDocument) -> Checked {
         let expected = "an IANA time zone such as Europe/Berlin";
         return Err(DocumentError::found(format!("{path}.time_zone"), format!("{zone:?}"), expected));
     }
+    if let Some(models) = &budget.models {
+        check_models(&format!("{path}.models"), models)?;
+    }
     check_count(&format!("{path}.alert_at"), budget.alert_at.len(), LIST_MAX)?;
     match budget.alert_at.iter().position(|part| !(*part > 0.0 && *part <= 1.0)) {
         Some(index) => {

@@ -257,6 +257,7 @@ fn budgets_are_checked_field_by_field() {
         ("at_limit", "cut"),
         ("time_zone", "UTC"),
         ("alert_at", "[0.5, 1]"),
+        ("models", "['gpt-4*', o3]"),
     ];
     let with = |changes: &[(&str, &str)]| {
         let value = |name: &str, old: &str| {
@@ -301,6 +302,10 @@ fn budgets_are_checked_field_by_field() {
     for value in ["[0]", "[-0.1]", "[1.01]", "[.nan]"] {
         let error = with(&[("alert_at", value)]).expect_err(value);
         assert_eq!(error.path, "budgets[0].alert_at[0]", "{error}");
+    }
+    for (models, path) in [("[]", "models"), ("['']", "models[0]"), ("[a, 'b?']", "models[1]")] {
+        let error = with(&[("models", models)]).expect_err(models);
+        assert_eq!(error.path, format!("budgets[0].{path}"), "{error}");
     }
     for limit in ["0.0", "\"0\"", "18446744074", "\"-1\"", "0.0000000001"] {
         assert!(with(&[("unit", "usd"), ("limit", limit)]).is_err(), "{limit}");

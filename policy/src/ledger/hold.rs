@@ -20,7 +20,7 @@ use crate::ids::BudgetId;
 /// use chrono::DateTime;
 /// let spec = BudgetSpec {
 ///     id: BudgetId::new("day"), scope: BudgetScope::Tenant, unit: BudgetUnit::Tokens, limit: 100,
-///     window: Window::Day, time_zone: chrono_tz::UTC, at_limit: AtLimit::Refuse,
+///     window: Window::Day, time_zone: chrono_tz::UTC, models: vec![], at_limit: AtLimit::Refuse,
 ///     when_unreachable: WhenUnreachable::Refuse, alert_at: vec![],
 /// };
 /// let now = DateTime::UNIX_EPOCH;

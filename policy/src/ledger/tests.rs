@@ -26,6 +26,7 @@ fn spec(limit: u64) -> BudgetSpec {
         limit,
         window: Window::Day,
         time_zone: UTC,
+        models: vec![],
         at_limit: AtLimit::Refuse,
         when_unreachable: WhenUnreachable::Refuse,
         alert_at: vec![],

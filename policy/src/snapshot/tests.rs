@@ -327,6 +327,33 @@ fn budgets_and_running_requests_survive_an_update() {
 }
 
 #[test]
+fn a_request_draws_on_the_budgets_of_its_model() {
+    let budget = |id, models| {
+        format!(
+            r#"{{"id":"{id}","scope":"tenant","unit":"tokens","limit":9,"window":"day","at_limit":"cut"{models}}}"#
+        )
+    };
+    let all = budget("all", "");
+    let some = [budget("gpt", r#","models":["gpt-4*","o3"]"#), budget("mini", r#","models":["*-mini"]"#)];
+    let document = format!("{{\"budgets\":[{all},{}]}}", some.join(","));
+    let (tenant, key) = tenant(1, &document);
+    let snapshot = builder().build(&raw(&[&tenant]), None, now()).snapshot;
+    let context = snapshot.resolve(&key, now()).unwrap();
+    for (model, expected) in [
+        (None, vec!["all"]),
+        (Some("claude-opus-5"), vec!["all"]),
+        (Some("gpt-4.1"), vec!["all", "gpt"]),
+        (Some("gpt-4.1-mini"), vec!["all", "gpt", "mini"]),
+        (Some("o3"), vec!["all", "gpt"]),
+        (Some("o3-mini"), vec!["all", "mini"]),
+    ] {
+        let ledgers = context.ledgers_for(model);
+        let ids: Vec<&str> = ledgers.iter().map(|ledger| ledger.spec().id.as_str()).collect();
+        assert_eq!(ids, expected, "{model:?}");
+    }
+}
+
+#[test]
 fn agents_have_their_own_policy_and_limits() {
     let (a, key) = tenant(1, "{\"allow\":{\"models\":[\"gpt-*\"]}}");
     let (narrow, narrow_key) = (agent_id(5), new_key());
