@@ -89,6 +89,21 @@ impl Encoding {
     }
 }
 
+/// How the names of models begin that reason without showing it, and say how much only at the end.
+const UNSEEN: [&str; 6] = ["o1", "o3", "o4-", "gpt-5", "gpt-6", "grok-"];
+
+/// Whether a model may have produced tokens before the first text that is seen of its answer.
+///
+/// ```
+/// use bulkhead_dialect::tokens::may_reason_unseen;
+/// assert!(may_reason_unseen("openai/o3") && !may_reason_unseen("gpt-4o"));
+/// ```
+#[must_use]
+pub fn may_reason_unseen(model: &str) -> bool {
+    let name = model.rsplit_once('/').map_or(model, |(_, name)| name);
+    UNSEEN.iter().any(|start| name.starts_with(start))
+}
+
 /// What a byte is to the table of neighbours.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]

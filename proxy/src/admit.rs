@@ -10,6 +10,7 @@ use crate::room::Room;
 use bulkhead_dialect::{Dialect, Endpoint, Unknown, UnknownReason, classify};
 use bulkhead_policy::compile::NotAllowed;
 use bulkhead_policy::ids::Revision;
+use bulkhead_policy::ledger::Ledger;
 use bulkhead_policy::limiter::Admission;
 use bulkhead_policy::snapshot::{KeyContext, Refusal, SnapshotHandle, Tenant};
 use pingora::http::RequestHeader;
@@ -119,12 +120,26 @@ pub(crate) fn admit(
         .limits()
         .admit(room.tenant_places_max(), arrival.at)
         .map_err(|throttled| Rejection::throttled(&throttled))?;
-    for ledger in key.ledgers() {
+    // Those of some models are asked when the model is known.
+    has_budget(&key.ledgers_for(None), endpoint.dialect, arrival)?;
+    Ok((Exchange { key: Arc::clone(key), endpoint }, place))
+}
+
+/// Whether anything is left of each budget, as far as is known here.
+///
+/// # Errors
+/// The rejection that names the exhausted budget.
+pub(crate) fn has_budget(
+    ledgers: &[Arc<Ledger>],
+    dialect: Dialect,
+    arrival: &Arrival,
+) -> Result<(), Rejection> {
+    for ledger in ledgers {
         ledger
             .check(arrival.at)
-            .map_err(|exhausted| Rejection::budget_exhausted(endpoint.dialect, exhausted.budget.as_str()))?;
+            .map_err(|exhausted| Rejection::budget_exhausted(dialect, exhausted.budget.as_str()))?;
     }
-    Ok((Exchange { key: Arc::clone(key), endpoint }, place))
+    Ok(())
 }
 
 /// Whether key and policy allow the operation and, once it is known, the model.

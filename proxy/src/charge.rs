@@ -11,27 +11,23 @@
 //! 5. The [`Recorder`](crate::record::Recorder) owns the charge: whatever ends a request, its record says what was charged, and
 //!    both reach the database together.
 
+mod estimate;
 mod rate;
 
 use crate::leases::{Leases, Short};
 use crate::rejection::Rejection;
-use bulkhead_dialect::request::RequestHead;
-use bulkhead_dialect::{Dialect, Operation, Usage};
-use bulkhead_policy::ledger::{Amount, AtLimit, BudgetUnit, Charged, Exhausted, Ledger, Reservation};
+use bulkhead_dialect::tokens::Counter;
+use bulkhead_dialect::{Dialect, Usage};
+use bulkhead_policy::ledger::{Amount, AtLimit, Charged, Exhausted, Ledger, Reservation};
 use bulkhead_policy::money::NanoUsd;
-use bulkhead_policy::prices::{Asked, DearestPrice, Price, TokenCounts, cost};
+use bulkhead_policy::prices::{Price, TokenCounts, cost};
 use bulkhead_policy::trace::TraceTokens;
 use chrono::{DateTime, Utc};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-/// Bytes of a request body per input token, at least: ordinary prose and code have 3.5 to 4.5, JSON around
-/// them included. An estimate that is too high only reserves more; settling uses the provider's count.
-const INPUT_BYTES_PER_TOKEN: u64 = 3;
-/// Bytes of answer text per output token, on average over prose and code.
-const OUTPUT_BYTES_PER_TOKEN: u64 = 4;
-/// Ceiling where neither the request nor the price table names one.
-const OUTPUT_TOKENS_UNKNOWN: u64 = 32_768;
+pub(crate) use estimate::{Estimate, Question};
+
 /// An answer shorter than this is no use, and providers refuse a smaller ceiling.
 const OUTPUT_TOKENS_MIN: u64 = 16;
 /// What the fastest models produce. Bounds what may have been produced where nobody can say: a request whose
@@ -39,70 +35,8 @@ const OUTPUT_TOKENS_MIN: u64 = 16;
 const OUTPUT_TOKENS_PER_SECOND: u64 = 250;
 /// How much more is reserved at a time when an answer runs past its line.
 const EXTENSION_TOKENS: u64 = 256;
-
-/// What one request may cost.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Estimate {
-    price: Option<Price>,
-    dearest: Option<DearestPrice>,
-    input_tokens: u64,
-    /// All answers together.
-    output_tokens: u64,
-    choices: u64,
-    /// The caller named the ceiling.
-    ceiling_is_asked: bool,
-}
-
-impl Estimate {
-    /// Estimates a request from its head and the size of its body.
-    pub(crate) fn new(
-        operation: Operation,
-        head: &RequestHead,
-        body_len: usize,
-        price: Option<Price>,
-    ) -> Self {
-        let input_tokens = (body_len as u64).div_ceil(INPUT_BYTES_PER_TOKEN);
-        let choices = head.choices.max(1);
-        let ceiling = || {
-            let asked = head.max_output_tokens;
-            let of_model = price.and_then(|price| price.max_output_tokens);
-            asked.or(of_model).unwrap_or(OUTPUT_TOKENS_UNKNOWN)
-        };
-        let ceiling_is_asked = head.max_output_tokens.is_some();
-        let (price, input_tokens, output_tokens) = match operation {
-            Operation::Models | Operation::CountTokens | Operation::Moderations => (None, 0, 0),
-            Operation::Embeddings => (price, input_tokens, 0),
-            Operation::Chat
-            | Operation::Completions
-            | Operation::Responses
-            | Operation::Messages
-            | Operation::GenerateContent => (price, input_tokens, ceiling().saturating_mul(choices)),
-        };
-        let dearest = price.map(|price| price.dearest(Asked::default()));
-        Self { price, dearest, input_tokens, output_tokens, choices, ceiling_is_asked }
-    }
-
-    fn amount(&self, output_tokens: u64, requests: u64) -> Amount {
-        Amount {
-            cost: self
-                .dearest
-                .map_or(NanoUsd::ZERO, |price| price.worst_case(self.input_tokens, output_tokens)),
-            tokens: self.input_tokens.saturating_add(output_tokens),
-            requests,
-        }
-    }
-
-    /// How many output tokens a reservation that may have been granted in part covers.
-    fn covered(&self, reservation: &Reservation) -> u64 {
-        let by_tokens =
-            reservation.granted(BudgetUnit::Tokens).map(|all| all.saturating_sub(self.input_tokens));
-        let by_money = match (reservation.granted(BudgetUnit::Usd), self.dearest) {
-            (Some(nano), Some(price)) => price.affordable_output(NanoUsd::new(nano), self.input_tokens),
-            _ => None,
-        };
-        self.output_tokens.min(by_tokens.unwrap_or(u64::MAX)).min(by_money.unwrap_or(u64::MAX))
-    }
-}
+/// More of a body is not counted byte by byte: this takes a quarter of a millisecond.
+const COUNTED_BODY_BYTES: usize = 256 << 10;
 
 /// One request's hold on its budgets, from admission to settlement. By default, before admission, there is none.
 #[derive(Debug, Default)]
@@ -113,7 +47,9 @@ pub(crate) struct Charge {
     line: u64,
     /// The ceiling per answer that must be written into the request.
     ceiling: Option<u64>,
-    text_bytes: u64,
+    /// Output tokens that were seen, by our own count.
+    counted: u64,
+    first_seen_at: Option<Instant>,
     /// When an upstream got the request that it may have worked on since.
     sent_at: Option<Instant>,
 }
@@ -163,7 +99,7 @@ impl Charge {
             ceiling = Some(per_answer);
             reservation.shrink(estimate.amount(per_answer.saturating_mul(estimate.choices), 1));
         }
-        Ok(Self { reservation: Some(reservation), estimate, line, ceiling, text_bytes: 0, sent_at: None })
+        Ok(Self { reservation: Some(reservation), estimate, line, ceiling, ..Self::default() })
     }
 
     /// The ceiling per answer that the budget imposes, if it is lower than what was asked for.
@@ -176,18 +112,21 @@ impl Charge {
         self.sent_at = Some(at);
     }
 
-    /// Counts answer text (all of it so far) and keeps it under the line.
+    /// Takes the count of all output tokens so far and keeps it under the line.
     ///
     /// # Errors
     /// The budget at whose line the stream must end.
-    pub(crate) fn count(&mut self, text_bytes: u64) -> Result<(), Exhausted> {
+    pub(crate) fn count(&mut self, tokens: u64) -> Result<(), Exhausted> {
         if self.estimate.output_tokens == 0 {
             // Vectors, verdicts and lists are no text that a model wrote.
             return Ok(());
         }
-        self.text_bytes = text_bytes;
-        while self.counted() > self.line {
-            let needed = output_tokens(text_bytes) - self.line;
+        if self.counted == 0 && tokens > 0 {
+            self.first_seen_at = Some(Instant::now());
+        }
+        self.counted = tokens;
+        while self.counted > self.line {
+            let needed = self.counted - self.line;
             // More than is needed, so that the next events need not ask; if that is too much, only what is.
             let extended = match self.extend(needed.max(EXTENSION_TOKENS)) {
                 Err(_) => self.extend(needed),
@@ -212,20 +151,20 @@ impl Charge {
         Ok(())
     }
 
-    /// What was counted; where nothing could be, what the time since sending allows, within the reservation.
+    /// What was counted, and what may have been produced unseen before it; within the reservation.
     fn produced(&self) -> u64 {
         let most = self.estimate.output_tokens.max(self.line);
-        match (self.text_bytes, self.sent_at) {
-            (0, Some(sent_at)) => {
-                let millis = u64::try_from(sent_at.elapsed().as_millis()).unwrap_or(u64::MAX);
-                (millis.saturating_mul(OUTPUT_TOKENS_PER_SECOND) / 1_000).min(self.line).min(most)
-            }
-            _ => self.counted().min(most),
-        }
-    }
-
-    fn counted(&self) -> u64 {
-        output_tokens(self.text_bytes)
+        let since_sent = |until: Option<Instant>| {
+            let spent =
+                self.sent_at.map(|sent_at| until.map_or_else(|| sent_at.elapsed(), |at| at - sent_at));
+            producible(spent.unwrap_or_default()).min(self.line)
+        };
+        let unseen = match self.first_seen_at {
+            None => since_sent(None),
+            Some(first) if self.estimate.may_reason_unseen => since_sent(Some(first)),
+            Some(_) => 0,
+        };
+        self.counted.saturating_add(unseen).min(most)
     }
 
     /// Settles with the provider's usage, or with our own count where it reported none.
@@ -248,7 +187,7 @@ impl Charge {
                 estimated: !complete,
             },
             None => TraceTokens {
-                input: self.estimate.input_tokens,
+                input: self.estimate.likely_input(),
                 output: self.produced(),
                 estimated: self.estimate.input_tokens > 0,
                 ..TraceTokens::default()
@@ -290,9 +229,19 @@ impl Charge {
     }
 }
 
-/// Our own count of the tokens in an answer's text.
-fn output_tokens(text_bytes: u64) -> u64 {
-    text_bytes.div_ceil(OUTPUT_BYTES_PER_TOKEN)
+/// What the fastest models produce in a time.
+fn producible(time: Duration) -> u64 {
+    let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    millis.saturating_mul(OUTPUT_TOKENS_PER_SECOND) / 1_000
+}
+
+/// Our own count of the tokens in an answer that was read whole and names no usage.
+pub(crate) fn body_tokens(body: &[u8]) -> u64 {
+    let counted = body.get(..COUNTED_BODY_BYTES).unwrap_or(body);
+    let mut counter = Counter::default();
+    counter.push(counted);
+    let (all, counted) = (body.len() as u64, counted.len().max(1) as u64);
+    counter.tokens().saturating_mul(all).div_ceil(counted)
 }
 
 #[cfg(test)]

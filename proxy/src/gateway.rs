@@ -3,7 +3,7 @@
 use crate::admit::{self, Exchange, Resolved, Unresolved};
 use crate::body::{self, ReadLimits};
 use crate::capture::Capture;
-use crate::charge::{Charge, Estimate};
+use crate::charge::{Charge, Estimate, Question};
 use crate::config::Config;
 use crate::forward::{Forwarder, Outbound, Progress};
 use crate::framing;
@@ -210,16 +210,23 @@ impl Gateway {
         arrival: &Arrival,
         recorder: &mut Recorder,
     ) -> Result<bytes::Bytes, Rejection> {
-        let key = &exchange.key;
-        let price = judge::price(key, exchange.endpoint, judged.head.model.as_deref())?;
-        let estimate = Estimate::new(exchange.endpoint.operation, &judged.head, judged.body.len(), price);
+        let (endpoint, key) = (exchange.endpoint, &exchange.key);
+        let model = judged.head.model.as_deref();
+        let ledgers = key.ledgers_for(model);
+        admit::has_budget(&ledgers, endpoint.dialect, arrival)?;
+        let price = judge::price(key.policy(), &ledgers, endpoint, model)?;
+        let model = model.unwrap_or_default().to_owned();
+        let question = Question { endpoint, model, body: judged.body.clone() };
+        let mut estimate = Estimate::new(question, &judged.head, price);
+        if !estimate.fits_easily(&ledgers, arrival.at) {
+            estimate.measure().await;
+        }
         // The body may have taken a while: the rate is judged by the time at which the request leaves.
         recorder.hold = estimate.hold(key.limits(), Utc::now())?;
         let leases = &self.parts.leases;
-        recorder.charge =
-            Charge::reserve(key.ledgers(), leases, estimate, arrival.at, exchange.endpoint.dialect).await?;
+        recorder.charge = Charge::reserve(&ledgers, leases, estimate, arrival.at, endpoint.dialect).await?;
         match recorder.charge.ceiling() {
-            Some(ceiling) => judge::with_ceiling(exchange.endpoint, &judged.body, ceiling).await,
+            Some(ceiling) => judge::with_ceiling(endpoint, &judged.body, ceiling).await,
             None => Ok(judged.body.clone()),
         }
     }

@@ -15,9 +15,8 @@ use bulkhead_dialect::{Dialect, Endpoint, Operation};
 use bulkhead_dlp::{Action, DeepScan, RuleSet, TextRules, TokenMap};
 use bulkhead_policy::compile::{TenantPolicy, Upstream};
 use bulkhead_policy::document::{Capture, Uninspectable, UpstreamDialect};
-use bulkhead_policy::ledger::BudgetUnit;
+use bulkhead_policy::ledger::{BudgetUnit, Ledger};
 use bulkhead_policy::prices::Price;
-use bulkhead_policy::snapshot::KeyContext;
 use bulkhead_policy::trace::Direction;
 use bytes::Bytes;
 use pingora::http::RequestHeader;
@@ -209,17 +208,18 @@ pub(crate) fn route<'a>(exchange: &'a Exchange, model: Option<&str>) -> Result<V
 /// The price to reserve and settle at.
 ///
 /// # Errors
-/// 400 where a budget counts money and the model has no price: what cannot be counted is not let through.
+/// 400 where one of the budgets counts money and the model has no price: what cannot be counted is not let through.
 pub(crate) fn price(
-    key: &KeyContext,
+    policy: &TenantPolicy,
+    ledgers: &[Arc<Ledger>],
     endpoint: Endpoint,
     model: Option<&str>,
 ) -> Result<Option<Price>, Rejection> {
     let is_free =
         matches!(endpoint.operation, Operation::Models | Operation::CountTokens | Operation::Moderations);
     let Some(model) = model.filter(|_| !is_free) else { return Ok(None) };
-    let price = key.policy().price(model);
-    let counts_money = key.ledgers().iter().any(|ledger| ledger.spec().unit == BudgetUnit::Usd);
+    let price = policy.price(model);
+    let counts_money = ledgers.iter().any(|ledger| ledger.spec().unit == BudgetUnit::Usd);
     if price.is_none() && counts_money {
         let message = "the model has no known price and a budget counts money; \
                        add it under `prices` or set `unknown_price`";

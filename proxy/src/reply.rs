@@ -104,7 +104,8 @@ impl Relay<'_> {
         if !head.status.is_success() {
             self.recorder.charge.release();
         }
-        let price = answer.model.as_deref().and_then(|model| self.policy().price(model));
+        // A name that only the answer uses says nothing of what was asked for, whose price is known.
+        let price = answer.model.as_deref().and_then(|model| self.policy().known_price(model));
         let settlement = self.recorder.charge.settle(answer.usage, answer.complete, price);
         self.recorder.settled(settlement);
         self.recorder.record.model_served =

@@ -44,7 +44,7 @@ impl Estimate {
     pub(crate) fn hold(&self, limits: &CallerLimits, now: DateTime<Utc>) -> Result<Hold, Rejection> {
         let Some(at_once) = limits.tokens_at_once() else { return Ok(Hold::default()) };
         let need = Need {
-            input: self.input_tokens,
+            input: self.usual_input,
             output: self.output_tokens,
             choices: self.choices,
             is_named: self.ceiling_is_asked,

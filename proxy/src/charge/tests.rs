@@ -1,8 +1,13 @@
 mod invoices;
 
 use super::*;
+use bulkhead_dialect::request::RequestHead;
+use bulkhead_dialect::request::input::Parts;
+use bulkhead_dialect::{Endpoint, Operation};
 use bulkhead_policy::ids::{BudgetId, TenantId};
-use bulkhead_policy::ledger::{BudgetScope, BudgetSpec, LedgerKey, Subject, WhenUnreachable, Window};
+use bulkhead_policy::ledger::{
+    BudgetScope, BudgetSpec, BudgetUnit, LedgerKey, Subject, WhenUnreachable, Window,
+};
 use bulkhead_policy::prices::Stated;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -17,6 +22,7 @@ fn ledger(unit: BudgetUnit, limit: u64, at_limit: AtLimit) -> Arc<Ledger> {
         limit,
         window: Window::Day,
         time_zone: "UTC".parse().unwrap(),
+        models: vec![],
         at_limit,
         when_unreachable: WhenUnreachable::Refuse,
         alert_at: vec![],
@@ -34,10 +40,16 @@ fn price() -> Price {
     })
 }
 
+/// A body of 100 bytes, which are 100 tokens at most.
+fn question(operation: Operation) -> Question {
+    let endpoint = Endpoint { dialect: Dialect::OpenAi, operation };
+    let body = format!("{{\"messages\":[{{\"role\":\"user\",\"content\":\"{}\"}}]}}", "far away ".repeat(6));
+    Question { endpoint, model: "gpt-4o".into(), body: format!("{body:<100}").into() }
+}
+
 fn chat(max_output_tokens: Option<u64>) -> Estimate {
     let head = RequestHead { max_output_tokens, choices: 1, ..RequestHead::default() };
-    // 300 bytes are 100 input tokens.
-    Estimate::new(Operation::Chat, &head, 300, Some(price()))
+    Estimate::new(question(Operation::Chat), &head, Some(price()))
 }
 
 fn reserve(ledger: &Arc<Ledger>, estimate: Estimate) -> Result<Charge, Rejection> {
@@ -106,8 +118,8 @@ fn a_cut_budget_ends_the_stream_at_the_line_and_a_refuse_budget_does_not() {
         let tokens = ledger(BudgetUnit::Tokens, 300, at_limit);
         let mut charge = reserve(&tokens, chat(None)).unwrap();
         charge.sent(Instant::now());
-        assert!(charge.count(200 * OUTPUT_BYTES_PER_TOKEN).is_ok());
-        assert_eq!(charge.count(200 * OUTPUT_BYTES_PER_TOKEN + 1).is_err(), ends);
+        assert!(charge.count(200).is_ok());
+        assert_eq!(charge.count(200 + 1).is_err(), ends);
     }
 }
 
@@ -116,13 +128,14 @@ fn past_the_line_more_is_reserved_while_there_is_some() {
     let tokens = ledger(BudgetUnit::Tokens, 1_000, AtLimit::Cut);
     let mut charge = reserve(&tokens, chat(Some(100))).unwrap();
     charge.sent(Instant::now());
-    assert!(charge.count(150 * OUTPUT_BYTES_PER_TOKEN).is_ok());
+    assert!(charge.count(150).is_ok());
     assert_eq!(committed(&tokens), 200 + EXTENSION_TOKENS);
-    assert!(charge.count(2_000 * OUTPUT_BYTES_PER_TOKEN).is_err());
+    assert!(charge.count(2_000).is_err());
 }
 
 #[test]
 fn without_a_reply_a_charge_is_released_or_what_was_counted() {
+    let likely = chat(None).likely_input();
     let tokens = ledger(BudgetUnit::Tokens, 1_000, AtLimit::Cut);
     drop(reserve(&tokens, chat(Some(100))).unwrap());
     assert!(reserve(&tokens, chat(Some(100))).unwrap().settle_unanswered().is_none(), "nobody got it");
@@ -130,16 +143,16 @@ fn without_a_reply_a_charge_is_released_or_what_was_counted() {
 
     let mut charge = reserve(&tokens, chat(Some(100))).unwrap();
     charge.sent(Instant::now());
-    charge.count(40 * OUTPUT_BYTES_PER_TOKEN).unwrap();
+    charge.count(40).unwrap();
     let charged = charge.settle_unanswered().unwrap().charged;
-    assert_eq!(charged.deltas.iter().map(|delta| delta.amount).collect::<Vec<_>>(), [140]);
-    assert_eq!(committed(&tokens), 140);
+    assert_eq!(charged.deltas.iter().map(|delta| delta.amount).collect::<Vec<_>>(), [likely + 40]);
+    assert_eq!(committed(&tokens), likely + 40);
     assert!(charge.settle_unanswered().is_none(), "once");
 
     let mut charge = reserve(&tokens, chat(Some(100))).unwrap();
     charge.sent(Instant::now());
     charge.release();
-    assert_eq!(committed(&tokens), 140);
+    assert_eq!(committed(&tokens), likely + 40);
 }
 
 #[test]
@@ -147,9 +160,11 @@ fn no_usage_is_settled_as_an_estimate() {
     let tokens = ledger(BudgetUnit::Tokens, 1_000, AtLimit::Cut);
     let mut charge = reserve(&tokens, chat(Some(100))).unwrap();
     charge.sent(Instant::now());
-    charge.count(40 * OUTPUT_BYTES_PER_TOKEN).unwrap();
+    charge.count(40).unwrap();
     let settlement = charge.settle(None, false, None);
-    assert_eq!((settlement.tokens.input, settlement.tokens.output), (100, 40));
+    let likely = chat(None).likely_input();
+    assert_eq!((settlement.tokens.input, settlement.tokens.output), (likely, 40));
+    assert!((30..=60).contains(&likely), "a bound is no estimate: {likely}");
     assert!(settlement.tokens.estimated);
 }
 
@@ -158,7 +173,7 @@ fn the_usage_of_a_broken_answer_never_counts_less_than_was_produced() {
     let tokens = ledger(BudgetUnit::Tokens, 1_000, AtLimit::Cut);
     let mut charge = reserve(&tokens, chat(Some(100))).unwrap();
     charge.sent(Instant::now());
-    charge.count(40 * OUTPUT_BYTES_PER_TOKEN).unwrap();
+    charge.count(40).unwrap();
     let settlement = charge.settle(Some(usage(11, 1)), false, None);
     assert_eq!((settlement.tokens.input, settlement.tokens.output), (11, 40));
     assert!(settlement.tokens.estimated);
@@ -168,20 +183,83 @@ fn the_usage_of_a_broken_answer_never_counts_less_than_was_produced() {
 fn leaving_before_the_answer_costs_what_the_time_allows() {
     let tokens = ledger(BudgetUnit::Tokens, 1_000, AtLimit::Cut);
     let mut charge = reserve(&tokens, chat(Some(600))).unwrap();
-    charge.sent(Instant::now().checked_sub(std::time::Duration::from_secs(1)).unwrap());
+    charge.sent(Instant::now().checked_sub(Duration::from_secs(1)).unwrap());
     let output = charge.settle(None, false, None).tokens.output;
     assert!((250..300).contains(&output), "{output}");
 
     let mut charge = reserve(&tokens, chat(Some(100))).unwrap();
-    charge.sent(Instant::now().checked_sub(std::time::Duration::from_secs(60)).unwrap());
+    charge.sent(Instant::now().checked_sub(Duration::from_secs(60)).unwrap());
     assert_eq!(charge.settle(None, false, None).tokens.output, 100, "never more than was reserved");
+}
+
+#[test]
+fn reasoning_that_nobody_saw_is_charged_by_the_time_it_took() {
+    for (model, expected) in [("gpt-4o", 40..=40), ("o3", 290..=340)] {
+        let tokens = ledger(BudgetUnit::Tokens, 10_000, AtLimit::Cut);
+        let head = RequestHead { max_output_tokens: Some(600), choices: 1, ..RequestHead::default() };
+        let question = Question { model: model.into(), ..question(Operation::Chat) };
+        let mut charge = reserve(&tokens, Estimate::new(question, &head, Some(price()))).unwrap();
+        charge.sent(Instant::now().checked_sub(Duration::from_secs(1)).unwrap());
+        charge.count(40).unwrap();
+        let output = charge.settle(None, false, None).tokens.output;
+        assert!(expected.contains(&output), "{model}: {output}");
+    }
+}
+
+#[tokio::test]
+async fn the_text_is_counted_only_where_it_matters() {
+    let wanted = 600;
+    let estimate = chat(Some(500));
+    let now = DateTime::UNIX_EPOCH;
+    let easily = |unit, limit| estimate.fits_easily(&[ledger(unit, limit, AtLimit::Refuse)], now);
+    assert!(estimate.fits_easily(&[], now) && easily(BudgetUnit::Requests, 1));
+    assert!(easily(BudgetUnit::Tokens, 16 * wanted) && !easily(BudgetUnit::Tokens, 16 * wanted - 1));
+    let cost = 100 * 1_000 + 500 * 4_000;
+    assert!(easily(BudgetUnit::Usd, 16 * cost) && !easily(BudgetUnit::Usd, 16 * cost - 1));
+    let free = Estimate::new(question(Operation::Models), &RequestHead::default(), None);
+    assert!(free.fits_easily(&[ledger(BudgetUnit::Tokens, 1, AtLimit::Refuse)], now));
+
+    let mut counted = estimate.clone();
+    counted.measure().await;
+    assert!((25..60).contains(&counted.input_tokens), "{}", counted.input_tokens);
+    let tokens = ledger(BudgetUnit::Tokens, 580, AtLimit::Refuse);
+    assert!(reserve(&tokens, estimate).is_err() && reserve(&tokens, counted).is_ok());
+}
+
+#[test]
+fn a_request_reserves_at_the_price_of_what_it_asks_for() {
+    let reserved = |parts: Parts| {
+        let money = ledger(BudgetUnit::Usd, u64::MAX, AtLimit::Refuse);
+        let head = RequestHead { max_output_tokens: Some(10), choices: 2, parts, ..RequestHead::default() };
+        let price = Price { long_cache_write_nano_per_mtok: 2_000_000_000, ..price() };
+        let charge = reserve(&money, Estimate::new(question(Operation::Chat), &head, Some(price)));
+        let reserved = committed(&money);
+        drop(charge);
+        reserved
+    };
+    let none = Parts::default();
+    assert_eq!(reserved(none), 100 * 1_000 + 20 * 4_000);
+    assert_eq!(reserved(Parts { long_cache: true, ..none }), 100 * 2_000 + 20 * 4_000);
+    assert_eq!(reserved(Parts { audio_bytes: 160, ..none }), 110 * 8_000 + 20 * 4_000);
+    assert_eq!(reserved(Parts { speaks: true, ..none }), 100 * 1_000 + 20 * 32_000);
+    assert_eq!(reserved(Parts { images: 1, base64_bytes: 90, ..none }), 10_010 * 1_000 + 20 * 4_000);
+}
+
+#[test]
+fn an_answer_without_usage_is_counted_in_proportion() {
+    let (small, large) = ("word ".repeat(1_000), "word ".repeat(200_000));
+    let tokens = body_tokens(small.as_bytes());
+    assert!((900..1_400).contains(&tokens), "{tokens}");
+    let ratio = body_tokens(large.as_bytes()) / tokens;
+    assert!((198..=202).contains(&ratio), "{ratio}");
+    assert_eq!(body_tokens(b""), 0);
 }
 
 #[test]
 fn operations_without_a_model_answer_cost_one_request() {
     let requests = ledger(BudgetUnit::Requests, 1, AtLimit::Refuse);
-    let estimate = Estimate::new(Operation::Models, &RequestHead::default(), 0, None);
-    let mut charge = reserve(&requests, estimate).unwrap();
+    let estimate = Estimate::new(question(Operation::Models), &RequestHead::default(), None);
+    let mut charge = reserve(&requests, estimate.clone()).unwrap();
     assert!(reserve(&requests, estimate).is_err());
     charge.sent(Instant::now());
     let settlement = charge.settle(None, false, None);

@@ -20,6 +20,7 @@ use bulkhead_dialect::error::ErrorInfo;
 use bulkhead_dialect::json::{Document, Limits, Splice};
 use bulkhead_dialect::sse::{Decoder, Frame};
 use bulkhead_dialect::stream::{Closes, StreamEvent, StreamReader, TextSpan};
+use bulkhead_dialect::tokens::Counter;
 use bulkhead_dialect::{Endpoint, Usage};
 use bulkhead_dlp::{Edit, Match, TextRules};
 use bytes::Bytes;
@@ -63,7 +64,7 @@ pub(crate) struct StreamInspector {
     queue: VecDeque<Waiting>,
     queued_bytes: usize,
     findings: Findings,
-    text_bytes: u64,
+    text_tokens: Counter,
     usage: Option<Usage>,
     usage_is_final: bool,
     model: Option<String>,
@@ -106,7 +107,7 @@ impl StreamInspector {
             queue: VecDeque::new(),
             queued_bytes: 0,
             findings: Findings::default(),
-            text_bytes: 0,
+            text_tokens: Counter::default(),
             usage: None,
             usage_is_final: false,
             model: None,
@@ -194,9 +195,9 @@ impl StreamInspector {
         self.usage_is_final
     }
 
-    /// Bytes of decoded answer text that passed the inspection so far.
-    pub(crate) fn text_bytes(&self) -> u64 {
-        self.text_bytes
+    /// Tokens of the answer's text that passed the inspection so far, by our own count.
+    pub(crate) fn text_tokens(&self) -> u64 {
+        self.text_tokens.tokens()
     }
 
     /// The provider's own usage, as far as it was reported.

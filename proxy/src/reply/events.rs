@@ -140,7 +140,7 @@ impl Relay<'_> {
             inspector.push(chunk).map_err(|stop| stopped(stop, self.config))?;
             self.held.wait_with(inspector.held_bytes())?;
             while inspector.step(out).map_err(|stop| stopped(stop, self.config))? {
-                if let Err(exhausted) = self.recorder.charge.count(inspector.text_bytes()) {
+                if let Err(exhausted) = self.recorder.charge.count(inspector.text_tokens()) {
                     let rejection = Rejection::budget_exhausted(
                         self.exchange.endpoint.dialect,
                         exhausted.budget.as_str(),

@@ -1,6 +1,7 @@
 //! Answers that are read whole before their first byte leaves, so that the verdict chooses the status.
 
 use super::{Answer, Body, INLINE_INSPECT_BYTES, Relay, join, stopped};
+use crate::charge::body_tokens;
 use crate::forward::{Reply, while_caller_stays};
 use crate::inspect::Findings;
 use crate::inspect::stream::{Outgoing, Stop, StreamInspector};
@@ -41,8 +42,8 @@ impl Relay<'_> {
         };
         let usage = inspected.usage.filter(|_| is_success);
         if is_success && usage.is_none() {
-            // No usage: the body's size is the best count there is. A whole answer cannot be cut any more.
-            let _over_the_line = self.recorder.charge.count(inspected.body.len() as u64);
+            // No usage: the whole body is the best count there is. A whole answer cannot be cut any more.
+            let _over_the_line = self.recorder.charge.count(body_tokens(&inspected.body));
         }
         self.recorder.found(inspected.findings);
         // Before the answer leaves: the caller's next request finds the room that this one gives back.
@@ -136,7 +137,7 @@ impl Relay<'_> {
             inspected.map_err(|_| Rejection::internal("inspecting the answer"))?
         };
         let result = result.map_err(|stop| stopped(stop, self.config));
-        let _counted_but_too_late_to_cut = self.recorder.charge.count(inspector.text_bytes());
+        let _counted_but_too_late_to_cut = self.recorder.charge.count(inspector.text_tokens());
         self.conclude(&mut inspector, &reply.head, result.is_ok());
         result?;
         let (body, kept) = join(&mut out).map(|left| (left.sent, left.kept)).unwrap_or_default();

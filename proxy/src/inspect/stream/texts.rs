@@ -60,7 +60,7 @@ impl StreamInspector {
         // Only JSON events have channels, so the text is always a JSON string.
         let form = if span.escaped { Form::EscapedJson } else { Form::Json };
         let decoded = if span.escaped { unescape(raw) } else { Cow::Borrowed(raw) };
-        self.text_bytes += decoded.len() as u64;
+        self.text_tokens.push(&decoded);
         if decoded.is_empty() || self.rules.is_empty() {
             return Ok(None);
         }
