@@ -11,6 +11,7 @@ mod key;
 mod master_key;
 mod migrate;
 mod policy;
+mod price;
 mod proxy;
 mod scan;
 mod tenant;
@@ -65,6 +66,9 @@ enum Command {
     /// Budgets: what is used, what is left
     #[command(subcommand)]
     Budget(budget::BudgetCommand),
+    /// Prices: what models cost, and who says so
+    #[command(subcommand)]
+    Price(price::PriceCommand),
     /// Credentials for the providers
     #[command(subcommand)]
     Credential(credential::CredentialCommand),
@@ -95,6 +99,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Key(command) => key::run(command, format),
         Command::Policy(command) => policy::run(command, format),
         Command::Budget(command) => budget::run(command, format),
+        Command::Price(command) => price::run(command, format),
         Command::Credential(command) => credential::run(command, format),
         Command::MasterKey(command) => master_key::run(command, format),
         Command::Trace(command) => trace::run(command, format),

@@ -80,6 +80,11 @@ impl DatabaseArgs {
         url.ok_or_else(missing).map(Some)
     }
 
+    /// Whether there is a database to ask, given or found.
+    pub(crate) fn is_given(&self) -> Result<bool, Failure> {
+        Ok(self.database_url.is_some() || self.dev()?.is_some())
+    }
+
     /// Connects as `role`.
     pub(crate) async fn connect(&self, role: Role) -> Result<Store, Failure> {
         Store::connect(&self.url(role)?, role, CONNECTIONS_MAX).await.map_err(|error| {
@@ -148,11 +153,16 @@ impl TenantArgs {
 
     /// The tenant's name. Only a `dev` has a tenant that need not be named.
     pub(crate) fn name(&self) -> Result<String, Failure> {
+        self.given()?.ok_or_else(|| {
+            Failure::Usage("--tenant: missing: give its name or set BULKHEAD_TENANT".to_owned())
+        })
+    }
+
+    /// The same, for commands that can do without.
+    pub(crate) fn given(&self) -> Result<Option<String>, Failure> {
         match &self.tenant {
-            Some(name) => Ok(name.clone()),
-            None => self.database.dev()?.map(|dev| dev.tenant).ok_or_else(|| {
-                Failure::Usage("--tenant: missing: give its name or set BULKHEAD_TENANT".to_owned())
-            }),
+            Some(name) => Ok(Some(name.clone())),
+            None => Ok(self.database.dev()?.map(|dev| dev.tenant)),
         }
     }
 

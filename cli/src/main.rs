@@ -13,6 +13,7 @@ mod master_key;
 mod node;
 mod output;
 mod policy_file;
+mod policy_in_force;
 mod postgres;
 mod retention;
 mod signals;

@@ -246,6 +246,14 @@ impl PriceTable {
         table
     }
 
+    /// Returns every row, `provider/model` with its price, ordered by name.
+    pub fn rows(&self) -> impl Iterator<Item = (&str, Price)> {
+        let mut rows: Vec<(&str, Price)> =
+            self.providers.iter().map(|(model, price)| (&**model, *price)).collect();
+        rows.sort_unstable_by_key(|(model, _)| *model);
+        rows.into_iter()
+    }
+
     fn add(&mut self, model: &str, price: &Price) {
         self.models.entry(model.into()).and_modify(|known| *known = known.dearer(price)).or_insert(*price);
     }

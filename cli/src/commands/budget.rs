@@ -5,7 +5,6 @@ use bulkhead_policy::document::PolicyDocument;
 use bulkhead_policy::ledger::{BudgetScope, BudgetSpec, BudgetUnit, Subject};
 use bulkhead_policy::money::NanoUsd;
 use bulkhead_store::tenant::{Adjustment, Agent, BudgetUse, Layer, TenantTx};
-use bulkhead_store::{Role, system};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -15,6 +14,7 @@ use crate::duration;
 use crate::failure::Failure;
 use crate::output::{Format, Table, moment, or_dash, print_list, print_one};
 use crate::policy_file::{self, Upstreams};
+use crate::policy_in_force::{self, document};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BudgetCommand {
@@ -79,10 +79,7 @@ struct Line {
 
 /// All budgets in force, with what is used of them now, and the transaction that saw it.
 async fn current(tenant: &TenantArgs) -> Result<(TenantTx, Vec<Line>), Failure> {
-    let platform = tenant.database.connect(Role::Migrator).await?;
-    let floor = system::platform_policy(&platform).await?;
-    platform.close().await;
-    let floor = floor.map(|policy| parse(&policy.document, "the platform's policy")).transpose()?;
+    let floor = policy_in_force::platform(&tenant.database).await?;
     let mut tx = tenant.begin().await?;
     let lines = lines(&mut tx, floor.as_ref(), Utc::now()).await?;
     Ok((tx, lines))
@@ -104,12 +101,15 @@ async fn status(tenant: &TenantArgs, format: Format) -> Result<(), Failure> {
     ]);
     let mut values = Vec::new();
     for line in &lines {
+        let models: Vec<String> = line.spec.models.iter().map(ToString::to_string).collect();
+        let who =
+            if models.is_empty() { line.who.clone() } else { format!("{}, {}", line.who, models.join(" ")) };
         let (unit, left) =
             (line.spec.unit, line.spec.limit.saturating_sub(line.used.saturating_add(line.leased)));
         let value = serde_json::to_value(line.spec.at_limit)?;
         table.row([
             line.spec.id.to_string(),
-            line.who.clone(),
+            who,
             unit.to_string(),
             amount(unit, line.used),
             amount(unit, line.leased),
@@ -122,7 +122,7 @@ async fn status(tenant: &TenantArgs, format: Format) -> Result<(), Failure> {
         values.push(json!({
             "budget": line.spec.id.as_str(), "subject": line.subject, "name": line.who, "unit": unit,
             "used": number(unit, line.used), "leased": number(unit, line.leased), "limit": number(unit, line.spec.limit), "left": number(unit, left),
-            "window_start": line.window_start, "resets_at": line.resets_at, "at_limit": value,
+            "window_start": line.window_start, "resets_at": line.resets_at, "at_limit": value, "models": models,
         }));
     }
     print_list(format, &table, &values)
@@ -207,18 +207,6 @@ fn line(spec: &BudgetSpec, subject: Subject, who: String, usage: &[BudgetUse], n
         window_start: bounds.start,
         resets_at: bounds.end,
     }
-}
-
-async fn document(tx: &mut TenantTx, layer: Layer) -> Result<Option<PolicyDocument>, Failure> {
-    match tx.active_policy(layer).await? {
-        Some(version) => parse(&tx.policy_document(version).await?, "the policy in force").map(Some),
-        None => Ok(None),
-    }
-}
-
-fn parse(text: &str, source: &str) -> Result<PolicyDocument, Failure> {
-    // What is in force was judged when it was published.
-    policy_file::parse(text, Upstreams::Anywhere, source)
 }
 
 async fn history(since: DateTime<Utc>, tenant: &TenantArgs, format: Format) -> Result<(), Failure> {
