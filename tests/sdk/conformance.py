@@ -15,6 +15,7 @@ from google import genai
 URL = os.environ["BULKHEAD_URL"]
 KEY = os.environ["BULKHEAD_KEY"]
 BUDGET_KEY = os.environ["BULKHEAD_BUDGET_KEY"]
+CUT_KEY = os.environ["BULKHEAD_CUT_KEY"]
 RATE_KEY = os.environ["BULKHEAD_RATE_KEY"]
 SECRET = os.environ["BULKHEAD_SECRET"]
 CARD = os.environ["BULKHEAD_CARD"]
@@ -229,6 +230,48 @@ def exhausted_budget():
     assert error.body["error"]["type"] == "billing_error", error.body
 
 
+def streams_cut_at_a_budget():
+    """What arrived before the line is text; then the SDK raises, or says that the response failed."""
+    texts = []
+
+    def cut(kind, call):
+        texts.clear()
+        error = raises(kind, call)
+        assert 50 < len(texts) < 320, f"{len(texts)} words within a budget of 300 tokens"
+        return error
+
+    # A list takes what arrived before the exception only where it is filled one by one.
+    def one_by_one(pieces):
+        for piece in pieces:
+            if piece:
+                texts.append(piece)
+
+    def chat():
+        stream = open_ai(CUT_KEY).chat.completions.create(model="gpt-sdk-cut", messages=ASK, stream=True)
+        one_by_one(c.choices[0].delta.content for c in stream)
+
+    error = cut(openai.APIError, chat)
+    assert (error.code, error.type) == ("insufficient_quota", "insufficient_quota"), error
+
+    def messages():
+        with claude(CUT_KEY).messages.stream(model="claude-sdk-cut", max_tokens=9000, messages=ASK) as stream:
+            one_by_one(stream.text_stream)
+
+    error = cut(anthropic.APIStatusError, messages)
+    assert error.body["error"]["type"] == "billing_error", error.body
+
+    def generate():
+        chunks = gemini(CUT_KEY).models.generate_content_stream(model="gemini-sdk-cut", contents="hi")
+        one_by_one(chunk.text for chunk in chunks)
+
+    error = cut(genai.errors.ClientError, generate)
+    assert (error.code, error.status) == (429, "RESOURCE_EXHAUSTED"), error
+
+    events = list(open_ai(CUT_KEY).responses.create(model="gpt-sdk-cut-responses", input="hi", stream=True))
+    assert events[-1].type == "response.failed", events[-1]
+    assert events[-1].response.error.code == "insufficient_quota", events[-1]
+
+
 def rate_limit():
     once = open_ai(RATE_KEY).with_options(max_retries=0)
     error = None
@@ -278,6 +321,7 @@ for check in (
     blocked_request,
     blocked_streams,
     exhausted_budget,
+    streams_cut_at_a_budget,
     rate_limit,
     broken_stream,
     gemini_refusals,

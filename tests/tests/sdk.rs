@@ -96,6 +96,11 @@ fn script(fixture: &Fixture, secret: &str) {
     provider.on("gemini-sdk-tool-stream", Answer::events([unnamed(&call)]));
     provider.on("gemini-sdk-leak", Answer::events(gemini_stream(&leak)));
     provider.on("gemini-sdk-broken", Answer::events(gemini_stream(&["one ", "two "])).cut(1, Piece::Hangup));
+    let words = vec![" a"; 2_000];
+    provider.on("gpt-sdk-cut", Answer::events(openai_stream(&words)));
+    provider.on("gpt-sdk-cut-responses", Answer::events(responses_stream(&words)));
+    provider.on("claude-sdk-cut", Answer::events(anthropic_stream(&words)));
+    provider.on("gemini-sdk-cut", Answer::events(gemini_stream(&words)));
     provider.on("gpt-sdk-leak", Answer::events(openai_stream(&leak)));
     provider.on("gpt-sdk-leak-responses", Answer::events(responses_stream(&leak)));
     provider.on("claude-sdk-leak", Answer::events(anthropic_stream(&leak)));
@@ -115,12 +120,21 @@ async fn check(language: &str, mut command: Command) {
     let broke =
         fixture.bulkhead.tenant(&format!("broke-{language}"), "sk-a", &format!("{own}{budget}")).await;
     broke.client.post("/v1/chat/completions", &chat("gpt-x", "hi")).await.expect(200);
+    // Each dialect's stream draws on a wall of its own, because the first one uses it up.
+    let walls = ["gpt-sdk-cut", "gpt-sdk-cut-responses", "claude-sdk-cut", "gemini-sdk-cut"].map(|model| {
+        format!(
+            "  - {{ id: {model}, scope: tenant, unit: tokens, limit: 300, window: day, at_limit: cut, models: [{model}] }}\n"
+        )
+    });
+    let walls = format!("{own}budgets:\n{}", walls.concat());
+    let cut = fixture.bulkhead.tenant(&format!("cut-{language}"), "sk-a", &walls).await;
     let limits = "limits: { requests_per_minute: 2 }\n";
     let slow = fixture.bulkhead.tenant(&format!("slow-{language}"), "sk-a", &format!("{own}{limits}")).await;
     command
         .env("BULKHEAD_URL", &fixture.bulkhead.ready.proxy_url)
         .env("BULKHEAD_KEY", &fixture.bulkhead.ready.api_key)
         .env("BULKHEAD_BUDGET_KEY", &broke.key)
+        .env("BULKHEAD_CUT_KEY", &cut.key)
         .env("BULKHEAD_RATE_KEY", &slow.key)
         .env("BULKHEAD_SECRET", &secret)
         .env("BULKHEAD_CARD", CARD)
