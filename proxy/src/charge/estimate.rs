@@ -1,7 +1,7 @@
 //! What one request may cost, before anybody knows.
 //!
 //! - Input: the body's size bounds it for nothing. That bound is three or four times what it really is, which harms nobody while a
-//!   budget has room for many such requests; only where it has not ([`PLENTY`]) the text is counted.
+//!   budget has room for many such inputs; only where it has not ([`PLENTY`]) the text is counted.
 //! - Output: the ceiling that the request names, else the model's own, for each answer that is asked for. Reasoning is
 //!   within that ceiling at every provider.
 
@@ -21,7 +21,7 @@ use std::sync::Arc;
 const OUTPUT_TOKENS_UNKNOWN: u64 = 32_768;
 /// Ordinary prose and code have 3.5 to 4.5, JSON around them included.
 const USUAL_BYTES_PER_TOKEN: u64 = 3;
-/// A budget with room for so many of a request does not need to know how much exactly it takes.
+/// A budget with room for so many inputs does not need to know how much exactly one takes.
 const PLENTY: u64 = 16;
 /// Larger bodies are not counted: a megabyte takes 100 ms of a thread.
 const COUNTED_BYTES_MAX: usize = 1 << 20;
@@ -102,13 +102,14 @@ impl Estimate {
         }
     }
 
-    /// Whether every budget has so much room that the bound need not be any closer.
+    /// Whether every budget has so much room that the input's bound need not be any closer.
     pub(crate) fn fits_easily(&self, ledgers: &[Arc<Ledger>], now: DateTime<Utc>) -> bool {
-        let amount = self.amount(self.output_tokens, 1);
+        let (input, all) = (self.amount(0, 1), self.amount(self.output_tokens, 1));
         ledgers.iter().filter(|ledger| ledger.spec().unit != BudgetUnit::Requests).all(|ledger| {
             let state = ledger.state(now);
             let room = state.limit.saturating_sub(state.committed);
-            amount.in_unit(ledger.spec().unit).saturating_mul(PLENTY) <= room
+            let unit = ledger.spec().unit;
+            all.in_unit(unit) <= room && input.in_unit(unit).saturating_mul(PLENTY) <= room
         })
     }
 

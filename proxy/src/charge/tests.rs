@@ -208,14 +208,18 @@ fn reasoning_that_nobody_saw_is_charged_by_the_time_it_took() {
 
 #[tokio::test]
 async fn the_text_is_counted_only_where_it_matters() {
-    let wanted = 600;
-    let estimate = chat(Some(500));
+    let (short, estimate) = (chat(Some(100)), chat(Some(500)));
     let now = DateTime::UNIX_EPOCH;
-    let easily = |unit, limit| estimate.fits_easily(&[ledger(unit, limit, AtLimit::Refuse)], now);
-    assert!(estimate.fits_easily(&[], now) && easily(BudgetUnit::Requests, 1));
-    assert!(easily(BudgetUnit::Tokens, 16 * wanted) && !easily(BudgetUnit::Tokens, 16 * wanted - 1));
-    let cost = 100 * 1_000 + 500 * 4_000;
-    assert!(easily(BudgetUnit::Usd, 16 * cost) && !easily(BudgetUnit::Usd, 16 * cost - 1));
+    let easily =
+        |estimate: &Estimate, unit, limit| estimate.fits_easily(&[ledger(unit, limit, AtLimit::Refuse)], now);
+    assert!(estimate.fits_easily(&[], now) && easily(&estimate, BudgetUnit::Requests, 1));
+    for (unit, estimate, enough) in [
+        (BudgetUnit::Tokens, &estimate, 16 * 100),
+        (BudgetUnit::Usd, &short, 16 * 100 * 1_000),
+        (BudgetUnit::Usd, &estimate, 100 * 1_000 + 500 * 4_000),
+    ] {
+        assert!(easily(estimate, unit, enough) && !easily(estimate, unit, enough - 1), "{unit} {enough}");
+    }
     let free = Estimate::new(question(Operation::Models), &RequestHead::default(), None);
     assert!(free.fits_easily(&[ledger(BudgetUnit::Tokens, 1, AtLimit::Refuse)], now));
 
