@@ -315,12 +315,6 @@ impl TenantPolicy {
         self.prices.find(model).map(|(price, _)| price)
     }
 
-    /// Returns a price that somebody has named for the model, not one that is assumed.
-    #[must_use]
-    pub fn known_price(&self, model: &str) -> Option<Price> {
-        self.prices.known(model).map(|(price, _)| price)
-    }
-
     /// Returns the price to count a model at, and where it was found.
     #[must_use]
     pub fn priced(&self, model: &str) -> Option<(Price, PriceSource)> {

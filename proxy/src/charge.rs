@@ -142,6 +142,12 @@ impl Charge {
         Ok(())
     }
 
+    /// Takes the count of an answer that was read whole: it cannot be cut any more, and all of it was seen.
+    pub(crate) fn count_whole(&mut self, tokens: u64) {
+        let _too_late_to_cut = self.count(tokens);
+        self.first_seen_at = self.sent_at.filter(|_| tokens > 0);
+    }
+
     fn extend(&mut self, more: u64) -> Result<(), Exhausted> {
         let cost = self.estimate.dearest.map_or(NanoUsd::ZERO, |price| price.worst_case(0, more));
         if let Some(reservation) = &mut self.reservation {

@@ -22,7 +22,7 @@ use crate::rewrite::{COST_USD, response_head};
 use crate::room::Held;
 use bulkhead_dialect::Usage;
 use bulkhead_dlp::{Action, TextRules, TokenMap};
-use bulkhead_policy::compile::TenantPolicy;
+use bulkhead_policy::compile::{PriceSource, TenantPolicy};
 use bulkhead_policy::document::Uninspectable;
 use bytes::{Bytes, BytesMut};
 use chrono::Utc;
@@ -105,7 +105,8 @@ impl Relay<'_> {
             self.recorder.charge.release();
         }
         // A name that only the answer uses says nothing of what was asked for, whose price is known.
-        let price = answer.model.as_deref().and_then(|model| self.policy().known_price(model));
+        let priced = answer.model.as_deref().and_then(|model| self.policy().priced(model));
+        let price = priced.filter(|(_, source)| *source != PriceSource::Assumed).map(|(price, _)| price);
         let settlement = self.recorder.charge.settle(answer.usage, answer.complete, price);
         self.recorder.settled(settlement);
         self.recorder.record.model_served =

@@ -129,7 +129,7 @@ impl Look {
             b"base64" => self.parts.is_binary = true,
             b"image" | b"image_url" | b"input_image" => self.parts.images += 1,
             b"document" | b"file" | b"input_file" => self.files += 1,
-            b"item_reference" => self.parts.kept = 1,
+            b"item_reference" => self.parts.kept = self.parts.kept.max(1),
             _ => {}
         }
     }

@@ -134,14 +134,9 @@ impl Prices {
         self.stated.iter().map(|(model, (price, source))| (&**model, *price, *source))
     }
 
-    /// Finds a price that somebody has named for the model.
-    pub(super) fn known(&self, model: &str) -> Option<(Price, PriceSource)> {
-        let builtin = || PriceTable::builtin().lookup(model).map(|price| (*price, PriceSource::Builtin));
-        self.stated.get(model).copied().or_else(builtin)
-    }
-
     pub(super) fn find(&self, model: &str) -> Option<(Price, PriceSource)> {
-        self.known(model).or(match self.unknown {
+        let builtin = || PriceTable::builtin().lookup(model).map(|price| (*price, PriceSource::Builtin));
+        self.stated.get(model).copied().or_else(builtin).or(match self.unknown {
             UnknownModel::Refuse => None,
             UnknownModel::Assume(price) => Some((price, PriceSource::Assumed)),
         })

@@ -204,6 +204,12 @@ fn reasoning_that_nobody_saw_is_charged_by_the_time_it_took() {
         let output = charge.settle(None, false, None).tokens.output;
         assert!(expected.contains(&output), "{model}: {output}");
     }
+    let tokens = ledger(BudgetUnit::Tokens, 10_000, AtLimit::Cut);
+    let question = Question { model: "o3".into(), ..question(Operation::Chat) };
+    let mut charge = reserve(&tokens, Estimate::new(question, &RequestHead::default(), None)).unwrap();
+    charge.sent(Instant::now().checked_sub(Duration::from_secs(1)).unwrap());
+    charge.count_whole(40);
+    assert_eq!(charge.settle(None, true, None).tokens.output, 40, "all of it was seen");
 }
 
 #[tokio::test]

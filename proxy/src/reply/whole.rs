@@ -42,8 +42,8 @@ impl Relay<'_> {
         };
         let usage = inspected.usage.filter(|_| is_success);
         if is_success && usage.is_none() {
-            // No usage: the whole body is the best count there is. A whole answer cannot be cut any more.
-            let _over_the_line = self.recorder.charge.count(body_tokens(&inspected.body));
+            // No usage: the whole body is the best count there is.
+            self.recorder.charge.count_whole(body_tokens(&inspected.body));
         }
         self.recorder.found(inspected.findings);
         // Before the answer leaves: the caller's next request finds the room that this one gives back.
@@ -137,7 +137,7 @@ impl Relay<'_> {
             inspected.map_err(|_| Rejection::internal("inspecting the answer"))?
         };
         let result = result.map_err(|stop| stopped(stop, self.config));
-        let _counted_but_too_late_to_cut = self.recorder.charge.count(inspector.text_tokens());
+        self.recorder.charge.count_whole(inspector.text_tokens());
         self.conclude(&mut inspector, &reply.head, result.is_ok());
         result?;
         let (body, kept) = join(&mut out).map(|left| (left.sent, left.kept)).unwrap_or_default();
