@@ -94,7 +94,7 @@ fn requests(out: &mut impl Write, head: &RequestHead, body_len: usize) -> anyhow
 /// An answer's tokens one by one, each counted and held against the line.
 fn events(out: &mut impl Write) -> anyhow::Result<()> {
     let text = history_text(20_000);
-    let pieces: Vec<&str> = text.split_inclusive(' ').collect();
+    let pieces = words(&text);
     let stream = |pieces: &[&str]| {
         let mut counter = Counter::default();
         let crossed = pieces.iter().filter(|piece| {
@@ -116,6 +116,19 @@ fn events(out: &mut impl Write) -> anyhow::Result<()> {
     let per_cent = i64::try_from(expected.1)? * 100 / i64::try_from(exact)? - 100;
     writeln!(out, "  off by {per_cent:+} % of {exact} tokens")?;
     Ok(())
+}
+
+/// The text in pieces as models produce them: each word with the space before it.
+fn words(text: &str) -> Vec<&str> {
+    let mut rest = text;
+    let mut pieces = Vec::new();
+    while !rest.is_empty() {
+        let next = rest.char_indices().skip(1).find(|(_, letter)| *letter == ' ' || *letter == '\n');
+        let (piece, after) = rest.split_at(next.map_or(rest.len(), |(at, _)| at));
+        pieces.push(piece);
+        rest = after;
+    }
+    pieces
 }
 
 /// What it takes to know a request's input better than by its size.

@@ -1,11 +1,11 @@
 //! How many tokens a text is: exactly where a model's encoding is public, by a table elsewhere.
 //!
 //! 1. Byte-level encodings never make more tokens than a text has bytes: that bound costs nothing.
-//! 2. [`Counter`] looks at pairs of neighbouring bytes, in about a nanosecond each. Over prose, code, tables, identifiers and
+//! 2. [`Counter`] looks at pairs of neighbouring bytes, in about three nanoseconds each. Over prose, code, tables, identifiers and
 //!    a dozen languages it is between 15 % below and 45 % above what `o200k_base` makes of the whole text, and above it for
 //!    a text that comes token by token; the tests hold it to that. Texts made to deceive it (thousands of letters without
 //!    a space, scripts that nobody writes) can be several times as many tokens.
-//! 3. [`Encoding::count`] is exact, at some 10 MB/s, and slower for text that is one long word. A text is encoded in pieces
+//! 3. [`Encoding::count`] is exact, at 10 to 200 MB/s, slowest for text that is one long word. A text is encoded in pieces
 //!    of [`PIECE_BYTES`], which bounds the time for a long word and adds one token in a thousand.
 
 use std::sync::LazyLock;
@@ -200,7 +200,7 @@ pub struct Counter {
 }
 
 impl Counter {
-    /// Counts a piece: a token at least, unless it is empty. Costs about a nanosecond per byte.
+    /// Counts a piece: a token at least, unless it is empty. Costs about three nanoseconds per byte (`benches/benches/budget.rs`).
     pub fn push(&mut self, piece: &[u8]) {
         if !piece.is_empty() {
             self.parts = self.parts.saturating_add(parts(piece).max(TOKEN));

@@ -247,7 +247,7 @@ pub enum Reading {
     /// As many tokens as it may be, nearly: exact where the model's encoding is public, half as much again as the
     /// table says elsewhere, because other encodings make more tokens. Slow: not for an event loop.
     Ceiling,
-    /// As many as it most likely is: by the table, about two nanoseconds per byte.
+    /// As many as it most likely is: by the table, about three nanoseconds per byte.
     Likely,
 }
 

@@ -23,7 +23,7 @@ const OUTPUT_TOKENS_UNKNOWN: u64 = 32_768;
 const USUAL_BYTES_PER_TOKEN: u64 = 3;
 /// A budget with room for so many inputs does not need to know how much exactly one takes.
 const PLENTY: u64 = 16;
-/// Larger bodies are not counted: a megabyte takes 100 ms of a thread.
+/// Larger bodies are not counted: a megabyte takes up to 200 ms of a thread.
 const COUNTED_BYTES_MAX: usize = 1 << 20;
 /// Larger bodies are not looked at where nobody can wait: this one takes half a millisecond.
 const LIKELY_BYTES_MAX: usize = 128 << 10;
