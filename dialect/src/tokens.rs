@@ -8,7 +8,7 @@
 //! 3. [`Encoding::count`] is exact, at 10 to 200 MB/s, slowest for text that is one long word. A text is encoded in pieces
 //!    of [`PIECE_BYTES`], which bounds the time for a long word and adds one token in a thousand.
 
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 
 use tiktoken::CoreBpe;
 use tiktoken::encoding::{cl100k_base, o200k_base};
@@ -27,8 +27,8 @@ pub enum Encoding {
 }
 
 /// Twenty and ten megabytes of memory that only those pay for who need them, once.
-static O200K: LazyLock<CoreBpe> = LazyLock::new(o200k_base);
-static CL100K: LazyLock<CoreBpe> = LazyLock::new(cl100k_base);
+static O200K: OnceLock<CoreBpe> = OnceLock::new();
+static CL100K: OnceLock<CoreBpe> = OnceLock::new();
 
 /// How the names of models begin, with their encodings; the first that fits counts.
 const MODELS: [(&str, Encoding); 13] = [
@@ -63,9 +63,25 @@ impl Encoding {
         MODELS.iter().find(|(start, _)| name.starts_with(start)).map(|(_, encoding)| *encoding)
     }
 
+    /// Whether its table is there; else the first count builds it, which takes some 100 ms.
+    #[must_use]
+    pub fn is_ready(self) -> bool {
+        match self {
+            Self::O200k => O200K.get().is_some(),
+            Self::Cl100k => CL100K.get().is_some(),
+        }
+    }
+
+    fn table(self) -> &'static CoreBpe {
+        match self {
+            Self::O200k => O200K.get_or_init(o200k_base),
+            Self::Cl100k => CL100K.get_or_init(cl100k_base),
+        }
+    }
+
     /// The tokens of a text; what is no UTF-8 counts as the character that stands for it.
     ///
-    /// Slow, also because the first call builds a table in some 100 ms: not for an event loop.
+    /// Slow for an event loop, unless the text is short and [the table there](Self::is_ready).
     ///
     /// ```
     /// use bulkhead_dialect::tokens::Encoding;
@@ -73,10 +89,7 @@ impl Encoding {
     /// ```
     #[must_use]
     pub fn count(self, text: &[u8]) -> u64 {
-        let encoding = match self {
-            Self::O200k => &O200K,
-            Self::Cl100k => &CL100K,
-        };
+        let encoding = self.table();
         let text = String::from_utf8_lossy(text);
         let mut rest: &str = &text;
         let mut tokens = 0;

@@ -8,7 +8,7 @@
 use bulkhead_dialect::json::{Document, Limits};
 use bulkhead_dialect::request::RequestHead;
 use bulkhead_dialect::request::input::{self, Reading};
-use bulkhead_dialect::tokens::may_reason_unseen;
+use bulkhead_dialect::tokens::{Encoding, may_reason_unseen};
 use bulkhead_dialect::{Endpoint, Operation};
 use bulkhead_policy::ledger::{Amount, BudgetUnit, Ledger, Reservation};
 use bulkhead_policy::money::NanoUsd;
@@ -16,6 +16,7 @@ use bulkhead_policy::prices::{Asked, DearestPrice, Price};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 
 /// Ceiling where neither the request nor the price table names one.
 const OUTPUT_TOKENS_UNKNOWN: u64 = 32_768;
@@ -25,6 +26,10 @@ const USUAL_BYTES_PER_TOKEN: u64 = 3;
 const PLENTY: u64 = 16;
 /// Larger bodies are not counted: a megabyte takes up to 200 ms of a thread.
 const COUNTED_BYTES_MAX: usize = 1 << 20;
+/// Smaller ones are counted where they are: these take half a millisecond at worst.
+const INLINE_BYTES_MAX: usize = 4 << 10;
+/// How many are counted at a time beside the event loop: a burst must not take its processors away.
+static COUNTING: Semaphore = Semaphore::const_new(4);
 /// Larger bodies are not looked at where nobody can wait: this one takes half a millisecond.
 const LIKELY_BYTES_MAX: usize = 128 << 10;
 
@@ -115,11 +120,19 @@ impl Estimate {
 
     /// Counts the input's text.
     pub(crate) async fn measure(&mut self) {
-        let counted = self.question.clone().filter(|question| question.body.len() <= COUNTED_BYTES_MAX);
+        let counted = self.question.as_ref().filter(|question| question.body.len() <= COUNTED_BYTES_MAX);
         let Some(question) = counted else { return };
-        let count = tokio::task::spawn_blocking(move || question.count(Reading::Ceiling)).await;
+        let is_quick = Encoding::of(&question.model).is_none_or(Encoding::is_ready);
+        let count = if is_quick && question.body.len() <= INLINE_BYTES_MAX {
+            question.count(Reading::Ceiling)
+        } else {
+            let question = question.clone();
+            // It is never closed.
+            let _turn = COUNTING.acquire().await;
+            tokio::task::spawn_blocking(move || question.count(Reading::Ceiling)).await.ok().flatten()
+        };
         // What cannot be counted is what its bound says.
-        if let Ok(Some(tokens)) = count {
+        if let Some(tokens) = count {
             self.input_tokens = self.input_tokens.min(tokens);
             self.usual_input = self.input_tokens;
         }
