@@ -56,6 +56,7 @@ async fn run(what: &str, limit: u64) -> anyhow::Result<()> {
         limit,
         window: Window::Total,
         time_zone: "UTC".parse()?,
+        models: Vec::new(),
         at_limit: AtLimit::Refuse,
         when_unreachable: WhenUnreachable::Refuse,
         alert_at: Vec::new(),
