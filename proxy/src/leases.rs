@@ -22,9 +22,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 /// How often it is looked at what runs low, is not needed any more, or wants to be prolonged.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How long the database may take for a round.
-const ROUND_PATIENCE: Duration = Duration::from_millis(1_500);
-/// How long a request waits: for the round under way, and for its own.
-const REQUEST_PATIENCE: Duration = Duration::from_secs(3);
+const ROUND_PATIENCE: Duration = Duration::from_secs(4);
+/// How long a request waits: for the round under way, and for its own. Only the first ones of an outage wait so long.
+const REQUEST_PATIENCE: Duration = Duration::from_secs(9);
 /// Asks per transaction.
 const ASKS_MAX: usize = 500;
 
@@ -97,15 +97,17 @@ impl Leases {
             if let Ok(reservation) = Reservation::take(ledgers, amount, now) {
                 return Ok(reservation);
             }
-            let waiting: Vec<_> =
-                ledgers.iter().filter_map(|ledger| Some((ledger, ledger.wait_for(amount, now)?))).collect();
+            // By the clock: what the last answer said is new or old from here, not from when the request came.
+            let clock = Utc::now();
+            let waiting = ledgers.iter().filter_map(|ledger| Some((ledger, ledger.wait_for(amount, clock)?)));
+            let waiting: Vec<_> = waiting.collect();
             if waiting.is_empty() {
                 // Enough was given back meanwhile, or there is no more to be had.
                 return Reservation::take(ledgers, amount, now).map_err(Short::Exhausted);
             }
             self.metrics.budgets.waits.inc();
             if !self.next_round(give_up_at).await {
-                self.go_without(waiting, amount, now)?;
+                self.go_without(waiting, amount, clock)?;
             }
         }
     }

@@ -13,6 +13,7 @@ use crate::spool::TraceSender;
 use bulkhead_policy::snapshot::SnapshotHandle;
 use pingora::apps::{HttpServerApp, ReusedHttpStream, ServerApp};
 use pingora::protocols::http::ServerSession;
+use socket2::{Domain, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener as BoundListener};
 use std::sync::Arc;
@@ -61,6 +62,9 @@ pub struct Parts {
     /// The process's metrics.
     pub metrics: Arc<Metrics>,
 }
+
+/// Connections that may wait to be accepted; the system allows no more than its own maximum.
+const BACKLOG: i32 = 4_096;
 
 /// The addresses that were bound.
 #[derive(Debug, Clone, Copy)]
@@ -154,12 +158,20 @@ impl Service {
 }
 
 fn bind(address: SocketAddr, what: &'static str) -> Result<(BoundListener, SocketAddr), ServeError> {
-    let bound = BoundListener::bind(address).and_then(|listener| {
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
-        Ok((listener, address))
-    });
-    bound.map_err(|source| ServeError::Bind { address, what, source })
+    listen(address).map_err(|source| ServeError::Bind { address, what, source })
+}
+
+fn listen(address: SocketAddr) -> io::Result<(BoundListener, SocketAddr)> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // As the standard library does, so that a restart finds its port.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    // The standard library's 128 are fewer than may knock in the moment of a restart, and who finds no place waits for seconds.
+    socket.listen(BACKLOG)?;
+    let listener = BoundListener::from(socket);
+    let address = listener.local_addr()?;
+    Ok((listener, address))
 }
 
 /// One listener and the application behind it.

@@ -282,7 +282,9 @@ impl WindowCount {
         self.others_settled.store(answer.others_settled, Ordering::Release);
         pace.told = clamped(answer.granted);
         pace.low = self.free() / 2;
-        pace.drained_at = (answer.granted < need).then_some(now);
+        if need > 0 {
+            pace.drained_at = (answer.granted < need).then_some(now);
+        }
     }
 
     /// What the last answer left free.
