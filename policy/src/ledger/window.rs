@@ -196,22 +196,30 @@ impl WindowCount {
     /// Lets `amount` be reserved although nobody granted it, if that stays under `limit` as far as this process knows.
     pub(super) fn go_without(&self, amount: u64, limit: u64) -> bool {
         let _pace = self.lock();
-        let more = amount.max(1).saturating_sub(self.free());
+        // Covers what is overdrawn too: otherwise it would not be free.
+        let more = signed(amount.max(1)).saturating_sub(self.free.load(Ordering::Acquire));
         let known = self.committed().saturating_add(self.others_settled()).saturating_add(amount);
-        let fits = known <= limit;
+        let fits = known <= clamped(limit);
         if fits {
-            self.grant(self.granted().saturating_add(more));
+            self.grant(self.granted().saturating_add(u64::try_from(more).unwrap_or(0)));
         }
         fits
     }
 
     /// Takes note that a request waits for so much, or no longer does.
     pub(super) fn wait(&self, amount: u64) {
-        self.waiting.fetch_add(amount, Ordering::AcqRel);
+        self.change_waiting(|waiting| waiting.saturating_add(amount));
     }
 
     pub(super) fn wait_no_longer(&self, amount: u64) {
-        self.waiting.fetch_sub(amount, Ordering::AcqRel);
+        self.change_waiting(|waiting| waiting.saturating_sub(amount));
+    }
+
+    /// Amounts that callers name may be as large as a number can be. What was too much to count is missing when others leave, until
+    /// who waits for it says so again in the next round.
+    fn change_waiting(&self, change: impl Fn(u64) -> u64) {
+        let _never_fails =
+            self.waiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, |waiting| Some(change(waiting)));
     }
 
     /// Whether something waits, is reserved or is held, or the database does not know yet what was given back.

@@ -221,3 +221,27 @@ fn threads_that_wait_reserve_and_settle_beside_the_lessee_never_pass_what_was_gr
     });
     assert_eq!(numbers(&ledger, noon()), (4 * 500 * 2, 4 * 500 * 2));
 }
+
+#[test]
+fn going_without_covers_what_was_overdrawn_at_once() {
+    let node = Node::new();
+    let ledger = node.open(u64::MAX);
+    assert!(ledger.go_without(tokens(1), node.now));
+    ledger.reserve(tokens(1), node.now).unwrap().settle(tokens(1_000_000_000));
+    assert!(ledger.go_without(tokens(5), node.now));
+    assert_eq!(ledger.reserve(tokens(5), node.now).unwrap().reserved(), 5);
+    assert!(!ledger.go_without(tokens(i64::MAX.unsigned_abs()), node.now), "more than can be counted");
+}
+
+#[test]
+fn what_requests_wait_for_never_wraps() {
+    let mut node = Node::new();
+    let ledger = node.open(1_000);
+    let waiting = [u64::MAX, 80].map(|amount| ledger.wait_for(tokens(amount), node.now));
+    let (_, need, want) = node.asks()[0];
+    assert_eq!((need, want), (u64::MAX, u64::MAX));
+    drop(waiting);
+    let _waiting = ledger.wait_for(tokens(80), node.now);
+    node.later(1);
+    assert_eq!(node.asks()[0].1, 80, "nothing is left of the others");
+}
