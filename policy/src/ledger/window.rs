@@ -55,8 +55,17 @@ struct Pace {
     low: u64,
     /// What the database knows to be granted.
     told: u64,
+    /// The last ask has no answer, so more may have been granted than is known here.
+    is_unanswered: bool,
     /// Since when nothing was left for what waited.
     drained_at: Option<DateTime<Utc>>,
+}
+
+impl Pace {
+    /// Whether the database goes by what this process goes by.
+    fn is_told(&self, granted: u64) -> bool {
+        !self.is_unanswered && self.told == granted
+    }
 }
 
 /// What to ask for, in totals.
@@ -224,7 +233,7 @@ impl WindowCount {
 
     /// Whether something waits, is reserved or is held, or the database does not know yet what was given back.
     pub(super) fn is_in_use(&self) -> bool {
-        let is_told = self.lock().told == self.granted();
+        let is_told = self.lock().is_told(self.granted());
         !is_told || self.waiting.load(Ordering::Acquire) > 0 || self.free() > 0 || !self.is_closed()
     }
 
@@ -249,7 +258,7 @@ impl WindowCount {
             self.take_free();
         }
         let is_due = since(pace.asked_at) >= RENEW && (free > 0 || !self.is_closed());
-        let is_untold = pace.told != self.granted() && since(pace.asked_at) >= RATE_OVER;
+        let is_untold = !pace.is_told(self.granted()) && since(pace.asked_at) >= RATE_OVER;
         let (need, want) = if waiting > free {
             let need = committed.saturating_add(waiting);
             (need, need.saturating_add(ahead.max(waiting)))
@@ -280,6 +289,7 @@ impl WindowCount {
     fn totals(&self, pace: &mut Pace, (need, want): (u64, u64), now: DateTime<Utc>) -> Totals {
         pace.asked_at = Some(now);
         pace.number += 1;
+        pace.is_unanswered = true;
         Totals { have: self.granted(), need, want, number: pace.number }
     }
 
@@ -288,7 +298,7 @@ impl WindowCount {
         let mut pace = self.lock();
         self.grant(answer.granted);
         self.others_settled.store(answer.others_settled, Ordering::Release);
-        pace.told = clamped(answer.granted);
+        (pace.told, pace.is_unanswered) = (clamped(answer.granted), false);
         pace.low = self.free() / 2;
         if need > 0 {
             pace.drained_at = (answer.granted < need).then_some(now);

@@ -245,3 +245,18 @@ fn what_requests_wait_for_never_wraps() {
     node.later(1);
     assert_eq!(node.asks()[0].1, 80, "nothing is left of the others");
 }
+
+#[test]
+fn what_was_asked_for_without_an_answer_is_given_back() {
+    let mut node = Node::new();
+    let ledger = node.open(1_000);
+    let waiting = ledger.wait_for(tokens(100), node.now);
+    assert_eq!(node.asks(), [(0, 100, 200)], "the answer is lost, what was granted is not");
+    drop(waiting);
+    assert_eq!(node.asks(), [], "no faster than once a second");
+    node.later(1);
+    assert_eq!(node.round(Some(0)), [(0, 0, 0)]);
+    node.later(1);
+    assert_eq!(node.asks(), []);
+    assert_eq!(node.lessee.active(), 0);
+}
