@@ -72,7 +72,7 @@ impl TenantTx {
         });
         // A count that was only looked at is none.
         let rows: Result<Vec<BudgetUse>, StoreError> = rows.collect();
-        Ok(rows?.into_iter().filter(|row| row.usage.amount + row.leased + row.lost > 0).collect())
+        Ok(rows?.into_iter().filter(|row| row.usage.amount.max(row.leased).max(row.lost) > 0).collect())
     }
 
     /// Changes what counts as used of a budget and returns what does then. Nodes go by it with the next share they ask for.

@@ -118,6 +118,26 @@ async fn one_round_answers_for_many_counts_and_tenants_in_order() {
     assert_eq!(granted, [5, LIMIT, 7]);
 }
 
+#[tokio::test]
+async fn a_limit_beyond_what_can_be_counted_is_as_much_as_can_be() {
+    let world = World::new().await;
+    let (store, tenant) = (&world.writer, world.tenant("acme").await.id);
+    let most = i64::MAX.unsigned_abs();
+    let endless = |number| LeaseAsk { limit: u64::MAX, ..ask(tenant, number, (0, u64::MAX, u64::MAX)) };
+    for (spool, granted) in [(1, most), (2, 0), (3, 0)] {
+        assert_eq!(one(store, holder(spool, 1), endless(1)).await.unwrap().granted, granted, "{spool}");
+    }
+}
+
+#[tokio::test]
+async fn a_count_that_is_asked_for_twice_in_one_round_is_answered_once() {
+    let world = World::new().await;
+    let (store, tenant) = (&world.writer, world.tenant("acme").await.id);
+    let asks = [ask(tenant, 1, (0, 600, 600)), ask(tenant, 2, (0, 600, 600))];
+    let answers = lease(store, holder(1, 1), &asks).await.unwrap();
+    assert_eq!(answers, [Some(LeaseAnswer { granted: 600, others_settled: 0 }), None]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_that_ask_report_and_give_back_at_once_never_hold_more_than_the_limit() {
     let world = World::new().await;

@@ -4,6 +4,8 @@
 //! row of `budget_usage` is locked before anything of its count is read or changed, by this and by
 //! [shipments](super::shipment), always in the order of the keys.
 
+use std::collections::HashSet;
+
 use bulkhead_policy::ledger::{Holder, Lease, LeaseAnswer, LeaseAsk, Standing};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -13,7 +15,8 @@ use crate::Store;
 use crate::error::{Attempted, StoreError};
 use crate::numbers::{to_i64, to_u64};
 
-/// Answers a process's asks, in their order; `None` for one that was overtaken by a later one.
+/// Answers a process's asks, in their order; `None` for one that was overtaken by a later one, or for a count that an earlier one
+/// of these is about.
 ///
 /// # Errors
 /// [`StoreError::Database`]: then nobody can say whether they were granted, and asking again settles it.
@@ -28,8 +31,11 @@ pub async fn lease(
     let seen = read(&mut tx, &keys, holder).await?;
     let mut granted = Vec::new();
     let mut answers = Vec::new();
+    let mut decided = HashSet::new();
     for (index, (ask, seen)) in asks.iter().zip(&seen).enumerate() {
-        if seen.number >= to_i64(ask.number) {
+        // What was read is as it was before the first: a second one would be granted the same room again.
+        let is_first = decided.insert((&ask.key, ask.unit, ask.window_start));
+        if !is_first || seen.number >= to_i64(ask.number) {
             answers.push(None);
             continue;
         }
@@ -81,7 +87,8 @@ struct Seen {
 impl Seen {
     fn standing(&self, limit: u64) -> Standing {
         Standing {
-            limit,
+            // More could not be written, and what all hold together could not be added up.
+            limit: to_u64(to_i64(limit)),
             settled: to_u64(self.settled),
             others_held: to_u64(self.others_held),
             others_alive: to_u64(self.others_alive),
