@@ -191,15 +191,15 @@ impl WindowCount {
     pub(super) fn give_back(&self) {
         let mut pace = self.lock();
         pace.drained_at = None;
-        self.take_free();
+        self.take_free(u64::MAX);
     }
 
-    /// Call it with the lock of `pace` held.
-    fn take_free(&self) {
-        let taken =
-            self.free.fetch_update(Ordering::AcqRel, Ordering::Acquire, |free| (free > 0).then_some(0));
-        let taken = taken.map_or(0, |free| u64::try_from(free).unwrap_or(0));
-        self.granted.fetch_sub(taken, Ordering::AcqRel);
+    /// Takes at most so much of what is free out of use. Call it with the lock of `pace` held.
+    fn take_free(&self, most: u64) {
+        let part = |free: i64| u64::try_from(free).unwrap_or(0).min(most);
+        let take = |free: i64| Some(free - signed(part(free)));
+        let free = self.free.fetch_update(Ordering::AcqRel, Ordering::Acquire, take);
+        self.granted.fetch_sub(free.map_or(0, part), Ordering::AcqRel);
     }
 
     /// Lets `amount` be reserved although nobody granted it, if that stays under `limit` as far as this process knows.
@@ -254,10 +254,20 @@ impl WindowCount {
             (pace.seen, pace.moved_at) = (committed, Some(now));
         }
         let is_idle = waiting == 0 && since(pace.moved_at) >= IDLE;
-        if is_idle {
-            self.take_free();
-        }
         let is_due = since(pace.asked_at) >= RENEW && (free > 0 || !self.is_closed());
+        self.take_free(if waiting > 0 {
+            0
+        } else if is_idle {
+            u64::MAX
+        } else if pace.drained_at.is_some() && since(pace.drained_at) >= DRAINED {
+            // What a request came for that got too little of it: it is all that is left for others.
+            free.saturating_sub(ahead)
+        } else if is_due {
+            // What was enough for so long is enough for others too.
+            free.saturating_sub(ahead) / 2
+        } else {
+            0
+        });
         let is_untold = !pace.is_told(self.granted()) && since(pace.asked_at) >= RATE_OVER;
         let (need, want) = if waiting > free {
             let need = committed.saturating_add(waiting);
@@ -282,7 +292,7 @@ impl WindowCount {
     /// What to ask for to give back all that is free: the process ends.
     pub(super) fn ask_nothing(&self, now: DateTime<Utc>) -> Totals {
         let mut pace = self.lock();
-        self.take_free();
+        self.take_free(u64::MAX);
         self.totals(&mut pace, (0, 0), now)
     }
 

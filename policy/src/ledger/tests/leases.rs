@@ -143,13 +143,13 @@ fn a_window_begins_with_what_was_asked_for_before() {
     drop(waiting);
     node.later(54);
     ledger.reserve(tokens(10), node.now).unwrap().settle(tokens(10));
-    assert_eq!(node.round(Some(200)), [(200, 0, 0)]);
+    assert_eq!(node.round(Some(106)), [(106, 0, 0)]);
     node.later(2);
-    assert_eq!(node.round(Some(190)), [(0, 0, 190)], "as much as the last answer left free");
+    assert_eq!(node.round(Some(96)), [(0, 0, 96)], "as much as the last answer left free");
     node.later(4);
-    let hold = ledger.reserve(tokens(150), node.now).unwrap();
+    let hold = ledger.reserve(tokens(90), node.now).unwrap();
     assert_eq!(hold.window_start(), node.now);
-    assert_eq!(numbers(&ledger, node.now), (0, 150));
+    assert_eq!(numbers(&ledger, node.now), (0, 90));
 }
 
 #[test]
@@ -259,4 +259,26 @@ fn what_was_asked_for_without_an_answer_is_given_back() {
     node.later(1);
     assert_eq!(node.asks(), []);
     assert_eq!(node.lessee.active(), 0);
+}
+
+#[test]
+fn what_is_held_and_not_used_up_soon_goes_back_also_where_the_node_is_never_quiet() {
+    // At once where it was too little for the request that it was for; else by halves.
+    for (granted, seconds, left) in [(1_000_000, 3, 1_000), (2_000_000, 130, 100_000)] {
+        let mut node = Node::new();
+        let ledger = node.open(4_000_000);
+        let waiting = ledger.wait_for(tokens(1_500_000), node.now);
+        node.round(Some(granted));
+        drop(waiting);
+        for _ in 0..seconds {
+            ledger.reserve(tokens(10), node.now).unwrap().settle(tokens(10));
+            node.later(1);
+            for pending in node.lessee.asks(node.now) {
+                let granted = pending.ask.have.max(pending.ask.want);
+                pending.answered(&LeaseAnswer { granted, others_settled: 0 }, node.now);
+            }
+        }
+        assert!(ledger.reserve(tokens(left), node.now).is_err(), "{granted}");
+        assert!(ledger.reserve(tokens(50), node.now).is_ok(), "{granted}");
+    }
 }
