@@ -21,7 +21,9 @@
 //! then, so no clock decides whether the law holds. Late reports move it to S as ever.
 //!
 //! **Windows** are named by their start, as the admitting node's clock sees it, and share nothing. A stream settles in the window it
-//! began in, by the lease of that window.
+//! began in, by the lease of that window. Where a budget's calendar changes, new windows may begin where old ones did: the node has
+//! two counts of one window then, which are two holders. Reports do not say which of the two has settled; they go to the one that
+//! holds most. That keeps the law, because `max(0, G - R)` of two holders is never less in all than that of their sums.
 //!
 //! `tests/protocol.rs` walks through every state (some 700,000) that the code in this file and the counters of a node can reach with two
 //! nodes, three requests that cost less or more than they reserve, a crash, and asks that are lost, late, out of order or given up
@@ -63,7 +65,9 @@ pub struct LeaseAsk {
     pub need: u64,
     /// How much it would like to have been granted in all.
     pub want: u64,
-    /// Grows with every ask of this holder for this window.
+    /// Which of the process's counts of this window asks: one that was opened anew holds nothing of what another was granted.
+    pub opening: u64,
+    /// Grows with every ask of this count.
     pub number: u64,
 }
 

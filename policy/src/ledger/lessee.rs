@@ -76,7 +76,8 @@ impl Lessee {
 fn pending(account: &Account, count: Arc<WindowCount>, totals: Totals) -> PendingAsk {
     let Totals { have, need, want, number } = totals;
     let (key, unit, window_start) = (account.key.clone(), account.unit, count.bounds().start);
-    let ask = LeaseAsk { key, unit, window_start, limit: account.limit(), have, need, want, number };
+    let (limit, opening) = (account.limit(), count.opening());
+    let ask = LeaseAsk { key, unit, window_start, limit, have, need, want, opening, number };
     PendingAsk { ask, count }
 }
 

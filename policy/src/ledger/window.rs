@@ -20,12 +20,17 @@ const RENEW: TimeDelta = TimeDelta::seconds(20);
 /// How long the answer that nothing is left is taken for granted.
 const DRAINED: TimeDelta = TimeDelta::seconds(1);
 
+/// How many counts the process has opened.
+static OPENED: AtomicU64 = AtomicU64::new(0);
+
 /// The counters of one window, in the unit of its ledger.
 ///
 /// What the process has committed (settled or reserved) is always `granted - free`.
 #[derive(Debug)]
 pub(super) struct WindowCount {
     bounds: Bounds,
+    /// Tells it from the process's other counts.
+    opening: u64,
     /// What may still be reserved. Below zero after settlements above their reservations. The one number that the
     /// request path decides by.
     free: AtomicI64,
@@ -81,6 +86,7 @@ impl WindowCount {
     pub(super) fn new(bounds: Bounds, granted: u64) -> Self {
         Self {
             bounds,
+            opening: OPENED.fetch_add(1, Ordering::Relaxed),
             free: AtomicI64::new(signed(granted)),
             settled: AtomicU64::new(0),
             waiting: AtomicU64::new(0),
@@ -93,6 +99,10 @@ impl WindowCount {
 
     pub(super) fn bounds(&self) -> Bounds {
         self.bounds
+    }
+
+    pub(super) fn opening(&self) -> u64 {
+        self.opening
     }
 
     /// What may still be reserved.

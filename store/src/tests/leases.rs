@@ -24,7 +24,7 @@ fn key(tenant: TenantId) -> LedgerKey {
 
 fn ask(tenant: TenantId, number: u64, (have, need, want): (u64, u64, u64)) -> LeaseAsk {
     let (unit, window_start) = (BudgetUnit::Tokens, DateTime::UNIX_EPOCH);
-    LeaseAsk { key: key(tenant), unit, window_start, limit: LIMIT, have, need, want, number }
+    LeaseAsk { key: key(tenant), unit, window_start, limit: LIMIT, have, need, want, opening: 0, number }
 }
 
 async fn one(store: &Store, holder: Holder, ask: LeaseAsk) -> Option<LeaseAnswer> {
@@ -105,6 +105,21 @@ async fn what_a_dead_process_left_is_reported_by_its_segments_and_the_rest_stays
     add_budget_usage(store, &usage).await.unwrap();
     add_budget_usage(store, &usage).await.unwrap();
     assert_eq!(leases(&world).await[1], (20, 100, 13), "without a record, and once");
+}
+
+#[tokio::test]
+async fn a_count_that_is_opened_anew_is_granted_nothing_of_what_was_spent_before() {
+    let world = World::new().await;
+    let (store, tenant) = (&world.writer, world.tenant("acme").await.id);
+    let anew = |number, wish| LeaseAsk { opening: 7, ..ask(tenant, number, wish) };
+    one(store, holder(1, 10), ask(tenant, 1, (0, 500, 500))).await.unwrap();
+    report(store, tenant, 1, 10, 0, 300).await;
+    // The old count may still spend 200, the new one 450, another node the rest.
+    assert_eq!(one(store, holder(1, 10), anew(1, (0, 450, 450))).await.unwrap().granted, 450);
+    assert_eq!(one(store, holder(2, 10), ask(tenant, 1, (0, 900, 900))).await.unwrap().granted, 50);
+    report(store, tenant, 1, 10, 1, 450).await;
+    report(store, tenant, 1, 11, 0, 200).await;
+    assert_eq!(one(store, holder(2, 10), ask(tenant, 2, (50, 900, 900))).await.unwrap().granted, 50);
 }
 
 #[tokio::test]

@@ -97,7 +97,7 @@ fn holder() -> Holder {
 
 fn ask(tenant: TenantId) -> LeaseAsk {
     let LedgerDelta { key, window_start, unit, .. } = usage(tenant).deltas.remove(0);
-    LeaseAsk { key, unit, window_start, limit: 100, have: 0, need: 10, want: 20, number: 1 }
+    LeaseAsk { key, unit, window_start, limit: 100, have: 0, need: 10, want: 20, opening: 0, number: 1 }
 }
 
 fn verdict(tenant: TenantId) -> Verdict {

@@ -83,11 +83,12 @@ pub(super) async fn add(
          ) delta
          where (lease.tenant_id, lease.budget, lease.subject, lease.unit, lease.window_start)
              = (delta.tenant_id, delta.budget, delta.subject, delta.unit, delta.window_start)
-           and lease.spool = $7 and lease.term = (
-             select max(term) from budget_leases of_spool
+           and (lease.spool, lease.term, lease.opening) = (
+             select spool, term, opening from budget_leases of_spool
              where (of_spool.tenant_id, of_spool.budget, of_spool.subject, of_spool.unit, of_spool.window_start)
                  = (delta.tenant_id, delta.budget, delta.subject, delta.unit, delta.window_start)
-               and of_spool.spool = $7 and of_spool.term <= $8)",
+               and of_spool.spool = $7 and of_spool.term <= $8
+             order by term desc, granted - reported desc, opening limit 1)",
         &rows.tenant_id,
         &rows.budget,
         &rows.subject,

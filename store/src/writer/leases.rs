@@ -58,6 +58,7 @@ struct Keys {
     subject: Vec<String>,
     unit: Vec<String>,
     window_start: Vec<DateTime<Utc>>,
+    opening: Vec<i64>,
 }
 
 impl Keys {
@@ -69,6 +70,7 @@ impl Keys {
             keys.subject.push(ask.key.subject.to_string());
             keys.unit.push(ask.unit.as_str().to_owned());
             keys.window_start.push(ask.window_start);
+            keys.opening.push(to_i64(ask.opening));
         }
         keys
     }
@@ -129,15 +131,17 @@ async fn read(connection: &mut PgConnection, keys: &Keys, holder: Holder) -> Res
         Seen,
         r#"select usage.amount as settled,
            coalesce(sum(greatest(lease.granted - lease.reported, 0)) filter (where not is_own), 0)::bigint as "others_held!",
-           count(*) filter (where not is_own and lease.expires_at > clock_timestamp()) as "others_alive!",
+           count(distinct lease.spool) filter (where lease.spool <> $6 and lease.expires_at > clock_timestamp())
+             as "others_alive!",
            coalesce(max(lease.granted) filter (where is_own), 0) as "granted!",
            coalesce(max(lease.reported) filter (where is_own), 0) as "reported!",
            coalesce(max(lease.number) filter (where is_own), 0) as "number!"
-         from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[]) with ordinality
-           as ask (tenant_id, budget, subject, unit, window_start, place)
+         from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $8::bigint[]) with ordinality
+           as ask (tenant_id, budget, subject, unit, window_start, opening, place)
          join budget_usage usage using (tenant_id, budget, subject, unit, window_start)
          left join budget_leases lease using (tenant_id, budget, subject, unit, window_start)
-         cross join lateral (select coalesce(lease.spool = $6 and lease.term = $7, false)) as own (is_own)
+         cross join lateral (
+           select coalesce((lease.spool, lease.term, lease.opening) = ($6, $7, ask.opening), false)) as own (is_own)
          group by place, usage.amount order by place"#,
         &keys.tenant_id,
         &keys.budget,
@@ -146,6 +150,7 @@ async fn read(connection: &mut PgConnection, keys: &Keys, holder: Holder) -> Res
         &keys.window_start,
         holder.spool,
         to_i64(holder.term),
+        &keys.opening,
     )
     .fetch_all(connection)
     .await
@@ -165,12 +170,12 @@ async fn write(
     let keys = Keys::of(answered);
     sqlx::query!(
         "insert into budget_leases as lease
-           (tenant_id, budget, subject, unit, window_start, spool, term, granted, number, expires_at)
-         select tenant_id, budget, subject, unit, window_start, $8, $9, granted, number,
+           (tenant_id, budget, subject, unit, window_start, spool, term, opening, granted, number, expires_at)
+         select tenant_id, budget, subject, unit, window_start, $8, $9, opening, granted, number,
            clock_timestamp() + interval '60 seconds'
-         from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::bigint[], $7::bigint[])
-           as answer (tenant_id, budget, subject, unit, window_start, granted, number)
-         on conflict (tenant_id, budget, subject, unit, window_start, spool, term) do update
+         from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::bigint[], $7::bigint[],
+             $10::bigint[]) as answer (tenant_id, budget, subject, unit, window_start, granted, number, opening)
+         on conflict (tenant_id, budget, subject, unit, window_start, spool, term, opening) do update
          set granted = excluded.granted, number = excluded.number, expires_at = excluded.expires_at",
         &keys.tenant_id,
         &keys.budget,
@@ -181,6 +186,7 @@ async fn write(
         &numbers,
         holder.spool,
         to_i64(holder.term),
+        &keys.opening,
     )
     .execute(connection)
     .await

@@ -282,3 +282,16 @@ fn what_is_held_and_not_used_up_soon_goes_back_also_where_the_node_is_never_quie
         assert!(ledger.reserve(tokens(50), node.now).is_ok(), "{granted}");
     }
 }
+
+#[test]
+fn counts_of_two_calendars_ask_for_themselves_also_where_their_windows_begin_alike() {
+    let mut node = Node::new();
+    node.now = "2025-06-01T00:30:00Z".parse().unwrap();
+    let asks = [Window::Hour, Window::Day].map(|window| {
+        let ledger = node.book.open(key(), &BudgetSpec { window, ..spec(1_000) }, node.now);
+        let _waiting = ledger.wait_for(tokens(500), node.now);
+        node.lessee.asks(node.now).remove(0).ask
+    });
+    assert_eq!(asks[0].window_start, asks[1].window_start);
+    assert_ne!(asks[0].opening, asks[1].opening);
+}
