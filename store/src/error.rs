@@ -94,6 +94,12 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether somebody held a lock for longer than the statement was to wait.
+    pub(crate) fn is_lock_timeout(&self) -> bool {
+        let Self::Database { source: sqlx::Error::Database(error), .. } = self else { return false };
+        error.code().as_deref() == Some("55P03")
+    }
+
     /// True if the same call may succeed later: the server is away, overloaded, fails over, or lacks a right that it can be
     /// given. Whatever is not known to be the data's fault counts as this, because data that is given up is lost.
     ///

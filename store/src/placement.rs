@@ -210,7 +210,7 @@ pub async fn settle(store: &Store) -> Result<(), StoreError> {
     let give_up_at = Instant::now() + SETTLE_PATIENCE;
     loop {
         match try_settle(store).await {
-            Err(error) if is_locked(&error) && Instant::now() < give_up_at => sleep(LOCK_PAUSE).await,
+            Err(error) if error.is_lock_timeout() && Instant::now() < give_up_at => sleep(LOCK_PAUSE).await,
             settled => return settled,
         }
     }
@@ -228,11 +228,6 @@ async fn try_settle(store: &Store) -> Result<(), StoreError> {
         .await
         .attempted("wait for what is being appended")?;
     tx.rollback().await.attempted("wait for what is being appended")
-}
-
-fn is_locked(error: &StoreError) -> bool {
-    let StoreError::Database { source: sqlx::Error::Database(error), .. } = error else { return false };
-    error.code().as_deref() == Some("55P03")
 }
 
 /// Moves one tenant's traces, the only one to do so at the time.

@@ -1,10 +1,12 @@
 //! Leases: granted once, reported once, and never more together than the limit.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bulkhead_policy::ids::{BudgetId, TenantId};
 use bulkhead_policy::ledger::{BudgetUnit, Holder, LeaseAnswer, LeaseAsk, LedgerDelta, LedgerKey, Subject};
 use chrono::{DateTime, Utc};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::World;
@@ -186,4 +188,26 @@ async fn nodes_that_ask_report_and_give_back_at_once_never_hold_more_than_the_li
     tokio::join!(node(1), node(2), node(3));
     let spent = spent.load(Ordering::SeqCst);
     assert!((LIMIT - 30..=LIMIT).contains(&spent), "{spent} of {LIMIT}");
+}
+
+#[tokio::test]
+async fn a_count_that_somebody_holds_for_long_keeps_no_other_waiting() {
+    let world = World::new().await;
+    let (first, second) = (world.tenant("first").await.id, world.tenant("second").await.id);
+    let asks = |number| [first, second].map(|tenant| ask(tenant, number, (0, 10 * number, 10 * number)));
+    lease(&world.writer, holder(1, 1), &asks(1)).await.unwrap();
+    let mut busy = superuser(&world).await;
+    sqlx::raw_sql("begin").execute(&mut busy).await.unwrap();
+    let hold = sqlx::query("select from budget_usage where tenant_id = $1 for update").bind(second.as_uuid());
+    hold.execute(&mut busy).await.unwrap();
+    // As long as a node waits for its answers.
+    let patience = Duration::from_millis(1_500);
+    for number in [2, 3] {
+        let [known, held] = asks(number);
+        let begins = LeaseAsk { window_start: Utc::now(), ..known.clone() };
+        let asks = [begins, held, known];
+        let answers = timeout(patience, lease(&world.writer, holder(1, 1), &asks)).await.unwrap().unwrap();
+        let granted = answers.iter().map(|answer| answer.map(|answer| answer.granted));
+        assert_eq!(granted.collect::<Vec<_>>(), [None, None, Some(10 * number)]);
+    }
 }

@@ -16,7 +16,7 @@ use crate::error::{Attempted, StoreError};
 use crate::numbers::{to_i64, to_u64};
 
 /// Answers a process's asks, in their order; `None` for one that was overtaken by a later one, or for a count that an earlier one
-/// of these is about.
+/// of these is about, or that somebody else holds for long.
 ///
 /// # Errors
 /// [`StoreError::Database`]: then nobody can say whether they were granted, and asking again settles it.
@@ -25,25 +25,45 @@ pub async fn lease(
     holder: Holder,
     asks: &[LeaseAsk],
 ) -> Result<Vec<Option<LeaseAnswer>>, StoreError> {
+    match answer(store, holder, asks, Busy::Wait).await {
+        Err(error) if error.is_lock_timeout() => answer(store, holder, asks, Busy::Skip).await,
+        answered => answered,
+    }
+}
+
+async fn answer(
+    store: &Store,
+    holder: Holder,
+    asks: &[LeaseAsk],
+    busy: Busy,
+) -> Result<Vec<Option<LeaseAnswer>>, StoreError> {
     let mut tx = super::begin(store, asks.iter().map(|ask| ask.key.tenant.as_uuid()).collect()).await?;
-    let keys = Keys::of(asks);
-    lock(&mut tx, &keys).await?;
-    let seen = read(&mut tx, &keys, holder).await?;
+    let locked = match lock(&mut tx, &Keys::of(asks), busy).await {
+        Ok(locked) => locked,
+        Err(error) => {
+            // The error comes before its locks have gone; who asks again must not meet them.
+            tx.rollback().await.attempted("give up on leases")?;
+            return Err(error);
+        }
+    };
+    let asked: Vec<_> = asks.iter().enumerate().filter(|(place, _)| locked.contains(place)).collect();
+    let seen = read(&mut tx, &Keys::of(asked.iter().map(|(_, ask)| *ask)), holder).await?;
     let mut granted = Vec::new();
-    let mut answers = Vec::new();
+    let mut answers = vec![None; asks.len()];
     let mut decided = HashSet::new();
-    for (index, (ask, seen)) in asks.iter().zip(&seen).enumerate() {
+    for ((place, ask), seen) in asked.into_iter().zip(&seen) {
         // What was read is as it was before the first: a second one would be granted the same room again.
         let is_first = decided.insert((&ask.key, ask.unit, ask.window_start));
         if !is_first || seen.number >= to_i64(ask.number) {
-            answers.push(None);
             continue;
         }
         let standing = seen.standing(ask.limit);
         let total = standing.grant(ask.have, ask.need, ask.want);
-        granted.push(Granted { ask: index, total });
+        granted.push(Granted { ask: place, total });
         let others_settled = standing.settled.saturating_sub(standing.own.reported);
-        answers.push(Some(LeaseAnswer { granted: total, others_settled }));
+        if let Some(answer) = answers.get_mut(place) {
+            *answer = Some(LeaseAnswer { granted: total, others_settled });
+        }
     }
     write(&mut tx, asks, &granted, holder).await?;
     tx.commit().await.attempted("commit leases")?;
@@ -104,8 +124,48 @@ struct Granted {
     total: u64,
 }
 
-/// Locks the counts, and begins those that are new.
-async fn lock(connection: &mut PgConnection, keys: &Keys) -> Result<(), StoreError> {
+/// What to do about counts that somebody else has locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Busy {
+    /// Wait, but less than a node does: what it has given up on would hold the others' locks on.
+    Wait,
+    /// Leave them out: one tenant's count must not keep all others waiting.
+    Skip,
+}
+
+/// Locks the counts; returns the places of those that are locked then.
+async fn lock(connection: &mut PgConnection, keys: &Keys, busy: Busy) -> Result<HashSet<usize>, StoreError> {
+    sqlx::query!("select set_config('lock_timeout', '500ms', true)")
+        .fetch_one(&mut *connection)
+        .await
+        .attempted("lock budget usage")?;
+    match busy {
+        Busy::Wait => lock_all(connection, keys).await,
+        Busy::Skip => lock_free(connection, keys).await,
+    }
+}
+
+/// Those that nobody holds; new ones wait.
+async fn lock_free(connection: &mut PgConnection, keys: &Keys) -> Result<HashSet<usize>, StoreError> {
+    let places = sqlx::query_scalar!(
+        r#"select place as "place!" from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
+           with ordinality as ask (tenant_id, budget, subject, unit, window_start, place)
+         join budget_usage usage using (tenant_id, budget, subject, unit, window_start)
+         order by tenant_id, budget, subject, unit, window_start for update of usage skip locked"#,
+        &keys.tenant_id,
+        &keys.budget,
+        &keys.subject,
+        &keys.unit,
+        &keys.window_start,
+    )
+    .fetch_all(connection)
+    .await
+    .attempted("lock budget usage")?;
+    Ok(places.into_iter().filter_map(|place| usize::try_from(place - 1).ok()).collect())
+}
+
+/// All, and begins those that are new.
+async fn lock_all(connection: &mut PgConnection, keys: &Keys) -> Result<HashSet<usize>, StoreError> {
     sqlx::query!(
         "insert into budget_usage (tenant_id, budget, subject, unit, window_start, amount)
          select distinct tenant_id, budget, subject, unit, window_start, 0
@@ -122,7 +182,7 @@ async fn lock(connection: &mut PgConnection, keys: &Keys) -> Result<(), StoreErr
     .execute(connection)
     .await
     .attempted("lock budget usage")?;
-    Ok(())
+    Ok((0..keys.budget.len()).collect())
 }
 
 /// Reads how each count stands. A statement of its own: it sees what was committed before the locks were had.
