@@ -9,6 +9,9 @@ create table budget_leases (
   window_start timestamptz not null,
   spool uuid not null,
   term bigint not null,
+  -- Which of the process's counts of the window it is: when a budget's calendar changes, new windows may begin where old ones did, and
+  -- the new count knows nothing of what the old one was granted. Reports do not say: they go to the one that holds most.
+  opening bigint not null,
   -- In all, in the unit.
   granted bigint not null check (granted >= 0),
   reported bigint not null default 0 check (reported >= 0),
@@ -16,7 +19,7 @@ create table budget_leases (
   number bigint not null,
   -- Only for who looks: what is held after it counts as used, because nobody will say any more what became of it.
   expires_at timestamptz not null,
-  primary key (tenant_id, budget, subject, unit, window_start, spool, term)
+  primary key (tenant_id, budget, subject, unit, window_start, spool, term, opening)
 );
 create index on budget_leases (expires_at);
 call isolate_tenants('budget_leases');

@@ -120,7 +120,7 @@ fn request(ledger: &Arc<Ledger>, book: &LedgerBook, done: &Done) {
             Err(_) => {
                 now = Utc::now();
                 done.waited.fetch_add(1, Ordering::Relaxed);
-                let _waiting = ledger.wait_for(amount(RESERVED), now);
+                let _waiting = ledger.wait_for(amount(RESERVED), now, now);
                 std::thread::park_timeout(Duration::from_millis(1));
             }
         }

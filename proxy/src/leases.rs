@@ -99,7 +99,8 @@ impl Leases {
             }
             // By the clock: what the last answer said is new or old from here, not from when the request came.
             let clock = Utc::now();
-            let waiting = ledgers.iter().filter_map(|ledger| Some((ledger, ledger.wait_for(amount, clock)?)));
+            let waiting =
+                ledgers.iter().filter_map(|ledger| Some((ledger, ledger.wait_for(amount, now, clock)?)));
             let waiting: Vec<_> = waiting.collect();
             if waiting.is_empty() {
                 // Enough was given back meanwhile, or there is no more to be had.
@@ -107,7 +108,7 @@ impl Leases {
             }
             self.metrics.budgets.waits.inc();
             if !self.next_round(give_up_at).await {
-                self.go_without(waiting, amount, clock)?;
+                self.go_without(waiting, amount, now)?;
             }
         }
     }

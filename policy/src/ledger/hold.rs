@@ -140,12 +140,13 @@ impl Ledger {
 
     /// Says how much a request waits for, where more than is held here may be had; `None`: no use to wait.
     ///
-    /// What waits is asked for by the [`super::Lessee`].
+    /// What waits is asked for by the [`super::Lessee`]. The request belongs to the window of `now`; an answer that nothing is left is old
+    /// or new by the `clock`, which has gone on since.
     #[must_use]
-    pub fn wait_for(&self, amount: Amount, now: DateTime<Utc>) -> Option<Waiting> {
+    pub fn wait_for(&self, amount: Amount, now: DateTime<Utc>, clock: DateTime<Utc>) -> Option<Waiting> {
         let amount = amount.in_unit(self.spec.unit).max(1);
         let count = self.account.window_at(now);
-        if !self.account.is_leased() || count.free() >= amount || count.is_drained(now) {
+        if !self.account.is_leased() || count.free() >= amount || count.is_drained(clock) {
             return None;
         }
         count.wait(amount);

@@ -49,12 +49,12 @@ fn nothing_is_held_before_it_was_granted_and_then_no_more_than_that() {
     assert_eq!(ledger.reserve(tokens(0), noon()).unwrap_err().left, 0);
     assert_eq!(node.asks(), [], "nobody waits");
 
-    let waiting = [ledger.wait_for(tokens(30), noon()), ledger.wait_for(tokens(50), noon())];
+    let waiting = [ledger.wait_for(tokens(30), noon(), noon()), ledger.wait_for(tokens(50), noon(), noon())];
     assert_eq!(node.round(Some(100)), [(0, 80, 160)], "what waits, and as much again");
     drop(waiting);
     let hold = ledger.reserve(tokens(60), noon()).unwrap();
     assert_eq!(ledger.reserve(tokens(41), noon()).unwrap_err().left, 40);
-    assert!(ledger.wait_for(tokens(40), noon()).is_none(), "it is there");
+    assert!(ledger.wait_for(tokens(40), noon(), noon()).is_none(), "it is there");
     hold.settle(tokens(10));
     assert_eq!(ledger.reserve(tokens(90), noon()).unwrap().reserved(), 90);
     assert!(ledger.reserve(tokens(91), noon()).is_err());
@@ -64,7 +64,7 @@ fn nothing_is_held_before_it_was_granted_and_then_no_more_than_that() {
 fn more_is_asked_for_by_the_rate_when_half_is_left() {
     let mut node = Node::new();
     let ledger = node.open(1_000_000);
-    let waiting = ledger.wait_for(tokens(100), node.now);
+    let waiting = ledger.wait_for(tokens(100), node.now, node.now);
     node.round(Some(1_000));
     drop(waiting);
     node.later(5);
@@ -79,23 +79,23 @@ fn more_is_asked_for_by_the_rate_when_half_is_left() {
 fn an_answer_that_nothing_is_left_counts_for_a_moment() {
     let mut node = Node::new();
     let ledger = node.open(100);
-    let waiting = ledger.wait_for(tokens(80), node.now);
+    let waiting = ledger.wait_for(tokens(80), node.now, node.now);
     node.round(Some(50));
     assert!(ledger.check(node.now).is_ok(), "some of it is there");
     assert_eq!(ledger.reserve(tokens(50), node.now).unwrap().settle(tokens(50)).after, 50);
     assert!(ledger.check(node.now).is_err());
-    assert!(ledger.wait_for(tokens(1), node.now).is_none(), "no use to wait");
+    assert!(ledger.wait_for(tokens(1), node.now, node.now).is_none(), "no use to wait");
     drop(waiting);
     node.later(2);
     assert!(ledger.check(node.now).is_ok(), "worth another ask");
-    assert!(ledger.wait_for(tokens(1), node.now).is_some());
+    assert!(ledger.wait_for(tokens(1), node.now, node.now).is_some());
 }
 
 #[test]
 fn what_a_quiet_node_holds_goes_back_and_the_database_is_told_until_it_knows() {
     let mut node = Node::new();
     let ledger = node.open(1_000);
-    let waiting = ledger.wait_for(tokens(100), node.now);
+    let waiting = ledger.wait_for(tokens(100), node.now, node.now);
     node.round(Some(400));
     drop(waiting);
     ledger.reserve(tokens(100), node.now).unwrap().settle(tokens(70));
@@ -110,9 +110,9 @@ fn what_a_quiet_node_holds_goes_back_and_the_database_is_told_until_it_knows() {
     node.later(100);
     assert_eq!(node.asks(), []);
     assert_eq!(node.lessee.active(), 0);
-    assert!(ledger.wait_for(tokens(5), node.now).is_some());
+    assert!(ledger.wait_for(tokens(5), node.now, node.now).is_some());
     assert_eq!(node.asks(), [], "nobody waits any more");
-    let _waiting = ledger.wait_for(tokens(5), node.now);
+    let _waiting = ledger.wait_for(tokens(5), node.now, node.now);
     assert_eq!(node.asks(), [(70, 75, 80)]);
 }
 
@@ -120,7 +120,7 @@ fn what_a_quiet_node_holds_goes_back_and_the_database_is_told_until_it_knows() {
 fn what_is_reserved_for_long_is_prolonged() {
     let mut node = Node::new();
     let ledger = node.open(1_000);
-    let waiting = ledger.wait_for(tokens(100), node.now);
+    let waiting = ledger.wait_for(tokens(100), node.now, node.now);
     node.round(Some(100));
     drop(waiting);
     let _hold = ledger.reserve(tokens(100), node.now).unwrap();
@@ -138,7 +138,7 @@ fn a_window_begins_with_what_was_asked_for_before() {
     let mut node = Node::new();
     let minute = BudgetSpec { window: Window::Minute, ..spec(1_000) };
     let ledger = node.book.open(key(), &minute, node.now);
-    let waiting = ledger.wait_for(tokens(100), node.now);
+    let waiting = ledger.wait_for(tokens(100), node.now, node.now);
     node.round(Some(200));
     drop(waiting);
     node.later(54);
@@ -156,7 +156,7 @@ fn a_window_begins_with_what_was_asked_for_before() {
 fn a_changed_limit_takes_back_what_was_granted_by_the_old_one() {
     let mut node = Node::new();
     let ledger = node.open(1_000);
-    let waiting = ledger.wait_for(tokens(100), node.now);
+    let waiting = ledger.wait_for(tokens(100), node.now, node.now);
     node.round(Some(500));
     drop(waiting);
     let _hold = ledger.reserve(tokens(100), node.now).unwrap();
@@ -175,7 +175,7 @@ fn without_the_database_a_node_goes_on_up_to_the_limit_and_then_pays_back() {
     ledger.reserve(tokens(60), node.now).unwrap().settle(tokens(60));
     assert!(!ledger.go_without(tokens(41), node.now));
     assert!(ledger.go_without(tokens(40), node.now));
-    let _waiting = ledger.wait_for(tokens(50), node.now);
+    let _waiting = ledger.wait_for(tokens(50), node.now, node.now);
     // The database is back and says what the others had.
     assert_eq!(node.round(Some(30)), [(100, 110, 160)]);
     assert!(ledger.reserve(tokens(0), node.now).is_err());
@@ -199,7 +199,7 @@ fn threads_that_wait_reserve_and_settle_beside_the_lessee_never_pass_what_was_gr
                             left -= 1;
                         }
                         Err(_) => {
-                            let _waiting = ledger.wait_for(tokens(3), noon());
+                            let _waiting = ledger.wait_for(tokens(3), noon(), noon());
                             std::thread::yield_now();
                         }
                     }
@@ -237,11 +237,11 @@ fn going_without_covers_what_was_overdrawn_at_once() {
 fn what_requests_wait_for_never_wraps() {
     let mut node = Node::new();
     let ledger = node.open(1_000);
-    let waiting = [u64::MAX, 80].map(|amount| ledger.wait_for(tokens(amount), node.now));
+    let waiting = [u64::MAX, 80].map(|amount| ledger.wait_for(tokens(amount), node.now, node.now));
     let (_, need, want) = node.asks()[0];
     assert_eq!((need, want), (u64::MAX, u64::MAX));
     drop(waiting);
-    let _waiting = ledger.wait_for(tokens(80), node.now);
+    let _waiting = ledger.wait_for(tokens(80), node.now, node.now);
     node.later(1);
     assert_eq!(node.asks()[0].1, 80, "nothing is left of the others");
 }
@@ -250,7 +250,7 @@ fn what_requests_wait_for_never_wraps() {
 fn what_was_asked_for_without_an_answer_is_given_back() {
     let mut node = Node::new();
     let ledger = node.open(1_000);
-    let waiting = ledger.wait_for(tokens(100), node.now);
+    let waiting = ledger.wait_for(tokens(100), node.now, node.now);
     assert_eq!(node.asks(), [(0, 100, 200)], "the answer is lost, what was granted is not");
     drop(waiting);
     assert_eq!(node.asks(), [], "no faster than once a second");
@@ -267,7 +267,7 @@ fn what_is_held_and_not_used_up_soon_goes_back_also_where_the_node_is_never_quie
     for (granted, seconds, left) in [(1_000_000, 3, 1_000), (2_000_000, 130, 100_000)] {
         let mut node = Node::new();
         let ledger = node.open(4_000_000);
-        let waiting = ledger.wait_for(tokens(1_500_000), node.now);
+        let waiting = ledger.wait_for(tokens(1_500_000), node.now, node.now);
         node.round(Some(granted));
         drop(waiting);
         for _ in 0..seconds {
@@ -289,7 +289,7 @@ fn counts_of_two_calendars_ask_for_themselves_also_where_their_windows_begin_ali
     node.now = "2025-06-01T00:30:00Z".parse().unwrap();
     let asks = [Window::Hour, Window::Day].map(|window| {
         let ledger = node.book.open(key(), &BudgetSpec { window, ..spec(1_000) }, node.now);
-        let _waiting = ledger.wait_for(tokens(500), node.now);
+        let _waiting = ledger.wait_for(tokens(500), node.now, node.now);
         node.lessee.asks(node.now).remove(0).ask
     });
     assert_eq!(asks[0].window_start, asks[1].window_start);
