@@ -230,11 +230,46 @@ async fn try_settle(store: &Store) -> Result<(), StoreError> {
     tx.rollback().await.attempted("wait for what is being appended")
 }
 
+/// The right to move or to remove one tenant's traces, which one command has at a time.
+#[derive(Debug)]
+pub struct Custody {
+    /// Holds the lock, in the shared database.
+    guard: PoolConnection<Postgres>,
+}
+
+impl Custody {
+    /// Takes it until the value is dropped. `shared` has to have two connections.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] if somebody else has it.
+    pub async fn claim(shared: &Store, tenant: TenantId) -> Result<Self, StoreError> {
+        let mut guard = shared.connections().acquire().await.attempted("reach the database")?;
+        let is_alone = sqlx::query_scalar!(
+            r#"select pg_try_advisory_lock(hashtextextended('bulkhead.placement.' || $1::text, 0)) as "alone!""#,
+            tenant.to_string()
+        )
+        .fetch_one(&mut *guard)
+        .await
+        .attempted("wait for another move")?;
+        if !is_alone {
+            return Err(StoreError::Busy { what: "tenant" });
+        }
+        // The lock is this session's, and must not live on in the pool.
+        guard.close_on_drop();
+        Ok(Self { guard })
+    }
+
+    /// Whoever has lost the lock must not go on.
+    async fn check(&mut self) -> Result<(), StoreError> {
+        sqlx::query!("select 1 as alive").fetch_one(&mut *self.guard).await.attempted("hold the move")?;
+        Ok(())
+    }
+}
+
 /// Moves one tenant's traces, the only one to do so at the time.
 #[derive(Debug)]
 pub struct Mover {
-    /// Holds the lock, in the shared database.
-    guard: PoolConnection<Postgres>,
+    custody: Custody,
     tenant: TenantId,
     from: Store,
     to: Store,
@@ -255,20 +290,7 @@ impl Mover {
     /// # Errors
     /// [`StoreError::Busy`] if somebody else does.
     pub async fn begin(shared: &Store, tenant: TenantId, from: Store, to: Store) -> Result<Self, StoreError> {
-        let mut guard = shared.connections().acquire().await.attempted("reach the database")?;
-        let is_alone = sqlx::query_scalar!(
-            r#"select pg_try_advisory_lock(hashtextextended('bulkhead.placement.' || $1::text, 0)) as "alone!""#,
-            tenant.to_string()
-        )
-        .fetch_one(&mut *guard)
-        .await
-        .attempted("wait for another move")?;
-        if !is_alone {
-            return Err(StoreError::Busy { what: "tenant" });
-        }
-        // The lock is this session's, and must not live on in the pool.
-        guard.close_on_drop();
-        Ok(Self { guard, tenant, from, to })
+        Ok(Self { custody: Custody::claim(shared, tenant).await?, tenant, from, to })
     }
 
     /// Moves the oldest traces that are left, with their bodies and detectors.
@@ -276,8 +298,7 @@ impl Mover {
     /// # Errors
     /// [`StoreError::Database`]; [`StoreError::Stored`] if not everything arrived, and then nothing was removed.
     pub async fn step(&mut self) -> Result<Moved, StoreError> {
-        // Whoever has lost the lock must not go on.
-        sqlx::query!("select 1 as alive").fetch_one(&mut *self.guard).await.attempted("hold the move")?;
+        self.custody.check().await?;
         let mut source = self.from.tenant(self.tenant).await?;
         let last = sqlx::query_scalar!(
             "select at from traces where tenant_id = $1 order by at offset $2 limit 1",

@@ -72,7 +72,7 @@ const OF_NODES: [&str; 15] = [
 ];
 
 /// What changes nothing.
-const READS: [&str; 41] = [
+const READS: [&str; 42] = [
     "connect",
     "tenant",
     "ping",
@@ -114,6 +114,7 @@ const READS: [&str; 41] = [
     "check_database",
     "settle",
     "begin",
+    "claim",
 ];
 
 /// Every public async function of this crate, with its parameters.

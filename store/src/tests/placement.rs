@@ -10,7 +10,8 @@ use sqlx::{AssertSqlSafe, Connection as _};
 use super::{World, actor, bodies, finding, minutes_ago, now, sealed, trace};
 use crate::connect::connect_options;
 use crate::placement::{
-    Mover, admit_tenant, check_database, claim_database, dismiss_tenant, finish_move, place_tenant, settle,
+    Custody, Mover, admit_tenant, check_database, claim_database, dismiss_tenant, finish_move, place_tenant,
+    settle,
 };
 use crate::system::{self, Tenant};
 use crate::tenant::TraceFilter;
@@ -237,6 +238,28 @@ async fn a_move_between_two_places_ends_before_a_third() {
     finish_move(&shared.migrator, &actor(), tenant.id, 0).await.unwrap();
     assert!(finish_move(&shared.migrator, &actor(), tenant.id, 0).await.is_err());
     place_tenant(&shared.migrator, &actor(), tenant.id, &name("acme-us")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_tenant_is_not_moved_while_it_is_erased_nor_erased_while_it_is_moved() {
+    let (shared, placed) = worlds().await;
+    let tenant = shared.tenant("acme").await;
+    let other = shared.tenant("other").await;
+    let claim = || Custody::claim(&shared.migrator, tenant.id);
+    let moving = mover(&shared, &shared, &placed, tenant.id).await.unwrap();
+    assert!(matches!(claim().await, Err(StoreError::Busy { .. })));
+    drop(moving);
+    // The connection that held it closes by itself.
+    let erasing = loop {
+        match claim().await {
+            Ok(custody) => break custody,
+            Err(StoreError::Busy { .. }) => tokio::task::yield_now().await,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert!(matches!(mover(&shared, &shared, &placed, tenant.id).await, Err(StoreError::Busy { .. })));
+    assert!(mover(&shared, &shared, &placed, other.id).await.is_ok(), "another tenant's");
+    drop(erasing);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! `bulkhead tenant erase`: what opens a tenant's originals goes first, then all that it has.
 
 use bulkhead_policy::ids::DatabaseName;
-use bulkhead_store::placement::{dismiss_tenant, settle};
+use bulkhead_store::placement::{Custody, dismiss_tenant, settle};
 use bulkhead_store::system::Tenant;
 use bulkhead_store::{Role, system};
 use chrono::Utc;
@@ -41,6 +41,8 @@ pub(super) async fn run(args: &EraseArgs, format: Format) -> Result<(), Failure>
     for name in &placed {
         databases.url(name, Role::Migrator)?;
     }
+    // A move that went on meanwhile would carry rows to where they were removed already.
+    let _custody = Custody::claim(&store, tenant.id).await.map_err(|error| named(error, name))?;
     let interrupted = |error, kept| Failure::from(error).context(&format!("{kept}; run the command again"));
     let keys = system::destroy_data_keys(&store, &actor, tenant.id)
         .await

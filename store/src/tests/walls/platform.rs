@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
 use super::{MARK, Victim, World, ask, holder, holdings, recorded, superuser, told, usage, verdict};
-use crate::placement::{self, Mover};
+use crate::placement::{self, Custody, Mover};
 use crate::reveal::{Reason, RecordedReveal, record_reveal};
 use crate::system::{Resealed, Tenant};
 use crate::tests::{actor, archive, minutes_ago, now};
@@ -117,6 +117,8 @@ pub(super) fn calls() -> Vec<Call> {
         finish_move = place_and_finish(store, it) => ["migrator"], [];
         // Who may remove rows may hold up those who add some.
         settle = placement::settle(store) => ["retention", "migrator"], [];
+        claim = async { Custody::claim(store, it.tenant).await.map(drop) } =>
+            ["api", "sync", "writer", "retention", "revealer", "migrator", "auditor"], [];
         begin = async { mover(store, it).await.map(drop) } =>
             ["api", "sync", "writer", "retention", "revealer", "migrator", "auditor"], [];
         step = async { mover(store, it).await?.step().await } => ["migrator"], [];
