@@ -15,7 +15,7 @@ use bulkhead_tests::{Bulkhead, FakeProvider, Options};
 use clap::Parser;
 
 /// Counts every request; far more than are sent.
-const POLICY: &str = "budgets: [{ id: all, scope: tenant, unit: requests, limit: 1000000000, window: total, at_limit: refuse }]";
+const POLICY: &str = "budgets: [{ id: all, scope: tenant, unit: requests, limit: 1000000000, window: total, at_limit: refuse, when_unreachable: allow }]";
 const MODEL: &str = "gpt-endure";
 /// How long the standstill's figures are compared with.
 const STEADY: Duration = Duration::from_secs(30);
