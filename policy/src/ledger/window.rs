@@ -270,7 +270,8 @@ impl WindowCount {
         } else if is_idle {
             u64::MAX
         } else if pace.drained_at.is_some() && since(pace.drained_at) >= DRAINED {
-            // What a request came for that got too little of it: it is all that is left for others.
+            // What a request came for that got too little of it: it is all that is left for others. Once is enough.
+            pace.drained_at = None;
             free.saturating_sub(ahead)
         } else if is_due {
             // What was enough for so long is enough for others too.
