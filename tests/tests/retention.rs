@@ -78,8 +78,12 @@ fn nodes_remove_what_is_too_old_where_its_tenant_is_placed() {
         for (keeper, is_placed) in keepers.iter().zip([false, true]) {
             assert_eq!(ages(&fixture, keeper, is_placed), [all.to_vec(), all.to_vec()]);
         }
-        let metrics = fixture.bulkhead.metrics().await;
-        assert!(metrics.contains("bulkhead_expired_rows_total{kind=\"traces\"} 4"), "{metrics}");
+        // Counted after they are gone.
+        let metrics = eventually("four rows are counted", || async {
+            let metrics = fixture.bulkhead.metrics().await;
+            metrics.contains("bulkhead_expired_rows_total{kind=\"traces\"} 4").then_some(metrics)
+        })
+        .await;
         assert!(metrics.contains("bulkhead_retention_failures_total 0"), "{metrics}");
 
         let folder = fixture.bulkhead.folder();
