@@ -6,7 +6,7 @@
 //!    a text that comes token by token; the tests hold it to that. Texts made to deceive it (thousands of letters without
 //!    a space, scripts that nobody writes) can be several times as many tokens.
 //! 3. [`Encoding::count`] is exact, at 10 to 200 MB/s, slowest for text that is one long word. A text is encoded in pieces
-//!    of [`PIECE_BYTES`], which bounds the time for a long word and adds one token in a thousand.
+//!    of `PIECE_BYTES`, which bounds the time for a long word and adds one token in a thousand.
 
 use std::sync::OnceLock;
 

@@ -4,7 +4,7 @@
 //!    tokens: the size of a body is a bound that needs no look at it. Base64 is left out of it.
 //! 2. Images, sound and files cost by the providers' own rules, of which the dearest case counts.
 //! 3. What a provider keeps and the request only names (a conversation, a prompt, a cache, a file) cannot be measured
-//!    here: each counts as [`KEPT_TOKENS`].
+//!    here: each counts as `KEPT_TOKENS`.
 //! 4. Closer is [`count`], which reads every string of a body.
 
 use crate::json::{Document, Kind, StringSpan, Value, unescape};
