@@ -99,12 +99,18 @@ impl Leases {
             }
             // By the clock: what the last answer said is new or old from here, not from when the request came.
             let clock = Utc::now();
+            if ledgers.iter().any(|ledger| ledger.is_used_up(amount, now, clock))
+                || Instant::now() >= give_up_at
+            {
+                return Reservation::take(ledgers, amount, now).map_err(Short::Exhausted);
+            }
             let waiting =
                 ledgers.iter().filter_map(|ledger| Some((ledger, ledger.wait_for(amount, now, clock)?)));
             let waiting: Vec<_> = waiting.collect();
             if waiting.is_empty() {
-                // Enough was given back meanwhile, or there is no more to be had.
-                return Reservation::take(ledgers, amount, now).map_err(Short::Exhausted);
+                // Enough was given back meanwhile. Who is overtaken at it tries again: that is no reason to refuse.
+                tokio::task::yield_now().await;
+                continue;
             }
             self.metrics.budgets.waits.inc();
             if !self.next_round(give_up_at).await {

@@ -138,15 +138,23 @@ impl Ledger {
         if count.free() > 0 || may_get_more { Ok(()) } else { Err(self.exhausted(&count, 0)) }
     }
 
+    /// Says whether `amount` is not there and not to be had either, as far as is known at the `clock`.
+    #[must_use]
+    pub fn is_used_up(&self, amount: Amount, now: DateTime<Utc>, clock: DateTime<Utc>) -> bool {
+        let amount = amount.in_unit(self.spec.unit).max(1);
+        let count = self.account.window_at(now);
+        count.free() < amount && (!self.account.is_leased() || count.is_drained(clock))
+    }
+
     /// Says how much a request waits for, where more than is held here may be had; `None`: no use to wait.
     ///
     /// What waits is asked for by the [`super::Lessee`]. The request belongs to the window of `now`; an answer that nothing is left is old
     /// or new by the `clock`, which has gone on since.
     #[must_use]
-    pub fn wait_for(&self, amount: Amount, now: DateTime<Utc>, clock: DateTime<Utc>) -> Option<Waiting> {
-        let amount = amount.in_unit(self.spec.unit).max(1);
+    pub fn wait_for(&self, wanted: Amount, now: DateTime<Utc>, clock: DateTime<Utc>) -> Option<Waiting> {
+        let amount = wanted.in_unit(self.spec.unit).max(1);
         let count = self.account.window_at(now);
-        if !self.account.is_leased() || count.free() >= amount || count.is_drained(clock) {
+        if count.free() >= amount || self.is_used_up(wanted, now, clock) {
             return None;
         }
         count.wait(amount);
