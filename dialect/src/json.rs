@@ -12,10 +12,12 @@ use std::ops::Range;
 
 mod number;
 mod parse;
+mod rest;
 mod splice;
 mod text;
 
 pub use number::plain_integer;
+pub use rest::Rest;
 pub use splice::{Splice, splice};
 pub use text::{RawOffsets, escape, raw_offset, unescape};
 
@@ -175,11 +177,22 @@ impl<'a> Document<'a> {
     /// # Ok::<(), bulkhead_dialect::json::JsonError>(())
     /// ```
     pub fn long_integers(&self) -> impl Iterator<Item = Range<usize>> + '_ {
-        let numbers = self.tape.nodes().iter().filter(|node| node.tag == Tag::Number).map(Node::range);
-        numbers.filter(|range| {
-            range.len() >= number::LONG_INTEGER_DIGITS
-                && number::is_long_integer(self.raw.get(range.clone()).unwrap_or_default())
-        })
+        rest::long_integers(self.raw, self.tape.nodes())
+    }
+
+    /// What of the document stands outside these values of it.
+    ///
+    /// ```
+    /// use bulkhead_dialect::json::{Document, Limits};
+    ///
+    /// let document = Document::parse(br#"{"messages":["known","new"],"user":"u"}"#, &Limits::REQUEST)?;
+    /// let known = document.root().get("messages").unwrap().items().take(1).collect();
+    /// assert_eq!(document.without(known).strings().count(), 4);
+    /// # Ok::<(), bulkhead_dialect::json::JsonError>(())
+    /// ```
+    #[must_use]
+    pub fn without(&self, values: Vec<Value<'_, 'a>>) -> Rest<'_> {
+        Rest::new(self, values)
     }
 
     /// Every key of the document, at any depth, with its value.

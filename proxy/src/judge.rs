@@ -1,10 +1,9 @@
 //! Steps 6 and 7, deciding: what the body asks, what the rules say about it, and where it may go.
 
 use crate::admit::{Exchange, may_call};
-use crate::inspect::Findings;
-use crate::inspect::joined;
 use crate::inspect::known::CleanTexts;
-use crate::inspect::whole::{self, Inspected};
+use crate::inspect::whole::Inspected;
+use crate::inspect::{self, Findings};
 use crate::record::Recorder;
 use crate::rejection::Rejection;
 use crate::reply::INLINE_INSPECT_BYTES;
@@ -63,10 +62,10 @@ pub(crate) async fn judge(
         return Ok(Judged::default());
     }
     let verdict = if raw.len() <= INLINE_INSPECT_BYTES {
-        inspect(&policy, endpoint, path, &raw, clean)
+        read_and_inspect(&policy, endpoint, path, &raw, clean)
     } else {
         let (path, clean) = (path.to_owned(), Arc::clone(clean));
-        let inspect = move || inspect(&policy, endpoint, &path, &raw, &clean);
+        let inspect = move || read_and_inspect(&policy, endpoint, &path, &raw, &clean);
         let inspected = tokio::task::spawn_blocking(inspect).await;
         inspected.map_err(|_| Rejection::internal("inspecting the request"))?
     };
@@ -103,7 +102,7 @@ pub(crate) fn name_for_trace(policy: &TenantPolicy, name: String) -> String {
 }
 
 /// CPU only: one parse, one pass over the strings.
-fn inspect(
+fn read_and_inspect(
     policy: &TenantPolicy,
     endpoint: Endpoint,
     path: &str,
@@ -113,8 +112,7 @@ fn inspect(
     let document = Document::parse(raw, &Limits::REQUEST).map_err(|error| Rejection::bad_json(&error))?;
     let head = request::read(endpoint, path, &document).map_err(Rejection::bad_request)?;
     let rules = TextRules::from(Arc::clone(policy.request_rules()));
-    let mut inspected = whole::json(&rules, raw, &document, Direction::Request, Some(clean));
-    joined::inspect(rules.rules(), raw, &document, clean, &mut inspected);
+    let inspected = inspect::request(&rules, &document, clean);
     let (body, asked_for_usage) = match include_usage_edit(endpoint, &document) {
         Some(edit) => (with_edit(raw, &inspected, edit), !head.include_usage),
         None => (inspected.apply(raw), false),

@@ -41,45 +41,51 @@ pub struct TextPart {
     pub begins_message: bool,
 }
 
-/// The texts that a model reads one after the other: descriptions of tools, content parts, blocks and items of
-/// messages, tool results, prompts and what follows them, and what ends the answer.
+/// What a model reads, one after the other: tools, what is said once, messages, items, prompts and what follows
+/// them, and what ends the answer.
 ///
-/// Goes by the members' names, the same for all dialects. Texts that are in none of these places (names and values in
-/// tools' schemas, arguments of calls, metadata) do not adjoin.
+/// Goes by the members' names, the same for all dialects.
+#[must_use]
+pub fn messages<'d, 'a>(document: &'d Document<'a>) -> Vec<Value<'d, 'a>> {
+    let root = document.root();
+    let mut messages = Vec::new();
+    for value in ROOTS.iter().filter_map(|name| root.get(name)) {
+        let first = messages.len();
+        messages.extend(value.items());
+        if messages.len() == first {
+            messages.push(value);
+        }
+    }
+    messages
+}
+
+/// The texts of one message that a model reads one after the other: descriptions of tools, content parts, blocks and
+/// items, tool results.
+///
+/// Texts that are in none of these places (names and values in tools' schemas, arguments of calls, metadata) do not
+/// adjoin; neither do empty ones.
 ///
 /// ```
 /// use bulkhead_dialect::json::{Document, Limits};
-/// use bulkhead_dialect::request::conversation;
+/// use bulkhead_dialect::request::{messages, texts};
 ///
 /// let body = br#"{"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]},
 ///     {"role":"assistant","content":"c"}],"system":"s"}"#;
 /// let document = Document::parse(body, &Limits::REQUEST)?;
-/// let parts: Vec<(&[u8], bool)> =
-///     conversation(&document).iter().map(|part| (&body[part.span.raw.clone()], part.begins_message)).collect();
-/// assert_eq!(parts, [(&b"s"[..], true), (b"a", true), (b"b", false), (b"c", true)]);
+/// let texts = messages(&document).into_iter().flat_map(texts);
+/// let texts: Vec<(&[u8], bool)> = texts.map(|text| (&body[text.span.raw], text.begins_message)).collect();
+/// assert_eq!(texts, [(&b"s"[..], true), (b"a", true), (b"b", false), (b"c", true)]);
 /// # Ok::<(), bulkhead_dialect::json::JsonError>(())
 /// ```
 #[must_use]
-pub fn conversation(document: &Document<'_>) -> Vec<TextPart> {
-    let root = document.root();
+pub fn texts(message: Value<'_, '_>) -> Vec<TextPart> {
     let mut parts = Vec::new();
-    for name in ROOTS {
-        let Some(value) = root.get(name) else { continue };
-        let mut listed = value.items().peekable();
-        if listed.peek().is_none() {
-            message(value, &mut parts);
-        }
-        listed.for_each(|item| message(item, &mut parts));
-    }
-    parts
-}
-
-fn message(value: Value<'_, '_>, parts: &mut Vec<TextPart>) {
-    let first = parts.len();
-    collect(value, true, parts);
-    if let Some(part) = parts.get_mut(first) {
+    collect(message, true, &mut parts);
+    if let Some(part) = parts.first_mut() {
         part.begins_message = true;
     }
+    parts.retain(|part| !part.span.raw.is_empty());
+    parts
 }
 
 /// Recursive; the parser has limited the depth.

@@ -12,10 +12,11 @@ mod pieces;
 
 use super::known::CleanTexts;
 use super::whole::{Form, HIDDEN, Inspected, raw_range, remembered_text, written};
-use bulkhead_dialect::json::{Document, Splice};
-use bulkhead_dialect::request::{TextPart, conversation};
+use bulkhead_dialect::json::Splice;
+use bulkhead_dialect::request::TextPart;
 use bulkhead_dlp::{Action, DeepScan, Detector, Edit, Match, RuleSet};
 use bulkhead_policy::trace::Direction;
+pub(crate) use chains::REACH_RAW_BYTES;
 use chains::{Chain, Ends, Segment, bytes, chains};
 use pieces::Allowance;
 use std::borrow::Cow;
@@ -39,20 +40,19 @@ struct Joined<'c, 'a> {
     places: Vec<Range<usize>>,
 }
 
-/// Adds to `inspected` the values that reach over the texts of a conversation.
+/// Adds to `inspected` the values that reach over texts which adjoin.
 pub(crate) fn inspect(
     rules: &RuleSet,
     raw: &[u8],
-    document: &Document<'_>,
+    parts: &[TextPart],
     clean: &CleanTexts,
     inspected: &mut Inspected,
 ) {
     if rules.is_empty() {
         return;
     }
-    let parts = parts(document);
-    let stretches = stretches(rules, raw, &parts, clean, &inspected.going_on);
-    join(rules, raw, &parts, stretches, clean, inspected);
+    let stretches = stretches(rules, raw, parts, clean, &inspected.going_on);
+    join(rules, raw, parts, stretches, clean, inspected);
 }
 
 /// Whether a chain joined has anything that a closer look may show to be a value. What `clean` knows is not scanned again.
@@ -67,12 +67,6 @@ fn may_hold_value(rules: &RuleSet, chain: &Chain<'_>, clean: &CleanTexts) -> boo
         clean.insert(fingerprint);
     }
     !holds_nothing
-}
-
-fn parts(document: &Document<'_>) -> Vec<TextPart> {
-    let mut parts = conversation(document);
-    parts.retain(|part| !part.span.raw.is_empty());
-    parts
 }
 
 /// Looks at stretches of parts with all that can belong to a value.

@@ -1,9 +1,9 @@
-//! Texts of requests that were clean before: agents send their whole history with every turn.
+//! What was clean before in requests: texts, texts side by side, and beginnings of conversations.
 //!
 //! 1. What is remembered is a keyed fingerprint, never a text. The key is random and never leaves the process.
 //! 2. A fingerprint covers the text's raw bytes, how they are written and the rule set that judged them, so a
 //!    text that is clean for one policy says nothing about another.
-//! 3. Only texts without any finding are remembered: they need no edit, no finding and no verdict.
+//! 3. Only what has no finding at all is remembered: they need no edit, no finding and no verdict.
 //! 4. The table has a fixed size. A new fingerprint takes an old one's place, and then that text is scanned again.
 
 use super::whole::Form;
@@ -21,14 +21,15 @@ const BUCKETS: usize = 1 << 17;
 const BUCKET: usize = 4;
 /// What is no [`Form`] of one text.
 const PARTS: u64 = 1 << 32;
+const BEGINNINGS: u64 = 2 << 32;
 
-/// The fingerprints of clean texts; shared by all requests of a process.
+/// The fingerprints of what is clean; shared by all requests of a process.
 pub(crate) struct CleanTexts {
     key: [u64; 4],
     buckets: Box<[[AtomicU64; BUCKET]]>,
 }
 
-/// Where a text's fingerprint stands, or would stand.
+/// Where a fingerprint stands, or would stand.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Fingerprint {
     bucket: usize,
@@ -67,6 +68,21 @@ impl CleanTexts {
         self.finish(hasher.finalize128())
     }
 
+    /// The fingerprints of a conversation's beginnings: of its first message, of the first two, and so on.
+    pub(crate) fn fingerprints_of_beginnings<'t>(
+        &self,
+        rules: &RuleSet,
+        messages: impl IntoIterator<Item = &'t [u8]>,
+    ) -> Vec<Fingerprint> {
+        let mut hasher = self.hasher(rules, BEGINNINGS);
+        let beginnings = messages.into_iter().map(|message| {
+            hasher.append(&(message.len() as u64).to_le_bytes());
+            hasher.append(message);
+            self.finish(hasher.clone().finalize128())
+        });
+        beginnings.collect()
+    }
+
     fn hasher(&self, rules: &RuleSet, what: u64) -> HighwayHasher {
         let [first, rules_part, what_part, last] = self.key;
         HighwayHasher::new(Key([first, rules_part ^ rules.id(), what_part ^ what, last]))
@@ -78,12 +94,12 @@ impl CleanTexts {
         Fingerprint { bucket, place: (low >> 32) as usize % BUCKET, tag: high | 1 }
     }
 
-    /// Whether a text with this fingerprint was clean.
+    /// Whether what has this fingerprint was clean.
     pub(crate) fn contains(&self, text: Fingerprint) -> bool {
         self.bucket(text).iter().any(|tag| tag.load(Ordering::Relaxed) == text.tag)
     }
 
-    /// Remembers that a text was clean.
+    /// Remembers that it was clean.
     pub(crate) fn insert(&self, text: Fingerprint) {
         let bucket = self.bucket(text);
         let empty = bucket.iter().find(|tag| tag.load(Ordering::Relaxed) == 0);

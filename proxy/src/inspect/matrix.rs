@@ -211,7 +211,7 @@ fn a_value_in_a_whole_body_is_masked_blocked_or_told_both_ways() {
         for direction in [Direction::Request, Direction::Response] {
             for (action, rules) in &actions {
                 let case = format!("{field:?} {direction:?} {action:?}");
-                let inspected = whole::json(rules, &raw, &document, direction, None);
+                let inspected = whole::json(rules, &raw, &document.without(Vec::new()), direction, None);
                 let kept = inspected.findings.kept.first().unwrap();
                 assert_eq!(
                     (inspected.findings.total, kept.direction, kept.action),

@@ -2,11 +2,12 @@
 //!
 //! - [`whole`]: a complete body, JSON or not.
 //! - [`joined`]: values split over the texts of a request.
-//! - [`known`]: texts of requests that were clean before.
+//! - [`known`]: what was clean before; [`history`]: how much of a conversation that is.
 //! - [`stream`]: an answer's event stream, with verdicts that reach over events.
 //!
 //! Both end in the same three things: bytes that may leave, findings for the trace, or a block.
 
+pub(crate) mod history;
 pub(crate) mod joined;
 pub(crate) mod known;
 #[cfg(test)]
@@ -14,10 +15,26 @@ mod matrix;
 pub(crate) mod stream;
 pub(crate) mod whole;
 
-use bulkhead_dlp::{Action, Match};
+use bulkhead_dialect::json::Document;
+use bulkhead_dlp::{Action, Match, TextRules};
 use bulkhead_policy::trace::{Direction, FINDINGS_MAX, FindingRecord};
+use history::History;
+use known::CleanTexts;
 use std::borrow::Cow;
 use std::sync::Arc;
+use whole::Inspected;
+
+/// Inspects a request's body: its strings, each alone and joined with those beside it. What `clean` knows is not
+/// looked at again.
+pub(crate) fn request(rules: &TextRules, document: &Document<'_>, clean: &CleanTexts) -> Inspected {
+    let (rule_set, raw) = (rules.rules(), document.raw());
+    let history = History::of(document, rule_set, clean);
+    let new = document.without(history.known().to_vec());
+    let mut inspected = whole::json(rules, raw, &new, Direction::Request, Some(clean));
+    joined::inspect(rule_set, raw, &history.texts(), clean, &mut inspected);
+    history.remember(&inspected, clean);
+    inspected
+}
 
 /// What the detectors found in one direction; never a value.
 #[derive(Debug, Default)]

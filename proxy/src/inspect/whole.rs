@@ -2,7 +2,7 @@
 
 use super::Findings;
 use super::known::{CleanTexts, SeenTexts};
-use bulkhead_dialect::json::{Document, RawOffsets, Splice, escape, plain_integer, splice, unescape};
+use bulkhead_dialect::json::{RawOffsets, Rest, Splice, escape, plain_integer, splice, unescape};
 use bulkhead_dlp::{Action, Edit, Match, Replacement, TextRules, TokenMap};
 use bulkhead_policy::trace::Direction;
 use bytes::Bytes;
@@ -57,6 +57,12 @@ impl Splices {
 }
 
 impl Inspected {
+    /// Where strings begin in which something was found.
+    pub(crate) fn touched(&self) -> impl Iterator<Item = usize> + '_ {
+        let Splices { masks, restored } = &self.splices;
+        masks.iter().chain(restored).chain(&self.hidden).map(|splice| splice.range.start)
+    }
+
     /// The body with every edit made; the same bytes where there is none.
     pub(crate) fn apply(&self, body: &Bytes) -> Bytes {
         let edits = self.splices.merged();
@@ -76,13 +82,13 @@ impl Inspected {
     }
 }
 
-/// Inspects every string of a JSON document, keys included: an agent's arguments may carry secrets there.
+/// Inspects every string of what is left of a JSON document, keys included: an agent's arguments may carry secrets there.
 ///
 /// Texts that `clean` knows are not scanned again; those that turn out to be clean are added to it.
 pub(crate) fn json(
     rules: &TextRules,
     raw: &[u8],
-    document: &Document<'_>,
+    rest: &Rest<'_>,
     direction: Direction,
     clean: Option<&CleanTexts>,
 ) -> Inspected {
@@ -92,7 +98,7 @@ pub(crate) fn json(
     }
     let mut seen = SeenTexts::new();
     // Decoding and folding only make a text shorter.
-    for span in document.strings().filter(|span| span.raw.len() >= rules.match_bytes_min()) {
+    for span in rest.strings().filter(|span| span.raw.len() >= rules.match_bytes_min()) {
         let text = raw.get(span.raw.clone()).unwrap_or_default();
         let form = if span.escaped { Form::EscapedJson } else { Form::Json };
         if seen.contains(text) {
@@ -110,7 +116,7 @@ pub(crate) fn json(
             None => seen.insert(text),
         }
     }
-    for at in document.long_integers() {
+    for at in rest.long_integers() {
         let digits = raw.get(at.clone()).unwrap_or_default();
         inspect_string(rules, digits, at, Form::Number, direction, &mut inspected);
     }

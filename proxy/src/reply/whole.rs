@@ -227,7 +227,7 @@ fn inspect(rules: &TextRules, endpoint: Endpoint, raw: &Bytes, capture: Capture)
         return Whole { is_json: false, is_plain_text: is_plain_text(raw), ..whole };
     };
     let facts = response::read(endpoint, &document);
-    let mut inspected = whole::json(rules, raw, &document, Direction::Response, None);
+    let mut inspected = whole::json(rules, raw, &document.without(Vec::new()), Direction::Response, None);
     if !rules.rules().is_empty() {
         blank(&mut inspected, &document);
     }

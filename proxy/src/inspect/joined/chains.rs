@@ -14,6 +14,9 @@ const REACH_BYTES: usize = 1024;
 const ESCAPED_BYTES: usize = 6;
 const UTF8_BYTES: usize = 4;
 
+/// Bytes of a body's texts before a place, such that no value reaches over the place that begins before them.
+pub(crate) const REACH_RAW_BYTES: usize = REACH_BYTES * ESCAPED_BYTES;
+
 /// Bytes of joined texts from which on the next ones are joined anew, with what is in reach before them.
 ///
 /// A conversation grows at its end: what was joined in an earlier turn is the same in this one, and known.

@@ -1,8 +1,9 @@
 //! Values over parts and messages of every dialect, and texts that only happen to stand side by side.
 
 use super::*;
-use crate::inspect::whole;
-use bulkhead_dialect::json::Limits;
+use crate::inspect::{self, whole};
+use bulkhead_dialect::json::{Document, Limits};
+use bulkhead_dialect::request::{self, messages};
 use bulkhead_dlp::{CompileLimits, CustomDetector, CustomPattern, Rule, TextRules, catalogue};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -16,11 +17,7 @@ fn inspected(body: &str, action: Action) -> Inspected {
     let (rules, clean) = (TextRules::from(Arc::new(rules(action))), CleanTexts::new());
     let document = Document::parse(body.as_bytes(), &Limits::REQUEST).unwrap();
     // Twice, because what was clean is not scanned again.
-    let once = || {
-        let mut inspected = whole::json(&rules, body.as_bytes(), &document, Direction::Request, Some(&clean));
-        inspect(rules.rules(), body.as_bytes(), &document, &clean, &mut inspected);
-        inspected
-    };
+    let once = || inspect::request(&rules, &document, &clean);
     let (first, second) = (once(), once());
     assert_eq!((&first.splices, &first.blocked), (&second.splices, &second.blocked));
     first
@@ -239,11 +236,12 @@ fn compare_near_with_all(detectors: &[(Arc<Detector>, String)]) -> usize {
             let document = Document::parse(body.as_bytes(), &Limits::REQUEST).unwrap();
             let by = |near: bool| {
                 let clean = CleanTexts::new();
-                let mut inspected = whole::json(&rules, body.as_bytes(), &document, Direction::Request, None);
+                let all = document.without(Vec::new());
+                let mut inspected = whole::json(&rules, body.as_bytes(), &all, Direction::Request, None);
+                let parts: Vec<_> = messages(&document).into_iter().flat_map(request::texts).collect();
                 if near {
-                    inspect(rules.rules(), body.as_bytes(), &document, &clean, &mut inspected);
+                    inspect(rules.rules(), body.as_bytes(), &parts, &clean, &mut inspected);
                 } else {
-                    let parts = parts(&document);
                     let all = std::iter::once(0..parts.len());
                     join(rules.rules(), body.as_bytes(), &parts, all, &clean, &mut inspected);
                 }

@@ -58,7 +58,9 @@ fn a_body_is_judged_the_same_however_often_it_comes() {
     let history = "what was said before, ".repeat(8);
     let body = format!(r#"["{history}","{history}4111 1111 1111 1111","{history}\u0034111 1111 1111 1111"]"#);
     let document = Document::parse(body.as_bytes(), &Limits::REQUEST).unwrap();
-    let inspect = |clean| whole::json(&rules, body.as_bytes(), &document, Direction::Request, clean);
+    let inspect = |clean| {
+        whole::json(&rules, body.as_bytes(), &document.without(Vec::new()), Direction::Request, clean)
+    };
     let expected = inspect(None);
     assert_eq!(expected.splices.masks.len(), 2);
     for _ in 0..3 {

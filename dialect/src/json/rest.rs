@@ -1,0 +1,53 @@
+//! A document without some of its values.
+
+use std::fmt;
+use std::ops::Range;
+
+use smallvec::SmallVec;
+
+use super::parse::{Node, Tag};
+use super::{Document, StringSpan, Value, number};
+
+/// The strings and numbers of a document that stand outside some of its values.
+pub struct Rest<'d> {
+    raw: &'d [u8],
+    /// The tape between the values that are left out.
+    stretches: SmallVec<[&'d [Node]; 4]>,
+}
+
+impl<'d> Rest<'d> {
+    pub(super) fn new(document: &'d Document<'_>, mut without: Vec<Value<'_, '_>>) -> Self {
+        let nodes = document.tape.nodes();
+        without.sort_unstable_by_key(|value| value.index);
+        let ends = without.iter().map(|value| value.index).chain([nodes.len()]);
+        let starts = [0].into_iter().chain(without.iter().map(|value| value.node.next()));
+        // A value inside one that came before leaves nothing between them.
+        let stretches = starts.zip(ends).filter_map(|(start, end)| nodes.get(start..end));
+        Self { raw: document.raw, stretches: stretches.filter(|nodes| !nodes.is_empty()).collect() }
+    }
+
+    /// Every string in the order it stands in the bytes, keys and values.
+    pub fn strings(&self) -> impl Iterator<Item = StringSpan> + '_ {
+        self.stretches.iter().flat_map(|nodes| nodes.iter()).filter_map(Node::string)
+    }
+
+    /// Where the integers of 12 digits and more stand; see [`Document::long_integers`].
+    pub fn long_integers(&self) -> impl Iterator<Item = Range<usize>> + '_ {
+        self.stretches.iter().flat_map(|nodes| long_integers(self.raw, nodes))
+    }
+}
+
+pub(super) fn long_integers<'d>(raw: &'d [u8], nodes: &'d [Node]) -> impl Iterator<Item = Range<usize>> + 'd {
+    let numbers = nodes.iter().filter(|node| node.tag == Tag::Number).map(Node::range);
+    numbers.filter(|range| {
+        range.len() >= number::LONG_INTEGER_DIGITS
+            && number::is_long_integer(raw.get(range.clone()).unwrap_or_default())
+    })
+}
+
+impl fmt::Debug for Rest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A body never gets into a log.
+        f.debug_struct("Rest").field("stretches", &self.stretches.len()).finish_non_exhaustive()
+    }
+}
