@@ -47,14 +47,14 @@ fn main() -> anyhow::Result<()> {
     runtime.block_on(compare(&arguments))
 }
 
-/// What the quiet tenant has seen of one kind of noise; microseconds.
+/// What the quiet tenant has seen of one kind of noise: microseconds, a list for each round.
 #[derive(Debug, Default)]
 struct Line {
     name: &'static str,
-    alone: Vec<u32>,
+    alone: Vec<Vec<u32>>,
     /// The noise is at another proxy on the same machine.
-    elsewhere: Vec<u32>,
-    beside: Vec<u32>,
+    elsewhere: Vec<Vec<u32>>,
+    beside: Vec<Vec<u32>>,
     asked: u64,
     served: u64,
 }
@@ -141,11 +141,11 @@ async fn compare(arguments: &Arguments) -> anyhow::Result<()> {
     for round in 0..rounds {
         for ((name, kinds), line) in kinds.iter().zip(&mut lines) {
             eprintln!("round {} of {rounds}: {name}", round + 1);
-            line.alone.extend(ask(&quiet, time).await?);
+            line.alone.push(ask(&quiet, time).await?);
             let (seen, _) = other.with_noise(kinds, ask(&quiet, time)).await?;
-            line.elsewhere.extend(seen?);
+            line.elsewhere.push(seen?);
             let (seen, (asked, served)) = shared.with_noise(kinds, ask(&quiet, time)).await?;
-            line.beside.extend(seen.with_context(|| format!("the quiet tenant beside {name}"))?);
+            line.beside.push(seen.with_context(|| format!("the quiet tenant beside {name}"))?);
             (line.asked, line.served) = (line.asked + asked, line.served + served);
         }
     }
@@ -171,11 +171,9 @@ fn report(lines: Vec<Line>) -> anyhow::Result<()> {
         "noise", "p50 alone", "p99 alone", "elsewhere", "beside", "x elsewhere", "x alone", "asked", "served"
     );
     let (mut worst, mut worst_of_machine): (f64, f64) = (0.0, 0.0);
-    for Line { name, mut alone, mut elsewhere, mut beside, asked, served } in lines {
-        [&mut alone, &mut elsewhere, &mut beside].into_iter().for_each(|latencies| latencies.sort_unstable());
-        let p50 = percentile(&alone, 50);
-        let [alone, elsewhere, beside] =
-            [&alone, &elsewhere, &beside].map(|latencies| percentile(latencies, 99));
+    for Line { name, alone, elsewhere, beside, asked, served } in lines {
+        let p50 = median_of(&alone, 50);
+        let [alone, elsewhere, beside] = [&alone, &elsewhere, &beside].map(|rounds| median_of(rounds, 99));
         let times = |before: u32| f64::from(beside) / f64::from(before.max(1));
         worst = worst.max(times(elsewhere));
         worst_of_machine = worst_of_machine.max(times(alone));
@@ -191,4 +189,11 @@ fn report(lines: Vec<Line>) -> anyhow::Result<()> {
          {worst_of_machine:.2} x that alone; no request of the quiet tenant failed\n"
     );
     Ok(std::io::stdout().lock().write_all(text.as_bytes())?)
+}
+
+/// The median of the rounds' percentiles: one round in which the machine stood still decides nothing.
+fn median_of(rounds: &[Vec<u32>], per_cent: usize) -> u32 {
+    let mut rounds: Vec<u32> = rounds.iter().map(|latencies| percentile(latencies, per_cent)).collect();
+    rounds.sort_unstable();
+    percentile(&rounds, 50)
 }
