@@ -234,7 +234,22 @@ impl<'d, 'a> Value<'d, 'a> {
     /// An object's member of this name. Of several the last, as most readers have it.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Value<'d, 'a>> {
-        self.entries().filter(|(key, _)| key.is(name)).last().map(|(_, value)| value)
+        let Value { raw, nodes, .. } = *self;
+        let is_name = |key: &Node| match key.tag {
+            // Most names differ in their length already; every event is asked for a dozen of them.
+            Tag::Key => key.range().len() == name.len() && raw.get(key.range()) == Some(name.as_bytes()),
+            _ => unescape(raw.get(key.range()).unwrap_or_default()) == name.as_bytes(),
+        };
+        let (mut key, mut found) = (self.index + 1, None);
+        let end = if self.node.tag == Tag::Object { self.node.next() } else { key };
+        while key < end {
+            let value = nodes.get(key + 1)?;
+            if nodes.get(key).is_some_and(is_name) {
+                found = Some(Value { raw, nodes, index: key + 1, node: *value });
+            }
+            key = value.next();
+        }
+        found
     }
 
     /// An object's members in order; nothing for any other value.
