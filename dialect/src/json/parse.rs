@@ -115,8 +115,8 @@ pub(super) fn parse(raw: &[u8], limits: &Limits, tape: &mut Tape) -> Result<(), 
     {
         return Err(JsonError { offset: error.valid_up_to(), expected: "UTF-8" });
     }
-    // Chat bodies have a node per 30 to 100 bytes.
-    tape.nodes.reserve((raw.len() / 32).clamp(16, 64 * 1024).min(limits.nodes));
+    // Chat bodies have a node per 20 to 100 bytes.
+    tape.nodes.reserve((raw.len() / 16).clamp(16, 64 * 1024).min(limits.nodes));
     let mut parser = Parser {
         raw,
         at: 0,
