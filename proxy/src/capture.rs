@@ -1,6 +1,6 @@
 //! Bodies kept for the trace: as they left, and where the policy says so as they came, sealed.
 //!
-//! An original is in memory only until its request's record is made; there it stands sealed with the tenant's data key, so
+//! An original is in memory only until its request's record is written; there it stands sealed with the tenant's data key, so
 //! neither the spool nor the database ever holds it otherwise.
 
 use crate::metrics::Metrics;
@@ -11,9 +11,6 @@ use ring::rand::SystemRandom;
 use std::fmt;
 use std::sync::Arc;
 use zeroize::Zeroizing;
-
-/// Originals of one request above this size are sealed off the event loop, where there is a choice.
-const INLINE_SEAL_BYTES: usize = 1 << 20;
 
 /// Collects the bodies of one request, up to a limit for each.
 #[derive(Debug)]
@@ -96,13 +93,14 @@ impl Capture {
         self.masked_response = Kept { truncated: true, ..Kept::default() };
     }
 
-    /// Says whether sealing takes longer than an event loop should wait: about a microsecond for each 3 KiB.
-    pub(crate) fn is_slow_to_seal(&self) -> bool {
-        let bytes = |originals: &Originals| originals.request.bytes.len() + originals.response.bytes.len();
-        self.originals.as_ref().map_or(0, bytes) > INLINE_SEAL_BYTES
+    /// Bytes that are kept, in both forms.
+    pub(crate) fn bytes(&self) -> usize {
+        let originals = self.originals.iter().flat_map(|originals| [&originals.request, &originals.response]);
+        let masked = [&self.masked_request, &self.masked_response].into_iter();
+        masked.chain(originals).map(|kept| kept.bytes.len()).sum()
     }
 
-    /// What the record of a trace keeps.
+    /// What the record of a trace keeps. Sealing takes about a microsecond for each 3 KiB.
     pub(crate) fn finish(
         self,
         tenant: TenantId,

@@ -13,7 +13,7 @@ use crate::charge::{Charge, Settlement};
 use crate::inspect::Findings;
 use crate::metrics::Metrics;
 use crate::rejection::{Rejection, Source};
-use crate::spool::{SpooledTrace, TraceSender};
+use crate::spool::{Envelope, SpooledTrace, TraceSender};
 use bulkhead_dialect::{Dialect, Operation};
 use bulkhead_dlp::Action;
 use bulkhead_policy::compile::TraceSettings;
@@ -256,30 +256,18 @@ impl Recorder {
         if self.is_handed_over {
             return Ok(());
         }
-        self.seal_large_bodies().await;
         // Room first: a task that is aborted while it waits for it still has its record.
         let traces = self.traces.clone();
         let place = traces.place().await;
         self.is_handed_over = true;
-        let spooled = self.finish();
-        let kept = place.write(spooled, self.keep).await;
+        let kept = place.write(self.finish()).await;
         // Before the last byte leaves, so that the caller's next request finds the place; not before the record is kept, so
         // that no tenant has more of them waiting than places.
         self.place = None;
         kept.map_err(|_| Rejection::not_recorded())
     }
 
-    /// What is not large is sealed when the record is made, and so is everything where nobody can wait for it.
-    async fn seal_large_bodies(&mut self) {
-        let Some(capture) = self.capture.take_if(|capture| capture.is_slow_to_seal()) else { return };
-        let (tenant, id, metrics) = (self.record.tenant, self.record.id, Arc::clone(&self.metrics));
-        let sealed = tokio::task::spawn_blocking(move || capture.finish(tenant, id, &metrics)).await;
-        if let Ok((masked, sealed)) = sealed {
-            (self.record.bodies, self.record.sealed) = (Some(masked), sealed);
-        }
-    }
-
-    fn finish(&mut self) -> SpooledTrace {
+    fn finish(&mut self) -> Envelope {
         if let Some(settlement) = self.charge.settle_unanswered() {
             self.settled(settlement);
         }
@@ -287,17 +275,13 @@ impl Recorder {
         let elapsed = self.started.elapsed();
         self.record.timings.total_micros = micros(elapsed);
         self.record.timings.overhead_micros = micros(self.own_work);
-        if let Some(capture) = self.capture.take() {
-            let (masked, sealed) = capture.finish(self.record.tenant, self.record.id, &self.metrics);
-            (self.record.bodies, self.record.sealed) = (Some(masked), sealed);
-        }
         self.count(elapsed);
         let findings = std::mem::take(&mut self.record.findings);
-        let (bodies, sealed) = (self.record.bodies.take(), self.record.sealed.take());
-        SpooledTrace {
-            trace: TraceRecord { findings, bodies, sealed, ..self.record.clone() },
+        let spooled = SpooledTrace {
+            trace: TraceRecord { findings, ..self.record.clone() },
             charges: std::mem::take(&mut self.deltas),
-        }
+        };
+        Envelope::new(spooled, self.capture.take(), self.keep)
     }
 
     fn count(&self, elapsed: Duration) {
@@ -344,8 +328,8 @@ impl Drop for Recorder {
             self.metrics.failures.with_label_values(&["aborted", source]).inc();
         }
         if !self.is_handed_over {
-            let spooled = self.finish();
-            self.traces.send(spooled, self.keep);
+            let envelope = self.finish();
+            self.traces.send(envelope);
         }
     }
 }
@@ -371,3 +355,6 @@ fn status_class(status: u16) -> &'static str {
         _ => "none",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,19 +16,19 @@ mod reader;
 mod record;
 mod thread;
 
+pub(crate) use group::Envelope;
 pub(crate) use reader::SharedReader;
 pub use record::{SpooledTrace, Unreadable, read_spooled, spooled_id};
 
 use crate::config::SpoolLimits;
 use crate::metrics::Metrics;
 use arc_swap::ArcSwap;
-use bulkhead_policy::compile::TraceSettings;
 use bulkhead_policy::crypto::{CryptoError, SpoolKeys};
-use bulkhead_policy::document::Durability;
+use bulkhead_policy::document::{Durability, WhenFull};
 use bulkhead_policy::ids::TenantId;
 use bulkhead_policy::ledger::{Holder, LedgerBook};
 use bulkhead_spool::{Folder, FullOwners, OpenError, Origin, Reader, Settings};
-use group::{Envelope, GroupWriter};
+use group::GroupWriter;
 use queued::QueuedBytes;
 use record::Encoder;
 use std::collections::HashSet;
@@ -49,7 +49,7 @@ const QUEUE_BODY_BYTES: usize = 256 << 20;
 const SEGMENTS_BITS: u32 = 20;
 /// So much must fit on a disk that was full before requests are let in again.
 const PROBE_BYTES: usize = 64 << 10;
-/// Bodies larger than this are encoded and written by the thread.
+/// Bodies larger than this are sealed, encoded and written by the thread.
 const BODY_BYTES_HERE: usize = 32 << 10;
 /// For so long after a slow write the thread does all the writing.
 const BUSY_FOR: Duration = Duration::from_secs(1);
@@ -221,24 +221,25 @@ impl TraceSender {
     }
 
     /// Writes a record or puts it into the queue; never waits.
-    pub(crate) fn send(&self, spooled: SpooledTrace, keep: TraceSettings) {
+    pub(crate) fn send(&self, envelope: Envelope) {
         let place = Place { permit: self.queue.try_reserve().ok(), sender: self };
-        let _kept_or_counted = place.put(spooled, keep, None);
+        let _kept_or_counted = place.put(envelope);
     }
 
     /// Writes a record at once, or gives it back where that could make others wait.
-    fn write_here(&self, envelope: Envelope) -> Option<Envelope> {
+    fn write_here(&self, mut envelope: Envelope) -> Option<Envelope> {
         let is_quick = envelope.keep.durability == Durability::Written
-            && body_bytes(&envelope.spooled) <= BODY_BYTES_HERE
+            && envelope.body_bytes() <= BODY_BYTES_HERE
             && self.shared.is_disk_quick();
-        match self.writer.try_lock() {
-            Ok(mut writer) if is_quick => {
-                let pushed = writer.push(envelope);
-                writer.write(&mut pushed.into_iter().collect());
-                None
-            }
-            _ => Some(envelope),
+        if !is_quick {
+            return Some(envelope);
         }
+        // Before the lock, which is held for the write alone.
+        envelope.seal_bodies(&self.shared.metrics);
+        let Ok(mut writer) = self.writer.try_lock() else { return Some(envelope) };
+        let pushed = writer.push(envelope);
+        writer.write(&mut pushed.into_iter().collect());
+        None
     }
 }
 
@@ -247,10 +248,11 @@ impl Place<'_> {
     ///
     /// # Errors
     /// [`NotKept`] only where the policy insists; else a record that is lost is counted.
-    pub(crate) async fn write(self, spooled: SpooledTrace, keep: TraceSettings) -> Result<(), NotKept> {
-        let insists = keep.when_full == bulkhead_policy::document::WhenFull::Refuse;
+    pub(crate) async fn write(self, mut envelope: Envelope) -> Result<(), NotKept> {
+        let insists = envelope.keep.when_full == WhenFull::Refuse;
         let (done, wait) = oneshot::channel();
-        let is_kept = match self.put(spooled, keep, Some(done)) {
+        envelope.done = Some(done);
+        let is_kept = match self.put(envelope) {
             // A thread that is gone or stands still has kept nothing that anybody knows of.
             Ok(()) => matches!(tokio::time::timeout(PATIENCE, wait).await, Ok(Ok(true))),
             Err(NotKept) => false,
@@ -258,21 +260,14 @@ impl Place<'_> {
         if is_kept || !insists { Ok(()) } else { Err(NotKept) }
     }
 
-    fn put(
-        self,
-        spooled: SpooledTrace,
-        keep: TraceSettings,
-        done: Option<oneshot::Sender<bool>>,
-    ) -> Result<(), NotKept> {
-        let Some(mut envelope) = self.sender.write_here(Envelope { spooled, keep, done }) else {
-            return Ok(());
-        };
+    fn put(self, envelope: Envelope) -> Result<(), NotKept> {
+        let Some(mut envelope) = self.sender.write_here(envelope) else { return Ok(()) };
         let shared = &self.sender.shared;
         let Some(permit) = self.permit else {
             envelope.lose("queue_full", shared);
             return Err(NotKept);
         };
-        let bytes = body_bytes(&envelope.spooled);
+        let bytes = envelope.body_bytes();
         if bytes > 0 && !shared.queued.take(envelope.spooled.trace.tenant, bytes) {
             envelope.drop_bodies(shared);
         }
@@ -284,13 +279,6 @@ impl Place<'_> {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn body_bytes(spooled: &SpooledTrace) -> usize {
-    let masked = spooled.trace.bodies.iter().flat_map(|bodies| [&bodies.request, &bodies.response]);
-    let sealed = spooled.trace.sealed.iter().flat_map(|bodies| [&bodies.request, &bodies.response]);
-    let masked: usize = masked.flatten().map(String::len).sum();
-    masked + sealed.flatten().map(|body| body.0.len()).sum::<usize>()
 }
 
 /// The shipper's end.

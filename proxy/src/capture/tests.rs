@@ -71,16 +71,16 @@ fn what_alerts_is_forgotten_of_the_masked_answer_alone() {
 }
 
 #[test]
-fn only_large_originals_leave_the_event_loop() {
+fn all_that_is_kept_counts() {
     let key = Arc::new(DataKey::generate(1, &SystemRandom::new()).unwrap());
-    let is_slow = |key: Option<&Arc<DataKey>>, bytes: usize| {
-        let mut capture = Capture::new(usize::MAX, key.cloned());
-        capture.original_request(&vec![0; bytes / 2]);
-        capture.original_response(&vec![0; bytes - bytes / 2]);
-        capture.is_slow_to_seal()
-    };
-    assert!(is_slow(Some(&key), INLINE_SEAL_BYTES + 1));
-    assert!(!is_slow(Some(&key), INLINE_SEAL_BYTES) && !is_slow(None, INLINE_SEAL_BYTES + 1));
+    for (key, bytes) in [(None, 3 + 4), (Some(key), 3 + 4 + 5 + 6)] {
+        let mut capture = Capture::new(6, key);
+        capture.masked_request(&[0; 3]);
+        capture.masked_response(&[0; 4]);
+        capture.original_request(&[0; 5]);
+        capture.original_response(&[0; 7]);
+        assert_eq!(capture.bytes(), bytes);
+    }
 }
 
 #[test]

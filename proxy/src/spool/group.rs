@@ -2,6 +2,8 @@
 
 use super::Shared;
 use super::record::{Encoder, SpooledTrace};
+use crate::capture::Capture;
+use crate::metrics::Metrics;
 use crate::rejection::TRACES_FULL;
 use bulkhead_policy::compile::TraceSettings;
 use bulkhead_policy::document::{Durability, WhenFull};
@@ -16,16 +18,41 @@ use tokio::sync::oneshot;
 /// scheduler gives the core to others meanwhile, a few milliseconds each.
 const SLOW_WRITE: Duration = Duration::from_millis(20);
 
-/// A record and how it is to be kept.
+/// A record on its way into the spool, and how it is to be kept.
 #[derive(Debug)]
-pub(super) struct Envelope {
+pub(crate) struct Envelope {
     pub(super) spooled: SpooledTrace,
+    /// Its bodies, until they are sealed.
+    capture: Option<Capture>,
     pub(super) keep: TraceSettings,
     /// Who waits to hear whether it is kept.
     pub(super) done: Option<oneshot::Sender<bool>>,
 }
 
 impl Envelope {
+    pub(crate) fn new(spooled: SpooledTrace, capture: Option<Capture>, keep: TraceSettings) -> Self {
+        Self { spooled, capture, keep, done: None }
+    }
+
+    /// Bytes of its bodies.
+    pub(super) fn body_bytes(&self) -> usize {
+        let trace = &self.spooled.trace;
+        let masked = trace.bodies.iter().flat_map(|bodies| [&bodies.request, &bodies.response]);
+        let sealed = trace.sealed.iter().flat_map(|bodies| [&bodies.request, &bodies.response]);
+        let captured = self.capture.as_ref().map_or(0, Capture::bytes);
+        let masked: usize = masked.flatten().map(String::len).sum();
+        captured + masked + sealed.flatten().map(|body| body.0.len()).sum::<usize>()
+    }
+
+    /// Puts the bodies into the record, originals sealed.
+    pub(super) fn seal_bodies(&mut self, metrics: &Metrics) {
+        let trace = &mut self.spooled.trace;
+        if let Some(capture) = self.capture.take() {
+            let (masked, sealed) = capture.finish(trace.tenant, trace.id, metrics);
+            (trace.bodies, trace.sealed) = (Some(masked), sealed);
+        }
+    }
+
     fn settle(self, is_kept: bool) {
         if let Some(done) = self.done {
             let _nobody_waits_any_more = done.send(is_kept);
@@ -41,7 +68,7 @@ impl Envelope {
 
     /// Leaves the bodies out; false if there are none.
     pub(super) fn drop_bodies(&mut self, shared: &Shared) -> bool {
-        let had_bodies = self.spooled.trace.has_bodies();
+        let had_bodies = self.capture.take().is_some() || self.spooled.trace.has_bodies();
         self.spooled.trace.drop_bodies();
         if had_bodies {
             shared.dropped("body_only", 1);
@@ -80,6 +107,7 @@ impl GroupWriter {
 
     /// Adds a record to the group, as much of it as there is room for.
     pub(super) fn push(&mut self, mut envelope: Envelope) -> Option<Envelope> {
+        envelope.seal_bodies(&self.shared.metrics);
         let Some(mut record) = self.encoded(&mut envelope) else {
             envelope.lose("not_encoded", &self.shared);
             return None;
@@ -131,7 +159,7 @@ impl GroupWriter {
                 self.failed(&error);
                 // One by one and without bodies: some may still fit.
                 for mut envelope in group.drain(..) {
-                    envelope.spooled.trace.drop_bodies();
+                    envelope.drop_bodies(&self.shared);
                     self.write_alone(envelope);
                 }
             }

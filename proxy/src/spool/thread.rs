@@ -1,7 +1,7 @@
 //! The thread that writes what the request path does not write itself.
 
+use super::Shared;
 use super::group::{Envelope, GroupWriter};
-use super::{Shared, body_bytes};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
@@ -35,7 +35,7 @@ impl WriterThread {
             let mut group = Vec::with_capacity(received.len());
             let mut writer = self.writer();
             for envelope in received.drain(..) {
-                let (tenant, bytes) = (envelope.spooled.trace.tenant, body_bytes(&envelope.spooled));
+                let (tenant, bytes) = (envelope.spooled.trace.tenant, envelope.body_bytes());
                 self.shared.queued.give_back(tenant, bytes);
                 if let Some(pushed) = writer.push(envelope) {
                     group.push(pushed);
