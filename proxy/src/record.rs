@@ -5,8 +5,8 @@
 //! aborted task, leaves a request without its row or with two. A record that is committed says what was decided and
 //! handed over, not whether the last byte arrived: that nobody knows.
 //!
-//! The recorder also owns what the request holds of budgets, rates and places, and settles or gives it back when the record is
-//! made: on every path, and before the last byte leaves.
+//! The recorder also owns what the request holds of budgets, rates and places. Budgets and rates are settled when the record is
+//! made, the place is given back when it is kept: on every path, and before the last byte leaves.
 
 use crate::capture::Capture;
 use crate::charge::{Charge, Settlement};
@@ -260,11 +260,7 @@ impl Recorder {
         let traces = self.traces.clone();
         let place = traces.place().await;
         self.is_handed_over = true;
-        let kept = place.write(self.finish()).await;
-        // Before the last byte leaves, so that the caller's next request finds the place; not before the record is kept, so
-        // that no tenant has more of them waiting than places.
-        self.place = None;
-        kept.map_err(|_| Rejection::not_recorded())
+        place.write(self.finish()).await.map_err(|_| Rejection::not_recorded())
     }
 
     fn finish(&mut self) -> Envelope {
@@ -281,7 +277,7 @@ impl Recorder {
             trace: TraceRecord { findings, ..self.record.clone() },
             charges: std::mem::take(&mut self.deltas),
         };
-        Envelope::new(spooled, self.capture.take(), self.keep)
+        Envelope::new(spooled, self.capture.take(), self.place.take(), self.keep)
     }
 
     fn count(&self, elapsed: Duration) {

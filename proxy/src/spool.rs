@@ -378,3 +378,6 @@ impl TraceSource {
         let _comes_again_at_the_next_start = self.read(Reader::tidy).await;
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,60 +1,16 @@
 //! A record is whole wherever its task ends.
 
 use super::*;
-use crate::config::SpoolLimits;
-use crate::spool::{TraceSource, open_spool, read_spooled};
-use bulkhead_policy::crypto::MasterKey;
+use crate::spool::tests::{Spool, caller};
 use bulkhead_policy::data_key::{BodyPlace, DataKey};
 use bulkhead_policy::trace::Direction;
-use bulkhead_spool::{BatchLimits, Lane};
 use ring::rand::SystemRandom;
 use std::future::Future as _;
-use std::path::PathBuf;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 /// More than the request path writes itself, and more than is encoded in no time.
 const LARGE_BYTES: usize = 4 << 20;
-
-struct Spool {
-    folder: PathBuf,
-    source: TraceSource,
-    metrics: Arc<Metrics>,
-}
-
-impl Spool {
-    fn open(name: &str) -> (TraceSender, Self) {
-        let folder = std::env::temp_dir().join(format!("bulkhead-record-{}-{name}", std::process::id()));
-        let keys = MasterKey::parse(&"5a".repeat(32)).unwrap().spool_keys();
-        let metrics = Arc::new(Metrics::new().unwrap());
-        let (limits, ledgers) = (SpoolLimits::default(), Arc::default());
-        let (sender, source) = open_spool(&folder, limits, keys, ledgers, Arc::clone(&metrics)).unwrap();
-        (sender, Self { folder, source, metrics })
-    }
-
-    /// What was spooled, once every sender is gone.
-    async fn records(mut self) -> Vec<TraceRecord> {
-        self.source.end().await;
-        let taken = self.source.reader().with(|reader| reader.take(Lane::Oldest, BatchLimits::default()));
-        let records = taken.unwrap().map(|batch| batch.records).unwrap_or_default();
-        records.iter().map(|record| read_spooled(record, self.source.keys()).unwrap().trace).collect()
-    }
-}
-
-impl Drop for Spool {
-    fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.folder).unwrap();
-    }
-}
-
-fn caller() -> Caller {
-    Caller {
-        tenant: TenantId::fresh(Utc::now()),
-        agent: AgentId::fresh(Utc::now()),
-        key: "0aZ9bcdefghijklm".parse().unwrap(),
-        revision: Revision::new(1),
-    }
-}
 
 /// Aborts a request after its commit was polled so often, or was over.
 async fn check(polls: usize, bytes: usize) {

@@ -7,6 +7,7 @@ use crate::metrics::Metrics;
 use crate::rejection::TRACES_FULL;
 use bulkhead_policy::compile::TraceSettings;
 use bulkhead_policy::document::{Durability, WhenFull};
+use bulkhead_policy::limiter::Admission;
 use bulkhead_spool::{Folder, Record, Room, Writer};
 use std::io;
 use std::sync::Arc;
@@ -24,14 +25,21 @@ pub(crate) struct Envelope {
     pub(super) spooled: SpooledTrace,
     /// Its bodies, until they are sealed.
     capture: Option<Capture>,
+    /// What its request holds until it is kept, so that no tenant has more of them waiting than places.
+    place: Option<Admission>,
     pub(super) keep: TraceSettings,
     /// Who waits to hear whether it is kept.
     pub(super) done: Option<oneshot::Sender<bool>>,
 }
 
 impl Envelope {
-    pub(crate) fn new(spooled: SpooledTrace, capture: Option<Capture>, keep: TraceSettings) -> Self {
-        Self { spooled, capture, keep, done: None }
+    pub(crate) fn new(
+        spooled: SpooledTrace,
+        capture: Option<Capture>,
+        place: Option<Admission>,
+        keep: TraceSettings,
+    ) -> Self {
+        Self { spooled, capture, place, keep, done: None }
     }
 
     /// Bytes of its bodies.
@@ -54,6 +62,8 @@ impl Envelope {
     }
 
     fn settle(self, is_kept: bool) {
+        // Before the last byte leaves, so that the caller's next request finds the place.
+        drop(self.place);
         if let Some(done) = self.done {
             let _nobody_waits_any_more = done.send(is_kept);
         }
