@@ -5,6 +5,7 @@ mod audit;
 mod budget;
 mod check;
 mod credential;
+mod data_key;
 mod detectors;
 mod dev;
 mod key;
@@ -72,6 +73,9 @@ enum Command {
     /// Credentials for the providers
     #[command(subcommand)]
     Credential(credential::CredentialCommand),
+    /// Data keys: what seals a tenant's originals
+    #[command(subcommand)]
+    DataKey(data_key::DataKeyCommand),
     /// The keys outside the database
     #[command(subcommand)]
     MasterKey(master_key::MasterKeyCommand),
@@ -101,6 +105,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Budget(command) => budget::run(command, format),
         Command::Price(command) => price::run(command, format),
         Command::Credential(command) => credential::run(command, format),
+        Command::DataKey(command) => data_key::run(command, format),
         Command::MasterKey(command) => master_key::run(command, format),
         Command::Trace(command) => trace::run(command, format),
     }?;

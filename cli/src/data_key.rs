@@ -1,8 +1,9 @@
-//! A tenant's data key: made in the transaction that publishes the first policy which needs it.
+//! A tenant's data keys: the first is made in the transaction that publishes the first policy which needs it, the others by
+//! command.
 
 use bulkhead_policy::data_key::{DataKey, LocalKeys};
 use bulkhead_policy::document::{Capture, PolicyDocument};
-use bulkhead_store::tenant::{Actor, TenantTx};
+use bulkhead_store::tenant::{Actor, DataKeySummary, TenantTx};
 use ring::rand::SystemRandom;
 
 use crate::failure::Failure;
@@ -18,11 +19,37 @@ pub(crate) async fn ensure(
         return Ok(());
     }
     let keys = tx.data_keys().await?;
-    if keys.iter().any(|key| key.destroyed_at.is_none()) {
-        return Ok(());
+    if !can_seal(&keys) {
+        add_next(tx, actor, &keys, &provider()?).await?;
     }
+    Ok(())
+}
+
+/// Gives a tenant that has a data key the next one, and returns its version.
+pub(crate) async fn rotate(tx: &mut TenantTx, actor: &Actor, provider: &LocalKeys) -> Result<u32, Failure> {
+    let keys = tx.data_keys().await?;
+    if !can_seal(&keys) {
+        return Err(Failure::failed(
+            "the tenant has no data key: the first `policy apply` with `capture: sealed` makes one"
+                .to_owned(),
+        ));
+    }
+    add_next(tx, actor, &keys, provider).await
+}
+
+fn can_seal(keys: &[DataKeySummary]) -> bool {
+    keys.iter().any(|key| key.destroyed_at.is_none())
+}
+
+async fn add_next(
+    tx: &mut TenantTx,
+    actor: &Actor,
+    keys: &[DataKeySummary],
+    provider: &LocalKeys,
+) -> Result<u32, Failure> {
     let version = keys.iter().map(|key| key.version).max().unwrap_or(0).saturating_add(1);
-    let (random, provider) = (SystemRandom::new(), provider()?);
-    let key = DataKey::generate(version, &random)?.wrap(tx.tenant(), &provider, &random)?;
-    Ok(tx.add_data_key(actor, &key).await?)
+    let random = SystemRandom::new();
+    let key = DataKey::generate(version, &random)?.wrap(tx.tenant(), provider, &random)?;
+    tx.add_data_key(actor, &key).await?;
+    Ok(version)
 }

@@ -8,6 +8,7 @@ pub mod client;
 pub mod commands;
 pub mod fixture;
 pub mod load;
+pub mod originals;
 pub mod postgres;
 pub mod process;
 pub mod provider;

@@ -1,45 +1,13 @@
 //! `capture: sealed`: originals are encrypted wherever they lie, and shown to who says why.
 
 use bulkhead_tests::commands::{Printed, Tenant};
+use bulkhead_tests::originals::{REASON, SEALED, assert_original, exchange, sealing_tenant, start};
 use bulkhead_tests::postgres::Frozen;
 use bulkhead_tests::samples::{CARD, github_token};
-use bulkhead_tests::shapes::{chat, chat_answer, openai_stream, streamed};
+use bulkhead_tests::shapes::{chat, chat_answer};
 use bulkhead_tests::traces::assert_absent;
 use bulkhead_tests::{Answer, Bulkhead, FakeProvider, Fixture, Options, eventually, run};
 use serde_json::Value;
-
-const SEALED: &str = "capture: sealed\ndlp: { rules: [{ detect: [CREDIT_CARD], on: both, action: mask }, \
-                      { detect: [\"secret.*\"], on: both, action: block }] }\n";
-const REASON: &str = "ticket 4711, the customer asks";
-
-async fn start() -> Fixture {
-    let fixture = Fixture::start("{}").await;
-    let answer = Answer::events(openai_stream(&["pay ", CARD, " to marker-out"]));
-    fixture.provider.on("gpt-sealed", answer);
-    fixture
-}
-
-async fn sealing_tenant(fixture: &Fixture, name: &str) -> Tenant {
-    fixture.bulkhead.tenant(name, "sk-sealed-credential", &(fixture.upstreams() + SEALED)).await
-}
-
-/// Sends a card and gets one back, both masked on the way; returns the trace's id.
-async fn exchange(tenant: &Tenant) -> String {
-    let request = streamed(chat("gpt-sealed", &format!("marker-in {CARD}.")));
-    let reply = tenant.client.post("/v1/chat/completions", &request).await.expect(200);
-    assert_absent(CARD, "the answer", &reply.text());
-    reply.trace_id()
-}
-
-/// Proves that this is what was sent in both directions.
-#[track_caller]
-fn assert_original(revealed: &Value) {
-    for (body, marker) in [("request", "marker-in"), ("response", "marker-out")] {
-        let text = revealed[body]["text"].as_str().unwrap_or_else(|| panic!("no {body} in {revealed}"));
-        assert!(text.contains(CARD) && text.contains(marker), "{body}: {text}");
-        assert_eq!(revealed[body]["truncated"], false);
-    }
-}
 
 /// Proves that nothing was revealed, and returns what was said instead.
 #[track_caller]
