@@ -9,6 +9,7 @@ pub mod commands;
 pub mod fixture;
 pub mod load;
 pub mod originals;
+pub mod packages;
 pub mod postgres;
 pub mod process;
 pub mod provider;

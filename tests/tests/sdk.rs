@@ -3,10 +3,10 @@
 //! Needs `python3` with `venv`, and `node` with `npm`; the packages are pinned and kept in the target folder.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use bulkhead_tests::fixture::upstreams;
-use bulkhead_tests::process::binary;
+use bulkhead_tests::packages::{self, cache, install_once, succeed};
 use bulkhead_tests::provider::Piece;
 use bulkhead_tests::samples::{CARD, github_token};
 use bulkhead_tests::shapes::{
@@ -27,40 +27,6 @@ dlp:
 
 fn sdk() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk")
-}
-
-/// A folder beside the binary that outlives the run, so that packages are fetched once.
-fn cache(name: &str) -> PathBuf {
-    let folder = binary().parent().and_then(Path::parent).expect("target").join("sdk").join(name);
-    std::fs::create_dir_all(&folder).expect("create the cache");
-    folder
-}
-
-/// Runs a program to its end; fails the test with its output unless it succeeded.
-#[track_caller]
-fn succeed(command: &mut Command) -> String {
-    let output = match command.stdin(Stdio::null()).output() {
-        Ok(output) => output,
-        Err(error) => panic!("{command:?}: {error}; `make setup` installs what the tests need"),
-    };
-    let text =
-        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{command:?} failed:\n{text}");
-    text
-}
-
-/// Whether what was installed last is what `pinned` says now; notes it otherwise, after `install`.
-fn install_once(folder: &Path, pinned: &[&str], install: impl FnOnce()) {
-    let wanted: String = pinned
-        .iter()
-        .map(|name| std::fs::read_to_string(sdk().join(name)).expect("the pinned versions"))
-        .collect();
-    let note = folder.join("installed");
-    if std::fs::read_to_string(&note).is_ok_and(|installed| installed == wanted) {
-        return;
-    }
-    install();
-    std::fs::write(note, wanted).expect("note the versions");
 }
 
 /// Scripts the provider for what both scripts ask.
@@ -147,17 +113,8 @@ async fn check(language: &str, mut command: Command) {
 
 #[test]
 fn python() {
-    let folder = cache("python");
-    let python = folder.join("venv/bin/python");
-    install_once(&folder, &["requirements.txt"], || {
-        succeed(Command::new("python3").args(["-m", "venv", "--clear"]).arg(folder.join("venv")));
-        succeed(
-            Command::new(&python)
-                .args(["-m", "pip", "install", "--quiet", "-r"])
-                .arg(sdk().join("requirements.txt")),
-        );
-    });
-    let mut command = Command::new(python);
+    let mut command =
+        Command::new(packages::python("python", &sdk().join("requirements.txt")).join("python"));
     command.arg(sdk().join("conformance.py"));
     run(check("python", command));
 }
@@ -165,8 +122,9 @@ fn python() {
 #[test]
 fn node() {
     let folder = cache("node");
-    install_once(&folder, &["package.json", "package-lock.json"], || {
-        for name in ["package.json", "package-lock.json"] {
+    let pinned = ["package.json", "package-lock.json"];
+    install_once(&folder, &pinned.map(|name| sdk().join(name)), || {
+        for name in pinned {
             std::fs::copy(sdk().join(name), folder.join(name)).expect("copy the pinned versions");
         }
         succeed(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&folder));
