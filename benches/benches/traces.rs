@@ -4,19 +4,18 @@
 //! ten million take about 9 GB in `/tmp`, which are removed at the end, and about five minutes to make. The list's server
 //! syncs nothing, because nothing of what is measured there writes; the appender's does, as in production.
 
+mod sample;
+
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use bulkhead_policy::ids::{AgentId, Revision, TenantId, TraceId};
-use bulkhead_policy::money::NanoUsd;
-use bulkhead_policy::trace::{
-    Direction, FindingRecord, Outcome, Timings, TraceBodies, TraceRecord, TraceTokens,
-};
+use bulkhead_policy::ids::{AgentId, TenantId, TraceId};
+use bulkhead_policy::trace::{Outcome, TraceRecord};
 use bulkhead_store::tenant::{TraceCursor, TraceFilter};
 use bulkhead_store::testing::{Filled, Server, fill_traces};
 use bulkhead_store::{Role, Store, writer};
-use chrono::{DateTime, Days, NaiveTime, Utc};
+use chrono::{Days, NaiveTime, Utc};
 use uuid::Uuid;
 
 const ROWS_DEFAULT: u64 = 10_000_000;
@@ -142,8 +141,9 @@ async fn append() -> anyhow::Result<()> {
     for with_bodies in [false, true] {
         let mut times = Vec::new();
         for _ in 0..BATCHES {
-            let batch: Vec<TraceRecord> =
-                (0..BATCH_ROWS).map(|n| record(&tenants, n, with_bodies)).collect::<anyhow::Result<_>>()?;
+            let batch: Vec<TraceRecord> = (0..BATCH_ROWS)
+                .map(|n| sample::trace(&tenants, n, with_bodies))
+                .collect::<anyhow::Result<_>>()?;
             let start = Instant::now();
             writer::insert_traces(&store, &batch).await?;
             times.push(start.elapsed());
@@ -161,70 +161,9 @@ async fn append() -> anyhow::Result<()> {
             milliseconds(median)
         ))?;
     }
-    let reader = Store::connect(&url, Role::Api, 1).await?;
-    let mut stored = 0;
-    for tenant in tenants {
-        let mut filter = TraceFilter { limit: 100_000, ..TraceFilter::default() };
-        let mut tx = reader.tenant(tenant).await?;
-        loop {
-            let page = tx.traces(&filter).await?;
-            stored += page.traces.len() as u64;
-            let Some(next) = page.next else { break };
-            filter.after = Some(next);
-        }
-    }
+    let stored = sample::stored(&url, &tenants).await?;
     ensure!(stored == 2 * BATCHES * BATCH_ROWS, "{stored} rows were stored");
     Ok(())
-}
-
-/// A trace as a node ships it: six of ten are the first tenant's, one of ten has a finding.
-fn record(tenants: &[TenantId], n: u64, with_bodies: bool) -> anyhow::Result<TraceRecord> {
-    let at = DateTime::from_timestamp_micros(Utc::now().timestamp_micros()).context("now is a time")?;
-    let tenant = if n % 10 < 6 { 0 } else { usize::try_from(n % 19)? + 1 };
-    let found = n.is_multiple_of(10);
-    let finding = FindingRecord {
-        detector: "EMAIL_ADDRESS".into(),
-        category: "pii".into(),
-        direction: Direction::Request,
-        channel: "message 0".into(),
-        start: 4,
-        end: 20,
-        action: "mask".parse().ok().context("mask is an action")?,
-        fingerprint: Some("0123456789abcdef01234567".into()),
-    };
-    let bodies = TraceBodies {
-        request: Some(format!("{{\"n\":{n},\"text\":\"{}\"}}", "hello world ".repeat(80))),
-        response: Some("{\"text\":\"answer\"}".repeat(60)),
-        truncated: false,
-    };
-    Ok(TraceRecord {
-        id: TraceId::fresh(at),
-        at,
-        tenant: *tenants.get(tenant).context("20 tenants")?,
-        agent: Some(AgentId::from_uuid(Uuid::from_u128((n % 10).into()))),
-        key: Some("AAAAAAAAAAAAAAAA".parse()?),
-        policy_revision: Revision::new(3),
-        dialect: "openai".into(),
-        operation: "chat".into(),
-        model_asked: Some(format!("model-{}", n % 8)),
-        model_served: Some("model-2026-01-31".to_owned()),
-        upstream: Some("openai".to_owned()),
-        status: 200,
-        outcome: if found { Outcome::Masked } else { Outcome::Allowed },
-        reason: None,
-        streamed: true,
-        tokens: TraceTokens { input: 1_000, output: 300, ..TraceTokens::default() },
-        cost: NanoUsd::new(420_000),
-        timings: Timings { overhead_micros: 300, first_byte_micros: Some(400_000), total_micros: 2_000_000 },
-        attempts: 1,
-        request_bytes: 4_000,
-        response_bytes: 9_000,
-        findings: if found { vec![finding] } else { Vec::new() },
-        findings_total: u64::from(found),
-        uninspected: false,
-        bodies: with_bodies.then_some(bodies),
-        sealed: None,
-    })
 }
 
 fn print_case(
