@@ -66,22 +66,23 @@ fn a_flipped_bit_costs_one_record_and_the_segment_is_kept_aside() {
     drop(writer);
     let segments = disk.segments();
     let (name, whole) = &segments[0];
-    for place in 0..whole.len() {
+    for bit in 0..whole.len() * 8 {
+        let place = bit / 8;
         let disk = Disk::default();
         for (name, content) in &segments {
             disk.put(name, content);
         }
         let mut damaged = whole.clone();
-        damaged[place] ^= 0x10;
+        damaged[place] ^= 1 << (bit % 8);
         disk.put(name, &damaged);
         let (mut writer, mut reader) = open_on(&disk);
-        assert_eq!(reader.usage().quarantined, 1, "byte {place}");
+        assert_eq!(reader.usage().quarantined, 1, "bit {bit}");
         append(&mut writer, 4..5);
         let numbers = drain(&mut reader);
-        assert_eq!(numbers.len(), 4, "byte {place}: {numbers:?}");
-        assert!(numbers.is_sorted() && numbers.ends_with(&[3, 4]), "byte {place}: {numbers:?}");
+        assert_eq!(numbers.len(), 4, "bit {bit}: {numbers:?}");
+        assert!(numbers.is_sorted() && numbers.ends_with(&[3, 4]), "bit {bit}: {numbers:?}");
         let aside = name.replace(".segment", ".quarantined");
-        assert_eq!(disk.get(&aside), Some(damaged), "byte {place}");
+        assert_eq!(disk.get(&aside), Some(damaged), "bit {bit}");
         assert_eq!(disk.get(name), None);
     }
 }
