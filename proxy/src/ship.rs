@@ -285,3 +285,6 @@ async fn in_time<T, E: Display>(work: impl Future<Output = Result<T, E>>) -> Res
         Err(_) => Err("the database does not answer".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,209 @@
+//! The shipper ends between any two of its steps, and the next one goes on: every trace is where it belongs, once, and every
+//! charge is counted once.
+
+use super::*;
+use crate::config::SpoolLimits;
+use crate::metrics::Metrics;
+use crate::spool::{SpooledTrace, open_spool};
+use bulkhead_policy::compile::CompileOptions;
+use bulkhead_policy::crypto::MasterKey;
+use bulkhead_policy::ids::{BudgetId, DatabaseName, TenantId, TraceId};
+use bulkhead_policy::ledger::{BudgetUnit, LedgerDelta, LedgerKey, Subject};
+use bulkhead_policy::snapshot::{Builder, SnapshotHandle};
+use bulkhead_policy::trace::TraceRecord;
+use bulkhead_spool::{Folder, Origin, Owner, Record, Settings};
+use bulkhead_store::placement::{admit_tenant, claim_database, place_tenant};
+use bulkhead_store::system::{create_tenant, load_snapshot};
+use bulkhead_store::tenant::TraceFilter;
+use bulkhead_store::{Actor, Role, testing};
+use chrono::{DateTime, TimeDelta};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::task::Poll;
+
+const MASTER_KEY: &str = "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a";
+const DATABASE: &str = "own";
+/// What the spool calls a record without sealed bodies.
+const CLEAR: u8 = 1;
+
+/// A tenant and the database that its traces belong in, with what was shipped so far.
+struct Client {
+    tenant: TenantId,
+    home: String,
+    elsewhere: String,
+    ids: BTreeSet<TraceId>,
+}
+
+struct World {
+    shared: String,
+    own: String,
+    clients: [Client; 2],
+    snapshot: SnapshotHandle,
+    folder: PathBuf,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let _left_behind = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+impl World {
+    /// A tenant that shares a database and one that has its own.
+    async fn new() -> Self {
+        let (shared, own) = (testing::database().await.unwrap(), testing::database().await.unwrap());
+        let (actor, name): (_, DatabaseName) = (Actor::new("test"), DATABASE.parse().unwrap());
+        let here = Store::connect(&shared, Role::Migrator, 1).await.unwrap();
+        let there = Store::connect(&own, Role::Migrator, 1).await.unwrap();
+        claim_database(&there, &actor, &name).await.unwrap();
+        let sharing = create_tenant(&here, &actor, "sharing").await.unwrap();
+        let placed = create_tenant(&here, &actor, "placed").await.unwrap();
+        admit_tenant(&there, &actor, &placed, &name).await.unwrap();
+        place_tenant(&here, &actor, placed.id, &name).await.unwrap();
+
+        let master_key = MasterKey::parse(MASTER_KEY).unwrap();
+        let builder = Builder::new(&master_key, Arc::default(), CompileOptions::default()).unwrap();
+        let raw = load_snapshot(&Store::connect(&shared, Role::Sync, 1).await.unwrap()).await.unwrap();
+        let snapshot = SnapshotHandle::default();
+        snapshot.publish(Arc::new(builder.build(&raw, None, Utc::now()).snapshot));
+        let client = |tenant, home: &String, elsewhere: &String| Client {
+            tenant,
+            home: home.clone(),
+            elsewhere: elsewhere.clone(),
+            ids: BTreeSet::new(),
+        };
+        let clients = [client(sharing.id, &shared, &own), client(placed.id, &own, &shared)];
+        let folder = std::env::temp_dir().join(format!("bulkhead-ship-{}", std::process::id()));
+        Self { shared, own, clients, snapshot, folder }
+    }
+
+    /// Leaves two segments with traces of both tenants behind, as a killed process does.
+    fn leave_behind(&mut self) {
+        let origin = Origin { id: *uuid::Uuid::now_v7().as_bytes(), segment: 1 };
+        let folder = Folder::open(&self.folder).unwrap();
+        let (mut writer, _reader) = bulkhead_spool::open(folder, Settings::default(), origin).unwrap();
+        for number in 0..6 {
+            let client = &mut self.clients[number % 2];
+            let spooled = spooled(client.tenant);
+            client.ids.insert(spooled.trace.id);
+            writer.push(&record(&spooled)).unwrap();
+            writer.commit().unwrap();
+            if number == 2 {
+                writer.seal();
+            }
+        }
+    }
+
+    /// A process that ends when its shipper was polled so often, or has nothing left to do: then this is true.
+    async fn ship(&self, polls: usize) -> bool {
+        let keys = MasterKey::parse(MASTER_KEY).unwrap().spool_keys();
+        let (ledgers, metrics) = (Arc::new(LedgerBook::default()), Arc::new(Metrics::new().unwrap()));
+        let (sender, source) =
+            open_spool(&self.folder, SpoolLimits::default(), keys, Arc::clone(&ledgers), metrics).unwrap();
+        drop(sender);
+        let writer = Store::connect(&self.shared, Role::Writer, 2).await.unwrap();
+        let own = Store::connect(&self.own, Role::Writer, 2).await.unwrap();
+        let placed = [(DATABASE.parse().unwrap(), own)].into();
+        let placements = Placements::new(self.snapshot.clone(), writer.clone(), placed);
+        let mut run = pin!(Shipper::new(writer, source, ledgers, placements).run());
+        let mut left = polls;
+        std::future::poll_fn(|context| {
+            left = left.saturating_sub(1);
+            match run.as_mut().poll(context) {
+                Poll::Ready(()) => Poll::Ready(true),
+                Poll::Pending if left == 0 => Poll::Ready(false),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Waits until nothing that a process has begun is under way any more: the death of a real one ends that at once.
+    async fn until_unlocked(&self) {
+        let placed = self.folder.join("placed").join(self.clients[1].tenant.to_string());
+        for folder in [&self.folder, &placed] {
+            while folder.exists() && Folder::open(folder).is_err() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    }
+
+    async fn check(&self, polls: usize) {
+        for Client { tenant, home, elsewhere, ids } in &self.clients {
+            assert_eq!(traces(home, *tenant).await, ids.iter().copied().collect::<Vec<_>>(), "{polls} polls");
+            assert_eq!(traces(elsewhere, *tenant).await, [], "{polls} polls: in the wrong database");
+            assert_eq!(charged(&self.shared, *tenant).await, ids.len() as u64, "{polls} polls: charges");
+        }
+        assert_eq!(segments(&self.folder), [""; 0], "{polls} polls");
+    }
+}
+
+/// Ids of a tenant's traces in a database, sorted.
+async fn traces(url: &str, tenant: TenantId) -> Vec<TraceId> {
+    let mut tx = Store::connect(url, Role::Api, 1).await.unwrap().tenant(tenant).await.unwrap();
+    let page = tx.traces(&TraceFilter { limit: 100_000, ..TraceFilter::default() }).await.unwrap();
+    let mut ids: Vec<TraceId> = page.traces.into_iter().map(|trace| trace.id).collect();
+    ids.sort_unstable();
+    ids
+}
+
+async fn charged(url: &str, tenant: TenantId) -> u64 {
+    let mut tx = Store::connect(url, Role::Api, 1).await.unwrap().tenant(tenant).await.unwrap();
+    let used = tx.budget_usage(DateTime::UNIX_EPOCH).await.unwrap();
+    used.iter().map(|used| used.usage.amount).sum()
+}
+
+/// Segments that are left, of the node's spool and of placed tenants'.
+fn segments(folder: &Path) -> Vec<String> {
+    let mut left = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        if entry.path().is_dir() {
+            left.extend(segments(&entry.path()));
+        }
+        left.extend(entry.file_name().into_string().ok().filter(|name| name.ends_with(".segment")));
+    }
+    left
+}
+
+fn spooled(tenant: TenantId) -> SpooledTrace {
+    let text = r#"{"id":"018f3a52-7c00-7000-8000-000000000002","at":"2026-01-02T03:04:05.000006Z",
+        "tenant":"018f3a52-7c00-7000-8000-000000000001","agent":null,"key":null,"policy_revision":3,"dialect":"openai",
+        "operation":"chat","model_asked":"m","model_served":null,"upstream":"u","status":200,"outcome":"allowed",
+        "reason":null,"streamed":true,
+        "tokens":{"input":1,"cached_input":0,"output":2,"reasoning":0,"estimated":false},"cost":5,
+        "timings":{"overhead_micros":1,"first_byte_micros":2,"total_micros":3},"attempts":1,"request_bytes":9,
+        "response_bytes":8,"findings":[],"findings_total":0,"uninspected":false,"bodies":null}"#;
+    let at = DateTime::from_timestamp_micros(Utc::now().timestamp_micros()).unwrap();
+    let trace: TraceRecord = serde_json::from_str(text).unwrap();
+    let trace = TraceRecord { id: TraceId::fresh(at), at, tenant, ..trace };
+    let key = LedgerKey { tenant, budget: BudgetId::new("all"), subject: Subject::Tenant };
+    let window_start = DateTime::UNIX_EPOCH + TimeDelta::days(1);
+    let charge = LedgerDelta { key, window_start, unit: BudgetUnit::Requests, amount: 1 };
+    SpooledTrace { trace, charges: vec![charge] }
+}
+
+fn record(spooled: &SpooledTrace) -> Record {
+    let at_millis = u64::try_from(spooled.trace.at.timestamp_millis()).unwrap();
+    let owner = Owner(spooled.trace.tenant.as_uuid().into_bytes());
+    Record { owner, at_millis, kind: CLEAR, payload: serde_json::to_vec(spooled).unwrap() }
+}
+
+#[tokio::test]
+async fn wherever_a_shipper_ends_the_next_one_loses_and_doubles_nothing() {
+    let mut world = World::new().await;
+    for polls in 1.. {
+        world.leave_behind();
+        let is_over = world.ship(polls).await;
+        world.until_unlocked().await;
+        if !is_over {
+            assert!(world.ship(usize::MAX).await);
+            world.until_unlocked().await;
+        }
+        world.check(polls).await;
+        if is_over {
+            assert!(polls > 20, "{polls} polls are too few to have ended everywhere");
+            return;
+        }
+    }
+}
