@@ -51,18 +51,24 @@ impl Bulkhead {
     }
 }
 
-/// Stops PostgreSQL where it stands until this is dropped: it neither answers nor refuses.
+/// Stops processes where they stand until this is dropped: they neither answer nor refuse.
 #[derive(Debug)]
 pub struct Frozen(Vec<Pid>);
 
 impl Frozen {
-    /// Stops it.
+    /// Stops the PostgreSQL of a Bulkhead.
     pub fn of(bulkhead: &Bulkhead) -> Self {
         let postmaster = bulkhead.postmaster().expect("a running PostgreSQL");
         // The parent first, so that it starts no more children.
-        let mut frozen = Self(vec![Pid::from_raw(postmaster)]);
-        frozen.send(Signal::SIGSTOP);
+        let mut frozen = Self::process(postmaster);
         frozen.0.extend(children_of(postmaster));
+        frozen.send(Signal::SIGSTOP);
+        frozen
+    }
+
+    /// Stops one process.
+    pub fn process(pid: i32) -> Self {
+        let frozen = Self(vec![Pid::from_raw(pid)]);
         frozen.send(Signal::SIGSTOP);
         frozen
     }

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bulkhead_tests::postgres::Frozen;
 use bulkhead_tests::shapes::chat;
 use bulkhead_tests::{Bulkhead, FakeProvider, Options, eventually, run, runtime};
+use serde_json::Value;
 
 /// A node and two beside it.
 async fn three(provider: &FakeProvider, policy: &str) -> [Bulkhead; 3] {
@@ -104,5 +106,86 @@ fn a_revoked_key_is_refused_by_every_node() {
             })
             .await;
         }
+    });
+}
+
+#[test]
+fn what_the_database_tells_nobody_every_node_finds() {
+    run(async {
+        let provider = FakeProvider::start().await;
+        let nodes = three(&provider, &policy("ODD")).await;
+        let tenant = nodes[0].ready.tenant.clone();
+        let key = nodes[0].new_key(&tenant, &nodes[0].ready.agent, &[]).await;
+        nodes[0].sql("alter table tenants disable trigger announce");
+        nodes[0].apply(&tenant, &policy("EVEN")).await.ok();
+        let clients = nodes.each_ref().map(|node| node.client().with_key(&key));
+        for client in &clients {
+            let says =
+                client.post("/v1/chat/completions", &chat("gpt-untold", "odd and even")).await.expect(400);
+            assert!(says.text().contains("EVEN"), "{}", says.text());
+        }
+        nodes[0].revoke(&tenant, &key).await;
+        for client in &clients {
+            eventually("the key is refused", || async {
+                let reply = client.post("/v1/chat/completions", &chat("gpt-untold", "hi")).await;
+                (reply.status == 401).then_some(())
+            })
+            .await;
+        }
+    });
+}
+
+/// The only node of the tenant in this state, as `policy status` shows it.
+async fn only_node(bulkhead: &Bulkhead, state: &str) -> Value {
+    let status = bulkhead.policy_status(&bulkhead.ready.tenant).await;
+    let nodes: Vec<&Value> =
+        status.as_array().expect("a list").iter().filter(|node| node["state"] == state).collect();
+    assert_eq!(nodes.len(), 1, "{status}");
+    nodes[0].clone()
+}
+
+#[test]
+fn apply_that_waits_names_the_node_that_refuses_and_why() {
+    run(async {
+        let provider = FakeProvider::start().await;
+        let upstream = Some(provider.url());
+        let first = Bulkhead::start(Options { upstream, ..Options::default() }).await;
+        let (tenant, folder) = (first.ready.tenant.clone(), first.data_dir().display().to_string());
+        let new = first.write("new.key", &"9c".repeat(32));
+        let new = new.to_str().expect("UTF-8").to_owned();
+        let old = first.find("master.key").expect("a master key").display().to_string();
+        let environment = vec![
+            ("BULKHEAD_MASTER_KEY_SEALING_FILE".to_owned(), new.clone()),
+            ("BULKHEAD_MASTER_KEY_PREVIOUS_SEALING_FILE".to_owned(), old),
+        ];
+        let arguments = vec!["--beside".to_owned(), folder];
+        let _second = Bulkhead::start(Options { arguments, environment, ..Options::default() }).await;
+        // The second node knows the key that seals from now on, the first does not.
+        first.cli(&["master-key", "rotate", "--new-key-file", &new]).await.ok();
+        let printed = first.apply(&tenant, &policy("ODD")).await;
+        assert_eq!(printed.code, Some(1), "{}{}", printed.out, printed.err);
+        let refusing = only_node(&first, "refused").await;
+        let name = refusing["node"].as_str().expect("a name");
+        let reason = refusing["refused"]["reason"].as_str().expect("a reason");
+        assert!(printed.err.contains(name) && printed.err.contains(reason), "{refusing}: {}", printed.err);
+        assert!(reason.contains("cannot be opened"), "{reason}");
+    });
+}
+
+#[test]
+fn apply_that_waits_names_the_node_that_says_nothing() {
+    run(async {
+        let provider = FakeProvider::start().await;
+        let [first, second, _third] = three(&provider, "{}").await;
+        let tenant = first.ready.tenant.clone();
+        let file = first.write("policy", &policy("ODD"));
+        let _stopped = Frozen::process(second.pid().try_into().expect("a process id"));
+        let apply = ["policy", "apply", file.to_str().expect("UTF-8"), "--tenant", &tenant, "--wait"];
+        let printed = first.cli(&[&apply[..], &["--timeout", "2s"]].concat()).await;
+        assert_eq!(printed.code, Some(1), "{}{}", printed.out, printed.err);
+        let behind = only_node(&first, "behind").await;
+        let name = behind["node"].as_str().expect("a name");
+        let enforced = format!("node {name} enforces revision {}", behind["live_revision"]);
+        assert!(printed.err.contains(&enforced), "{enforced}: {}", printed.err);
     });
 }

@@ -59,10 +59,10 @@ pub(super) async fn wait(tenant: &TenantArgs, wanted: Revision, patience: Durati
             return Err(Failure::failed(format!("node {} refused revision {wanted}: {reason}", node.node)));
         }
         let live = states.iter().filter(|(_, state)| *state == "live").count();
-        let behind: Vec<&str> = states
+        let behind: Vec<String> = states
             .iter()
             .filter(|(_, state)| *state == "behind")
-            .map(|(node, _)| node.node.as_str())
+            .map(|(node, _)| describe_behind(node, now))
             .collect();
         if live > 0 && behind.is_empty() {
             return Ok(());
@@ -75,6 +75,15 @@ pub(super) async fn wait(tenant: &TenantArgs, wanted: Revision, patience: Durati
         }
         tokio::time::sleep(ASK_EVERY).await;
     }
+}
+
+/// What is known of a node that has said neither yes nor no: one that is long silent is cut off, another one still at work.
+fn describe_behind(node: &NodeStatus, now: DateTime<Utc>) -> String {
+    let enforced = match node.live_revision {
+        Some(revision) => format!("enforces revision {revision}"),
+        None => "enforces none yet".to_owned(),
+    };
+    format!("node {} {enforced}, last heard of {} s ago", node.node, (now - node.seen_at).num_seconds())
 }
 
 fn state(node: &NodeStatus, wanted: Revision, now: DateTime<Utc>) -> &'static str {
