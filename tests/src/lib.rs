@@ -10,6 +10,7 @@ pub mod fixture;
 pub mod load;
 pub mod originals;
 pub mod packages;
+pub mod placed;
 pub mod postgres;
 pub mod process;
 pub mod provider;

@@ -1,123 +1,20 @@
-//! Tenants with a database of their own beside tenants that share one: every trace in its place, once, whatever is killed.
+//! Tenants with a database of their own beside tenants that share one: every trace in its place, once, also while they move.
 
 use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::time::Duration;
 
-use bulkhead_tests::commands::{Printed, Tenant};
 use bulkhead_tests::load::Load;
+use bulkhead_tests::placed::{
+    DATABASE, NAME, ask, assert_each_in_place, charged, id_of, metric, place, placed, refused, rows, start,
+    start_knowing, tenant, traces,
+};
 use bulkhead_tests::samples::CARD;
-use bulkhead_tests::shapes::{chat, chat_answer};
-use bulkhead_tests::{Answer, Client, Fixture, eventually, run};
+use bulkhead_tests::shapes::chat_answer;
+use bulkhead_tests::{Answer, eventually, run};
 use serde_json::Value;
 
-/// The placed database, as PostgreSQL and as the configuration calls it.
-const DATABASE: &str = "acme_eu";
-const NAME: &str = "acme-eu";
-const VARIABLE: &str = "BULKHEAD_DATABASES_ACME_EU_URL";
-const TABLES: [&str; 3] = ["traces", "trace_bodies", "trace_detectors"];
 const PACE: Duration = Duration::from_millis(40);
-const POLICY: &str = "capture: sealed\ndlp: { rules: [{ detect: [CREDIT_CARD], on: both, action: mask }] }\n\
-                      budgets: [{ id: all, scope: tenant, unit: requests, limit: 100000, window: total, at_limit: refuse }]\n";
-
-/// An installation with a second database, which commands know by its name.
-async fn start() -> Fixture {
-    let mut fixture = Fixture::start("{}").await;
-    fixture.bulkhead.sql(&format!("create database {DATABASE}"));
-    let url = fixture.bulkhead.url_of(DATABASE);
-    fixture.bulkhead.options_mut().environment.push((VARIABLE.to_owned(), url));
-    fixture
-}
-
-/// The same with a node that knows the name, too.
-async fn start_knowing() -> Fixture {
-    let mut fixture = start().await;
-    fixture.bulkhead.kill_9();
-    fixture.bulkhead.restart().await;
-    fixture
-}
-
-async fn tenant(fixture: &Fixture, name: &str) -> Tenant {
-    fixture.bulkhead.tenant(name, &format!("sk-{name}"), &(fixture.upstreams() + POLICY)).await
-}
-
-async fn place(fixture: &Fixture, tenant: &str, to: &[&str]) -> Printed {
-    fixture.bulkhead.cli(&[&["tenant", "place", tenant, "--json"], to].concat()).await
-}
-
-async fn placed(fixture: &Fixture, name: &str) -> Tenant {
-    let tenant = tenant(fixture, name).await;
-    place(fixture, name, &["--database", NAME]).await.ok();
-    tenant
-}
-
-async fn ask(client: &Client, text: &str) -> String {
-    client.post("/v1/chat/completions", &chat("gpt-placed", text)).await.expect(200).trace_id()
-}
-
-fn id_of(fixture: &Fixture, tenant: &str) -> String {
-    fixture.bulkhead.sql(&format!("select id from tenants where name = '{tenant}'")).trim().to_owned()
-}
-
-/// Ids of a tenant's traces: in the shared database, and in the placed one.
-fn traces(fixture: &Fixture, tenant: &str) -> [Vec<String>; 2] {
-    let statement = format!("select id from traces where tenant_id = '{tenant}' order by 1");
-    let ids = |text: String| text.lines().map(str::to_owned).collect();
-    [ids(fixture.bulkhead.sql(&statement)), ids(fixture.bulkhead.sql_in(DATABASE, &statement))]
-}
-
-/// Rows of a tenant in all tables of traces of the shared database, or of the placed one.
-fn rows(fixture: &Fixture, tenant: &str, is_placed: bool) -> [u64; 3] {
-    TABLES.map(|table| {
-        let statement = format!("select count(*) from {table} where tenant_id = '{tenant}'");
-        let bulkhead = &fixture.bulkhead;
-        let count = if is_placed { bulkhead.sql_in(DATABASE, &statement) } else { bulkhead.sql(&statement) };
-        count.trim().parse().expect("a number")
-    })
-}
-
-/// Waits until every answered request has its trace in the one database, and proves that the other has none.
-async fn assert_each_in_place(fixture: &Fixture, tenant: &str, answered: &[String], is_placed: bool) {
-    let there = eventually("every answered request has its trace", || async {
-        let [shared, placed] = traces(fixture, tenant);
-        let (there, elsewhere) = if is_placed { (placed, shared) } else { (shared, placed) };
-        assert_eq!(elsewhere, [""; 0], "in the wrong database");
-        let ids: BTreeSet<&String> = there.iter().collect();
-        answered.iter().all(|id| ids.contains(id)).then_some(there)
-    })
-    .await;
-    let ids: BTreeSet<&String> = there.iter().collect();
-    assert_eq!(ids.len(), there.len(), "more than one row");
-}
-
-async fn metric(fixture: &Fixture, name: &str) -> f64 {
-    let metrics = fixture.bulkhead.metrics().await;
-    let line = metrics.lines().find(|line| line.starts_with(name)).unwrap_or_default();
-    line.rsplit(' ').next().and_then(|value| value.parse().ok()).unwrap_or(0.0)
-}
-
-/// Lets nobody into the placed database, or everybody again.
-fn allow(fixture: &Fixture, is_allowed: bool) {
-    let bulkhead = &fixture.bulkhead;
-    bulkhead.sql(&format!("alter database {DATABASE} with allow_connections {is_allowed}"));
-    if !is_allowed {
-        bulkhead.sql(&format!(
-            "select pg_terminate_backend(pid) from pg_stat_activity where datname = '{DATABASE}'"
-        ));
-    }
-}
-
-fn charged(fixture: &Fixture, tenant: &str) -> usize {
-    let sum = format!("select coalesce(sum(amount), 0) from budget_usage where tenant_id = '{tenant}'");
-    fixture.bulkhead.sql(&sum).trim().parse().expect("a number")
-}
-
-/// What the command said, after it has failed with `code`.
-#[track_caller]
-fn refused(printed: Printed, code: i32) -> String {
-    assert_eq!(printed.code, Some(code), "{}{}", printed.out, printed.err);
-    printed.err
-}
 
 #[test]
 fn placed_and_shared_tenants_live_side_by_side() {
@@ -233,113 +130,6 @@ fn a_name_that_is_not_known_is_refused_by_commands_and_held_back_by_nodes() {
         assert_eq!(fixture.bulkhead.exited().await, Some(0));
         fixture.bulkhead.restart().await;
         assert_each_in_place(&fixture, &unlucky_id, &held, true).await;
-    });
-}
-
-#[test]
-fn a_placed_database_that_is_away_keeps_up_nobody_else_and_loses_nothing() {
-    run(async {
-        let mut fixture = start_knowing().await;
-        let (acme, other) = (placed(&fixture, "acme").await, tenant(&fixture, "other").await);
-        let (acme_id, other_id) = (id_of(&fixture, "acme"), id_of(&fixture, "other"));
-        let [mut ours, mut theirs] = [vec![], vec![]];
-        for round in 0..4 {
-            // Away, killed while it is away, back while everything runs.
-            allow(&fixture, round == 3);
-            let loads = [&acme, &other].map(|tenant| {
-                let client = fixture.bulkhead.client().with_key(&tenant.key);
-                Load::start(&client, 2, PACE, "gpt-placed")
-            });
-            for load in &loads {
-                load.more(15 + 4 * round).await;
-            }
-            if round % 2 == 1 {
-                fixture.bulkhead.kill_9();
-            }
-            for (load, ids) in loads.into_iter().zip([&mut ours, &mut theirs]) {
-                ids.extend(load.stop().await.into_iter().map(|answer| answer.id));
-            }
-            if round % 2 == 1 {
-                fixture.bulkhead.restart().await;
-            }
-            eventually("the other tenant's traces are there", || async {
-                let there = fixture.bulkhead.sql("select id from traces");
-                theirs.iter().all(|id| there.contains(id.as_str())).then_some(())
-            })
-            .await;
-        }
-        assert_each_in_place(&fixture, &acme_id, &ours, true).await;
-        assert_each_in_place(&fixture, &other_id, &theirs, false).await;
-        for id in [&acme_id, &other_id] {
-            let there: usize = traces(&fixture, id).iter().map(Vec::len).sum();
-            assert_eq!(charged(&fixture, id), there, "a charge for each trace");
-        }
-        allow(&fixture, false);
-        let said = refused(fixture.bulkhead.cli(&["trace", "list", "--tenant", "acme"]).await, 1);
-        assert!(said.contains("database acme-eu"), "{said}");
-        fixture.bulkhead.cli(&["trace", "list", "--tenant", "other"]).await.ok();
-    });
-}
-
-#[test]
-fn a_node_killed_under_load_loses_and_doubles_nothing_of_a_placed_tenant() {
-    run(async {
-        let mut fixture = start_knowing().await;
-        let acme = placed(&fixture, "acme").await;
-        let id = id_of(&fixture, "acme");
-        let mut answered = Vec::new();
-        for round in 0..5 {
-            let client = fixture.bulkhead.client().with_key(&acme.key);
-            let load = Load::start(&client, 6, PACE, "gpt-placed");
-            load.more(20 + 7 * round).await;
-            fixture.bulkhead.kill_9();
-            answered.extend(load.stop().await.into_iter().map(|answer| answer.id));
-            fixture.bulkhead.restart().await;
-        }
-        assert_each_in_place(&fixture, &id, &answered, true).await;
-        eventually("a charge for each trace", || async {
-            (charged(&fixture, &id) == traces(&fixture, &id)[1].len()).then_some(())
-        })
-        .await;
-        fixture.bulkhead.sigterm();
-        assert_eq!(fixture.bulkhead.exited().await, Some(0), "{}", fixture.bulkhead.logs());
-        let folder = fixture.bulkhead.data_dir().join("spool/placed").join(&id);
-        let left = std::fs::read_dir(folder).expect("the tenant's own spool").flatten();
-        let left: Vec<_> = left.map(|entry| entry.file_name().into_string().expect("UTF-8")).collect();
-        assert!(left.iter().all(|name| !name.ends_with(".segment")), "{left:?}");
-    });
-}
-
-#[test]
-fn traces_of_a_tenant_whose_database_is_away_take_no_more_than_its_share() {
-    run(async {
-        let mut fixture = start().await;
-        for (name, value) in [("QUOTA_BYTES", "1048576"), ("TENANT_PERCENT", "5")] {
-            let variable = (format!("BULKHEAD_SPOOL_{name}"), value.to_owned());
-            fixture.bulkhead.options_mut().environment.push(variable);
-        }
-        fixture.bulkhead.kill_9();
-        fixture.bulkhead.restart().await;
-        let acme = placed(&fixture, "acme").await;
-        allow(&fixture, false);
-        let mut asked = 0;
-        while metric(&fixture, "bulkhead_traces_dropped_total{reason=\"spool_full\"}").await < 3.0 {
-            acme.client.post("/v1/chat/completions", &chat("gpt-placed", "hi")).await.expect(200);
-            asked += 1;
-            assert!(asked < 1000, "nothing is ever dropped");
-        }
-        // Nobody asks any more.
-        let dropped = 3;
-        allow(&fixture, true);
-        let id = id_of(&fixture, "acme");
-        eventually("what was kept arrives", || async {
-            (traces(&fixture, &id)[1].len() == asked - dropped).then_some(())
-        })
-        .await;
-        eventually("what was dropped is charged", || async {
-            (charged(&fixture, &id) == asked).then_some(())
-        })
-        .await;
     });
 }
 
