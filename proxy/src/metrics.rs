@@ -223,6 +223,7 @@ pub(crate) struct SpoolMetrics {
     pub(crate) quarantined: IntGauge,
     pub(crate) dead_letters: IntCounter,
     pub(crate) write_failures: IntCounter,
+    pub(crate) sync_seconds: Histogram,
     pub(crate) placed_records: IntGauge,
     pub(crate) placed_bytes: IntGauge,
     pub(crate) placed_waits: IntCounterVec,
@@ -249,6 +250,11 @@ impl SpoolMetrics {
             write_failures: declare.counter(
                 "bulkhead_spool_write_failures_total",
                 "Writes to the spool that the disk refused",
+            )?,
+            sync_seconds: declare.histogram(
+                "bulkhead_spool_sync_seconds",
+                "How long the disk took to have a group of records for good, where a policy waits for that",
+                OVERHEAD_SECONDS,
             )?,
             placed_records: declare.gauge(
                 "bulkhead_placed_spool_records",

@@ -176,6 +176,23 @@ fn traces_of_an_outage_of_postgresql_are_all_there_afterwards() {
 }
 
 #[test]
+fn an_answer_waits_for_the_disk_where_its_policy_says_so_and_only_there() {
+    run(async {
+        let (provider, bulkhead) = start("{ traces: { durability: synced } }", &[]).await;
+        let upstreams = bulkhead_tests::fixture::upstreams(&provider);
+        let written = bulkhead.tenant("written", "sk-written", &upstreams).await;
+        for (client, syncs_each) in [(&bulkhead.client(), 1.0), (&written.client, 0.0)] {
+            for _ in 0..5 {
+                let before = metric(&bulkhead, "bulkhead_spool_sync_seconds_count").await;
+                client.post("/v1/chat/completions", &chat("gpt-synced", "hi")).await.expect(200);
+                let after = metric(&bulkhead, "bulkhead_spool_sync_seconds_count").await;
+                assert_eq!(after - before, syncs_each, "by the end of the answer");
+            }
+        }
+    });
+}
+
+#[test]
 fn a_damaged_segment_costs_what_is_damaged_and_is_kept() {
     run(async {
         let (_provider, mut bulkhead) = start("{ traces: { durability: synced } }", &[]).await;

@@ -185,7 +185,9 @@ impl GroupWriter {
         if synced.is_empty() {
             return;
         }
+        let started = Instant::now();
         let result = self.writer.sync();
+        self.shared.metrics.spool.sync_seconds.observe(started.elapsed().as_secs_f64());
         if let Err(error) = &result {
             self.failed(error);
         }
