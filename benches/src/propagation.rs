@@ -1,5 +1,6 @@
 //! How long a policy change and a key's revocation take until three nodes enforce them, while requests run.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -19,12 +20,21 @@ use crate::subject::{POLICY, Subjects, address_of};
 pub struct Propagation {
     /// Requests served meanwhile; none failed.
     pub requests: u64,
-    /// Sorted microseconds from the start of `policy apply` until all nodes answered under the new revision.
-    pub applied: Vec<u32>,
-    /// The same while the database tells nobody.
-    pub applied_untold: Vec<u32>,
-    /// Sorted microseconds from the start of `key revoke` until all nodes refused the key.
-    pub revoked: Vec<u32>,
+    /// From the start of `policy apply` until all nodes answered under the new revision.
+    pub applied: Changes,
+    /// From the start of `key revoke` until all nodes refused the key.
+    pub revoked: Changes,
+    /// The same two while the database tells nobody.
+    pub applied_untold: Changes,
+    /// As before.
+    pub revoked_untold: Changes,
+}
+
+/// Changes of one kind.
+#[derive(Clone, Debug)]
+pub struct Changes {
+    /// Sorted microseconds of each, as an operator sees it.
+    pub seen: Vec<u32>,
     /// The nodes' own histograms of commit to publication, added up: upper bound in seconds, cumulative count.
     pub published: Vec<(f64, u64)>,
 }
@@ -50,27 +60,16 @@ pub async fn measure(
     changes: usize,
 ) -> anyhow::Result<Propagation> {
     let mut nodes = Nodes::start(&subjects.bulkhead, target, scenario).await?;
-    let before = nodes.histogram().await;
-    let mut applied = Vec::new();
-    for change in 0..changes {
-        applied.push(nodes.apply(change).await?);
-    }
-    let after = nodes.histogram().await;
+    let applied = nodes.apply(0..changes).await?;
     let revoked = nodes.revoke(changes / 5).await?;
     // Only looking for changes finds them now.
     nodes.first.sql("alter table tenants disable trigger announce");
-    let mut applied_untold = Vec::new();
-    for change in 0..changes.div_ceil(10) {
-        applied_untold.push(nodes.apply(changes + change).await?);
-    }
+    let untold = changes.div_ceil(10);
+    let applied_untold = nodes.apply(changes..changes + untold).await?;
+    let revoked_untold = nodes.revoke(untold).await?;
     nodes.first.sql("alter table tenants enable trigger announce");
     let requests = nodes.stop().await?;
-    for times in [&mut applied, &mut applied_untold] {
-        times.sort_unstable();
-    }
-    let published =
-        after.iter().zip(&before).map(|((bound, count), (_, earlier))| (*bound, count - earlier)).collect();
-    Ok(Propagation { requests, applied, applied_untold, revoked, published })
+    Ok(Propagation { requests, applied, revoked, applied_untold, revoked_untold })
 }
 
 impl<'a> Nodes<'a> {
@@ -97,8 +96,18 @@ impl<'a> Nodes<'a> {
         [self.first].into_iter().chain(&self.beside)
     }
 
+    /// Applies policies, one after the other.
+    async fn apply(&self, changes: Range<usize>) -> anyhow::Result<Changes> {
+        let before = self.histogram().await;
+        let mut seen = Vec::new();
+        for change in changes {
+            seen.push(self.apply_one(change).await?);
+        }
+        Ok(Changes::since(&before, &self.histogram().await, seen))
+    }
+
     /// Applies a policy; microseconds until the last node enforces it.
-    async fn apply(&mut self, change: usize) -> anyhow::Result<u32> {
+    async fn apply_one(&self, change: usize) -> anyhow::Result<u32> {
         let seen = self.newest.each_ref().map(|newest| newest.load(Ordering::Acquire));
         let policy = POLICY.replace("100000000,", &format!("{},", 100_000_000 + change));
         let start = Instant::now();
@@ -116,10 +125,11 @@ impl<'a> Nodes<'a> {
         Ok(micros(enforced))
     }
 
-    /// Makes and revokes keys; sorted microseconds until the last node refuses one.
-    async fn revoke(&self, keys: usize) -> anyhow::Result<Vec<u32>> {
+    /// Makes keys and revokes them, one after the other. Its histogram has the making, too.
+    async fn revoke(&self, keys: usize) -> anyhow::Result<Changes> {
         let (tenant, agent) = (&self.first.ready.tenant, &self.first.ready.agent);
-        let mut revoked = Vec::new();
+        let before = self.histogram().await;
+        let mut seen = Vec::new();
         for _ in 0..keys {
             let key = self.first.new_key(tenant, agent, &[]).await;
             let clients: Vec<Client> = self.all().map(|node| node.client().with_key(&key)).collect();
@@ -127,10 +137,9 @@ impl<'a> Nodes<'a> {
             let start = Instant::now();
             let (_, refused) = tokio::join!(self.first.revoke(tenant, &key), until_all_answer(&clients, 401));
             refused?;
-            revoked.push(micros(start.elapsed()));
+            seen.push(micros(start.elapsed()));
         }
-        revoked.sort_unstable();
-        Ok(revoked)
+        Ok(Changes::since(&before, &self.histogram().await, seen))
     }
 
     async fn histogram(&self) -> Vec<(f64, u64)> {
@@ -169,34 +178,46 @@ fn micros(time: Duration) -> u32 {
     u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
 }
 
+impl Changes {
+    fn since(before: &[(f64, u64)], after: &[(f64, u64)], mut seen: Vec<u32>) -> Self {
+        seen.sort_unstable();
+        let published =
+            after.iter().zip(before).map(|((bound, count), (_, earlier))| (*bound, count - earlier));
+        Self { seen, published: published.collect() }
+    }
+
+    /// The bucket that this part of the publications is in.
+    fn published_within(&self, per_cent: u64) -> String {
+        let total = self.published.last().map_or(0, |(_, count)| *count);
+        let bucket = self.published.iter().find(|(_, count)| count * 100 >= total * per_cent);
+        let bound = bucket.filter(|_| total > 0);
+        bound.map_or_else(|| "-".to_owned(), |(bound, _)| format!("< {} ms", bound * 1000.0))
+    }
+}
+
 impl Propagation {
     /// The table.
     #[must_use]
     pub fn table(&self) -> String {
-        let bound = |per_cent: u64| {
-            let total = self.published.last().map_or(0, |(_, count)| *count);
-            let bucket = self.published.iter().find(|(_, count)| count * 100 >= total * per_cent);
-            bucket
-                .filter(|_| total > 0)
-                .map_or_else(|| "-".to_owned(), |(bound, _)| format!("< {} ms", bound * 1000.0))
-        };
-        let millis = |times: &[u32]| {
-            let at = |per_cent| f64::from(percentile(times, per_cent)) / 1000.0;
-            format!("p50 {:.1} ms, p99 {:.1} ms ({} times)", at(50), at(99), times.len())
-        };
-        format!(
+        let rows = [
+            ("policy", &self.applied),
+            ("revoked key", &self.revoked),
+            ("policy, notifications suppressed", &self.applied_untold),
+            ("revoked key, notifications suppressed", &self.revoked_untold),
+        ];
+        let mut table = format!(
             "\nPropagation to three nodes, while they served {} requests and none failed\n  \
-             commit of a policy to publication (the nodes' own histograms): p50 {}, p99 {}\n  \
-             start of `policy apply` until all answer under the new revision: {}\n  \
-             the same while notifications are suppressed: {}\n  \
-             start of `key revoke` until all refuse the key: {}\n",
-            self.requests,
-            bound(50),
-            bound(99),
-            millis(&self.applied),
-            millis(&self.applied_untold),
-            millis(&self.revoked),
-        )
+             {:<40}{:>6}  {:>24}  {:>30}\n",
+            self.requests, "", "times", "published p50, p99", "enforced by all p50, p99"
+        );
+        for (name, changes) in rows {
+            let published = format!("{}, {}", changes.published_within(50), changes.published_within(99));
+            let at = |per_cent| f64::from(percentile(&changes.seen, per_cent)) / 1000.0;
+            let seen = format!("{:.1} ms, {:.1} ms", at(50), at(99));
+            let times = changes.seen.len();
+            table.push_str(&format!("  {name:<40}{times:>6}  {published:>24}  {seen:>30}\n"));
+        }
+        table
     }
 }
 
