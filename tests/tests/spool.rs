@@ -75,7 +75,7 @@ fn a_proxy_killed_under_load_loses_and_doubles_no_trace() {
 #[test]
 fn a_proxy_killed_under_load_forgets_and_doubles_no_charge() {
     run(async {
-        let limit = 600;
+        let limit = 1500;
         let budget = format!(
             "budgets: [{{ id: few, scope: tenant, unit: requests, limit: {limit}, window: total, at_limit: refuse }}]"
         );
