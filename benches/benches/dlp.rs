@@ -29,7 +29,7 @@ fn main() -> anyhow::Result<()> {
     ];
     let mut out = std::io::stdout().lock();
     for (name, rules) in sets {
-        writeln!(out, "{name}: {} detectors", rules.rules().len())?;
+        writeln!(out, "{name}: {} detectors", rules.rules().count())?;
         whole_texts(&mut out, rules)?;
         streams(&mut out, rules)?;
     }
@@ -71,7 +71,7 @@ fn whole_texts(out: &mut impl Write, rules: &RuleSet) -> anyhow::Result<()> {
 }
 
 fn is_on(rules: &RuleSet, id: &str) -> bool {
-    rules.rules().iter().any(|rule| rule.detector.id().as_str() == id)
+    rules.rules().any(|rule| rule.detector.id().as_str() == id)
 }
 
 /// Throughput in pieces of two sizes, and how much waits after a piece of the size of a token.

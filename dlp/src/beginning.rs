@@ -55,8 +55,7 @@ impl RuleSet {
     #[must_use]
     pub fn beginning(&self, held: &[u8]) -> Beginning {
         let view = view::fold(&String::from_utf8_lossy(held));
-        let hiding =
-            self.rules().iter().filter(|rule| rule.action != Action::Alert).map(|rule| &rule.detector);
+        let hiding = self.rules().filter(|rule| rule.action != Action::Alert).map(|rule| rule.detector);
         let secrets = hiding.filter(|detector| detector.is_named_by("secret"));
         let mut fixed = secrets.filter_map(|detector| FIXED.get(detector.id().as_str())).flatten();
         if fixed.any(|text| begins_in(view.as_bytes(), text)) {

@@ -4,9 +4,10 @@
 //! So what a context allows is known when a candidate starts, and one without its context holds nothing.
 
 use std::mem;
+use std::sync::Arc;
 
 use crate::automaton::Before;
-use crate::rules::Rule;
+use crate::detector::Detector;
 use crate::trie::{Builder, Node, Text, Trie};
 
 /// How far before a match its context word may start, in bytes.
@@ -25,9 +26,10 @@ pub(crate) struct ContextWords {
 }
 
 impl ContextWords {
-    /// The words of these rules, the first of which has the number `first`; none if no rule has any.
-    pub(crate) fn new(rules: &[Rule], first: usize) -> Option<Self> {
-        let mut words: Vec<&str> = rules.iter().flat_map(|rule| rule.detector.context()).copied().collect();
+    /// The words of these rules' detectors, the first of which has the number `first`; none if none has any.
+    pub(crate) fn new(detectors: &[Arc<Detector>], first: usize) -> Option<Self> {
+        let mut words: Vec<&str> =
+            detectors.iter().flat_map(|detector| detector.context()).copied().collect();
         if words.is_empty() {
             return None;
         }
@@ -35,7 +37,7 @@ impl ContextWords {
         words.dedup();
         let of_word = |word: &&str| {
             let with_word =
-                rules.iter().zip(first..).filter(|(rule, _)| rule.detector.context().contains(word));
+                detectors.iter().zip(first..).filter(|(detector, _)| detector.context().contains(word));
             with_word.map(|(_, index)| index).collect()
         };
         let rules_of_words = words.iter().map(of_word).collect();
@@ -51,7 +53,7 @@ impl ContextWords {
         for (first, byte) in firsts.iter_mut().zip(0..=u8::MAX) {
             *first = words.step(root, byte);
         }
-        Some(Self { words, firsts, rules: rules_of_words, rule_count: first + rules.len() })
+        Some(Self { words, firsts, rules: rules_of_words, rule_count: first + detectors.len() })
     }
 }
 

@@ -18,9 +18,10 @@ use crate::action::Action;
 use crate::automaton::Before;
 use crate::catalogue::catalogue;
 use crate::context::Context;
+use crate::detector::Detector;
 use crate::finding::{Edit, Match, Replacement, Scan};
 use crate::keyed::Token;
-use crate::rules::{Rule, RuleSet};
+use crate::rules::RuleSet;
 use candidate::{Candidate, Decided, Frozen, Head, Layer, Piece};
 use openings::Opening;
 
@@ -162,7 +163,7 @@ impl Engine {
     /// `near` bytes do not show it.
     pub(crate) fn has_far_candidate(&self, rules: &RuleSet, near: u64) -> bool {
         let needs_context =
-            |rule| rules.rule(rule).is_some_and(|rule: &Rule| !rule.detector.context().is_empty());
+            |rule| rules.detector(rule).is_some_and(|detector| !detector.context().is_empty());
         self.heads.iter().any(|head| head.start + near < self.position || needs_context(head.rule))
             || self.first_opening().is_some_and(|start| start + near < self.position)
     }
@@ -286,8 +287,8 @@ impl Engine {
         let mut any_dead = false;
         let mut settle = false;
         for head in &mut self.heads {
-            let Some(rule) = rules.rule(head.rule) else { continue };
-            let automaton = rule.detector.automaton();
+            let Some(detector) = rules.detector(head.rule) else { continue };
+            let automaton = detector.automaton();
             head.state = match byte {
                 Some(byte) => automaton.step(head.state, byte),
                 None => automaton.finish(head.state),
@@ -296,9 +297,9 @@ impl Engine {
                 continue;
             }
             let is_match = automaton.is_match(head.state);
-            if is_match && is_valid(rule, window, head.start, self.position) {
+            if is_match && is_valid(detector, window, head.start, self.position) {
                 head.end = self.position;
-                settle |= rule.detector.is_open_ended();
+                settle |= detector.is_open_ended();
             }
             if !is_match || automaton.is_final(head.state) {
                 head.dead = true;
@@ -357,15 +358,15 @@ impl Engine {
     }
 }
 
-fn is_valid(rule: &Rule, window: Window<'_>, start: u64, end: u64) -> bool {
+fn is_valid(detector: &Detector, window: Window<'_>, start: u64, end: u64) -> bool {
     // Text of a live head is always in the window; were it not, the shape alone decides.
-    window.get(start, end).is_none_or(|value| rule.detector.accepts(value))
+    window.get(start, end).is_none_or(|value| detector.accepts(value))
 }
 
 fn to_match(rules: &RuleSet, found: Decided) -> Option<Match> {
     let Decided { candidate, fingerprint } = found;
     let rule = rules.rule(candidate.rule)?;
-    let detector = Arc::clone(&rule.detector);
+    let detector = Arc::clone(rule.detector);
     Some(Match { start: candidate.start, end: candidate.end, detector, action: rule.action, fingerprint })
 }
 

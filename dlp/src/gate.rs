@@ -20,7 +20,6 @@ use regex_syntax::hir::{Hir, Look};
 
 use crate::automaton::{Automaton, Before, ESCAPE_BYTES_MAX};
 use crate::detector::Detector;
-use crate::rules::Rule;
 use bytes::{ByteFinder, Marker};
 use digits::DigitFinder;
 use long_words::LongWordFinder;
@@ -203,7 +202,7 @@ impl Finder {
     }
 }
 
-/// The gates of rules, tested together.
+/// The gates of detectors, tested together.
 #[derive(Debug)]
 pub(crate) struct RuleGate {
     finders: Vec<Finder>,
@@ -211,13 +210,13 @@ pub(crate) struct RuleGate {
 }
 
 impl RuleGate {
-    pub(crate) fn new(rules: &[Rule]) -> Self {
+    pub(crate) fn new(detectors: &[Arc<Detector>]) -> Self {
         let mut wanted = Vec::new();
         let mut shapes = Vec::new();
         let mut digits = Vec::new();
         let mut long_words = Vec::new();
         let mut anywhere = false;
-        for Rule { detector, .. } in rules {
+        for detector in detectors {
             match detector.gate() {
                 Gate::Anywhere => anywhere = true,
                 Gate::Shape(shape) => shapes.push(*shape),

@@ -294,7 +294,7 @@ fn context_words_count_wherever_the_text_is_cut() {
 #[test]
 fn a_backslash_does_not_hide_a_fixed_text() {
     let rules = rules(0, |_| Some(Action::Mask), &[]);
-    let fixed = rules.rules().iter().map(|rule| &rule.detector);
+    let fixed = rules.rules().map(|rule| rule.detector);
     let fixed = fixed.filter(|detector| matches!(detector.gate(), Gate::Texts(_)));
     let samples = fixed.filter_map(|detector| detector.example());
     for sample in samples.filter(|sample| sample.starts_with(['n', 'r'])) {

@@ -57,6 +57,6 @@ pub use engine::{HEADS_MAX, HOLD_LIMIT};
 pub use finding::{Edit, Match, Replacement, Scan, apply_edits};
 pub use keyed::{Fingerprint, Token, ValueKey};
 pub use restore::TokenMap;
-pub use rules::{Rule, RuleSet};
+pub use rules::{Rule, RuleRef, RuleSet};
 pub use stream::StreamScanner;
 pub use texts::{TextRules, TextScanner};

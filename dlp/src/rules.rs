@@ -56,6 +56,23 @@ impl Rule {
     }
 }
 
+/// What a [`RuleSet`] does with the matches of one of its detectors.
+#[derive(Clone, Copy, Debug)]
+pub struct RuleRef<'a> {
+    /// What is looked for.
+    pub detector: &'a Arc<Detector>,
+    /// What is done with it.
+    pub action: Action,
+    pub(crate) keep_last: u8,
+}
+
+/// A rule without its detector: what each tenant's choice of actions takes.
+#[derive(Clone, Copy, Debug)]
+struct Treatment {
+    action: Action,
+    keep_last: u8,
+}
+
 /// The rules of one policy for one direction; immutable, shared by all its requests.
 ///
 /// Meaning: for every detector and every start where its left context holds, the longest end that its
@@ -84,12 +101,13 @@ impl Rule {
 /// `ob@x.example`, and a fixed text such as a custom term is not found from an escape's letter on.
 pub struct RuleSet {
     id: u64,
-    rules: Vec<Rule>,
-    /// How many of them are for a tenant's own detectors; these come first.
-    own: usize,
-    own_starts: StartTable,
-    /// Of the built-in ones; the same for all rule sets that choose the same.
+    /// The tenant's own detectors; these come first.
+    own: Box<[Arc<Detector>]>,
+    own_starts: Arc<StartTable>,
+    /// The built-in detectors and their starts; the same for all rule sets that choose the same.
     shared_starts: Arc<StartTable>,
+    /// One for each detector.
+    treatments: Box<[Treatment]>,
     allow_values: HashSet<Box<[u8]>>,
     len_min: usize,
     value_key: Option<ValueKey>,
@@ -104,22 +122,23 @@ impl RuleSet {
     #[must_use]
     pub fn new(rules: Vec<Rule>, allow_values: Vec<String>) -> Self {
         let rules = prioritise(rules);
-        let own = rules.partition_point(|rule| rule.detector.is_custom());
-        let (own_rules, built_in) = rules.split_at_checked(own).unwrap_or((&rules, &[]));
-        let own_starts = StartTable::own(own_rules);
-        let shared_starts = StartTable::shared(built_in, own);
-        let len_min =
-            rules.iter().map(|rule| rule.detector.automaton().len_min()).min().unwrap_or(usize::MAX);
+        let treatment = |rule: &Rule| Treatment { action: rule.action, keep_last: rule.keep_last };
+        let treatments = rules.iter().map(treatment).collect();
+        let detectors = rules.into_iter().map(|rule| rule.detector);
+        let (own, built_in): (Vec<_>, Vec<_>) = detectors.partition(|detector| detector.is_custom());
+        let len_min = own.iter().chain(&built_in).map(|detector| detector.automaton().len_min()).min();
+        let own_starts = StartTable::own(&own);
+        let shared_starts = StartTable::shared(built_in, own.len());
         let allow_values = allow_values.iter().map(|value| view::fold(value).into_bytes().into()).collect();
         let id = NEXT_ID.fetch_add(1, Relaxed);
         Self {
             id,
-            rules,
-            own,
+            own: own.into(),
             own_starts,
             shared_starts,
+            treatments,
             allow_values,
-            len_min,
+            len_min: len_min.unwrap_or(usize::MAX),
             value_key: None,
             ignores_examples: false,
         }
@@ -143,7 +162,7 @@ impl RuleSet {
     /// Whether there is no rule, so that every text is clean.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.rules.is_empty()
+        self.treatments.is_empty()
     }
 
     /// A number that no other rule set of this process has, whatever becomes of this one.
@@ -160,8 +179,9 @@ impl RuleSet {
 
     /// The rules in order of priority.
     #[must_use]
-    pub fn rules(&self) -> &[Rule] {
-        &self.rules
+    pub fn rules(&self) -> impl Iterator<Item = RuleRef<'_>> {
+        let detectors = self.own.iter().chain(self.shared_starts.detectors());
+        detectors.zip(&self.treatments).map(|(detector, treatment)| treatment.of(detector))
     }
 
     /// A scanner for one channel of a stream.
@@ -225,8 +245,8 @@ impl RuleSet {
         if view.len() < self.len_min {
             return (Scan::default(), false);
         }
-        let (own, built_in) = self.rules.split_at_checked(self.own).unwrap_or((&self.rules, &[]));
-        let gates = [self.own_starts.gate(own), self.shared_starts.gate(built_in)];
+        let gates =
+            [self.own_starts.gate(&self.own), self.shared_starts.gate(self.shared_starts.detectors())];
         if gates.iter().any(|gate| gate.is_closed_to_skipping()) {
             return self.scan_every_byte_of_view(view, offsets);
         }
@@ -277,8 +297,18 @@ impl RuleSet {
     }
 
     #[inline]
-    pub(crate) fn rule(&self, index: u32) -> Option<&Rule> {
-        self.rules.get(usize::try_from(index).ok()?)
+    pub(crate) fn detector(&self, index: u32) -> Option<&Arc<Detector>> {
+        let index = usize::try_from(index).ok()?;
+        match index.checked_sub(self.own.len()) {
+            None => self.own.get(index),
+            Some(index) => self.shared_starts.detectors().get(index),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn rule(&self, index: u32) -> Option<RuleRef<'_>> {
+        let treatment = self.treatments.get(usize::try_from(index).ok()?)?;
+        Some(treatment.of(self.detector(index)?))
     }
 
     /// Whether any candidate starts with a byte.
@@ -315,6 +345,12 @@ impl RuleSet {
     }
 }
 
+impl Treatment {
+    fn of(self, detector: &Arc<Detector>) -> RuleRef<'_> {
+        RuleRef { detector, action: self.action, keep_last: self.keep_last }
+    }
+}
+
 fn last_before(text: &[u8], position: usize) -> Option<u8> {
     text.get(..position)?.last().copied()
 }
@@ -323,7 +359,7 @@ impl fmt::Debug for RuleSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Allowed values are a tenant's data: their number is enough.
         f.debug_struct("RuleSet")
-            .field("rules", &self.rules)
+            .field("rules", &self.rules().collect::<Vec<_>>())
             .field("allow_values", &self.allow_values.len())
             .finish_non_exhaustive()
     }

@@ -102,7 +102,7 @@ fn rules(args: &ScanArgs) -> Result<RuleSet, Failure> {
         let policy = policy_file::compile_layers(&layers, None, Upstreams::Public, &source)?;
         let rules =
             [policy.request_rules(), policy.response_rules()].into_iter().flat_map(|rules| rules.rules());
-        wanted.extend(rules.map(|rule| Arc::clone(&rule.detector)));
+        wanted.extend(rules.map(|rule| Arc::clone(rule.detector)));
         known.extend(wanted.iter().filter(|detector| detector.category() == "custom").cloned());
         allow_values.extend(document.dlp.allow_values.clone().unwrap_or_default());
     }

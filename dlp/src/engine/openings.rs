@@ -41,8 +41,8 @@ impl Engine {
     fn begin(&mut self, rules: &RuleSet, window: Window<'_>, opening: Opening, rule: u32) {
         let Opening { start, before, .. } = opening;
         let read = window.get(start, self.position + 1).and_then(<[u8]>::split_first);
-        let (Some((&first, rest)), Some(built_in)) = (read, rules.rule(rule)) else { return };
-        let automaton = built_in.detector.automaton();
+        let (Some((&first, rest)), Some(detector)) = (read, rules.detector(rule)) else { return };
+        let automaton = detector.automaton();
         let Some(entered) = automaton.enter(before, first) else { return };
         let state = rest.iter().fold(entered, |state, &byte| automaton.step(state, byte));
         if !automaton.is_dead(state) && !self.is_lost(rules, start, rule) {

@@ -280,12 +280,12 @@ fn is_droppable(rules: &RuleSet, rule: u32) -> bool {
 }
 
 fn is_open_ended(rules: &RuleSet, rule: u32) -> bool {
-    rules.rule(rule).is_some_and(|rule| rule.detector.is_open_ended())
+    rules.detector(rule).is_some_and(|detector| detector.is_open_ended())
 }
 
 fn is_allowed(rules: &RuleSet, window: Window<'_>, candidate: Candidate) -> bool {
-    let Some(rule) = rules.rule(candidate.rule) else { return false };
+    let Some(detector) = rules.detector(candidate.rule) else { return false };
     rules.has_allow_values()
-        && !rule.detector.is_open_ended()
-        && window.get(candidate.start, candidate.end).is_some_and(|value| rules.allows(&rule.detector, value))
+        && !detector.is_open_ended()
+        && window.get(candidate.start, candidate.end).is_some_and(|value| rules.allows(detector, value))
 }

@@ -3,17 +3,15 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::catalogue;
 use crate::catalogue::samples;
-use crate::{Action, Rule, catalogue};
 
 fn gate(selector: &str) -> RuleGate {
     gate_of(catalogue().select(selector))
 }
 
 fn gate_of(detectors: Vec<&Arc<Detector>>) -> RuleGate {
-    let detectors = detectors.into_iter().map(Arc::clone);
-    let rules: Vec<Rule> = detectors.map(|detector| Rule::new(detector, Action::Mask)).collect();
-    RuleGate::new(&rules)
+    RuleGate::new(&detectors.into_iter().map(Arc::clone).collect::<Vec<_>>())
 }
 
 fn first_stop(gate: &RuleGate, text: &str) -> Option<Stop> {
@@ -78,7 +76,7 @@ fn texts_beyond_the_number_of_buckets_share_them() {
         pattern: crate::CustomPattern::Terms { terms: terms.clone(), ignore_case: false },
     };
     let detector = Arc::new(Detector::custom(&spec, &crate::CompileLimits::default()).unwrap());
-    let gate = RuleGate::new(&[Rule::new(detector, Action::Mask)]);
+    let gate = RuleGate::new(&[detector]);
     assert!(!gate.is_closed_to_skipping());
     for term in terms {
         assert_eq!(first_stop(&gate, &format!("  {term}")).map(|stop| stop.window), Some(2), "{term}");

@@ -15,7 +15,7 @@ use regex_automata::{Anchored, Input, MatchKind};
 use crate::catalogue::patterns;
 use crate::gate::Gate;
 use crate::view::fold_character;
-use crate::{Action, Match, Rule, RuleSet, Token};
+use crate::{Action, Match, RuleRef, RuleSet, Token};
 
 /// What the definition says about one text.
 pub(super) struct Judgement {
@@ -61,7 +61,6 @@ pub(super) fn judge(rules: &RuleSet, text: &[u8]) -> Judgement {
     let (view, origins) = view(text);
     let candidates: Vec<Found> = rules
         .rules()
-        .iter()
         .enumerate()
         .flat_map(|(priority, rule)| candidates(rules, rule, priority, &view))
         .collect();
@@ -124,7 +123,7 @@ fn greedy(mut candidates: Vec<Found>) -> Vec<Found> {
 }
 
 /// The longest valid candidate at every start, without allowed values and what lies in them.
-fn candidates(rules: &RuleSet, rule: &Rule, priority: usize, text: &[u8]) -> Vec<Found> {
+fn candidates(rules: &RuleSet, rule: RuleRef<'_>, priority: usize, text: &[u8]) -> Vec<Found> {
     let found = |(start, end): (usize, usize)| Found {
         start,
         end,
@@ -139,15 +138,15 @@ fn candidates(rules: &RuleSet, rule: &Rule, priority: usize, text: &[u8]) -> Vec
     let allowed: Vec<(usize, usize)> = longest
         .iter()
         .copied()
-        .filter(|&(start, end)| can_be_allowed && rules.allows(&rule.detector, &text[start..end]))
+        .filter(|&(start, end)| can_be_allowed && rules.allows(rule.detector, &text[start..end]))
         .collect();
     let inside = |span: (usize, usize)| allowed.iter().any(|outer| outer.0 <= span.0 && span.1 <= outer.1);
     longest.into_iter().filter(|&span| !inside(span)).map(found).collect()
 }
 
 /// What takes a value's place; whatever has no upper length is masked also where a rule says tokenize.
-fn replacement(rules: &RuleSet, rule: &Rule, value: &[u8]) -> String {
-    let detector = &rule.detector;
+fn replacement(rules: &RuleSet, rule: RuleRef<'_>, value: &[u8]) -> String {
+    let detector = rule.detector;
     match (rule.action, rules.value_key()) {
         (Action::Tokenize, Some(key)) if detector.max_len().is_some() => {
             Token::new(detector.placeholder(), key.token_hash(detector.id(), value)).as_str().to_owned()
@@ -157,7 +156,7 @@ fn replacement(rules: &RuleSet, rule: &Rule, value: &[u8]) -> String {
 }
 
 /// The longest end of a valid match at exactly this start.
-fn longest(rule: &Rule, text: &[u8], start: usize) -> Option<usize> {
+fn longest(rule: RuleRef<'_>, text: &[u8], start: usize) -> Option<usize> {
     // A fixed text is taken at its word, also where its first letter could be that of an escape.
     let is_fixed = matches!(rule.detector.gate(), Gate::Texts(_)) && start > 0 && text[start - 1] == b'\\';
     if is_in_escape(text, start) && !is_fixed {

@@ -5,9 +5,9 @@ use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, Weak};
 
 use regex_automata::util::primitives::StateID;
 
-use super::Rule;
 use crate::automaton::Before;
 use crate::context::ContextWords;
+use crate::detector::Detector;
 use crate::gate::{Gate, RuleGate};
 use crate::trie::{Builder, Node, Text, Trie};
 
@@ -31,6 +31,8 @@ pub(crate) struct Starts<'a> {
 /// The candidates that survive their first byte, by that byte and the one before it.
 #[derive(Debug)]
 pub(super) struct StartTable {
+    /// Of a shared table: whose starts these are.
+    detectors: Box<[Arc<Detector>]>,
     /// Bytes with the same starts share a column.
     columns: Box<[u8; 256]>,
     /// By column: a bit for each [`Before`] after which something starts.
@@ -64,31 +66,35 @@ type Shared = HashMap<(usize, Vec<usize>), Weak<StartTable>>;
 
 impl StartTable {
     /// The table of built-in detectors: one for all rule sets that have the same.
-    pub(super) fn shared(rules: &[Rule], first: usize) -> Arc<Self> {
+    pub(super) fn shared(detectors: Vec<Arc<Detector>>, first: usize) -> Arc<Self> {
         static SHARED: LazyLock<Mutex<Shared>> = LazyLock::new(Mutex::default);
         // Built-in detectors are never dropped, so their addresses name them.
-        let detectors = rules.iter().map(|rule| Arc::as_ptr(&rule.detector).addr()).collect();
+        let key = (first, detectors.iter().map(|detector| Arc::as_ptr(detector).addr()).collect());
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
         shared.retain(|_, table| table.strong_count() > 0);
-        let key = (first, detectors);
         if let Some(table) = shared.get(&key).and_then(Weak::upgrade) {
             return table;
         }
-        let table = Arc::new(Self::new(rules, first, Openings::of(rules, first)));
+        let table = Self::new(&detectors, first, Openings::of(&detectors, first));
+        let table = Arc::new(Self { detectors: detectors.into(), ..table });
         shared.insert(key, Arc::downgrade(&table));
         table
     }
 
-    /// The table of a tenant's own rules. They are few: a tree of their texts would take more than it saves.
-    pub(super) fn own(rules: &[Rule]) -> Self {
-        Self::new(rules, 0, Openings::default())
+    /// The table of a tenant's own detectors. They are few: a tree of their texts would take more than it saves.
+    pub(super) fn own(detectors: &[Arc<Detector>]) -> Arc<Self> {
+        if detectors.is_empty() {
+            // Most tenants have none, and nothing is the same for all of them.
+            return Self::shared(Vec::new(), 0);
+        }
+        Arc::new(Self::new(detectors, 0, Openings::default()))
     }
 
-    fn new(rules: &[Rule], first: usize, openings: Openings) -> Self {
+    fn new(detectors: &[Arc<Detector>], first: usize, openings: Openings) -> Self {
         let mut columns = Box::new([0; 256]);
         let mut distinct: Vec<Column> = Vec::new();
         for (place, byte) in columns.iter_mut().zip(0..=u8::MAX) {
-            let column = column(rules, first, &openings, byte);
+            let column = column(detectors, first, &openings, byte);
             let index = distinct.iter().position(|known| *known == column).unwrap_or_else(|| {
                 distinct.push(column);
                 distinct.len() - 1
@@ -96,8 +102,9 @@ impl StartTable {
             // There are at most as many columns as bytes.
             *place = u8::try_from(index).unwrap_or(u8::MAX);
         }
-        let context_words = ContextWords::new(rules, first);
+        let context_words = ContextWords::new(detectors, first);
         let mut table = Self {
+            detectors: Box::default(),
             columns,
             busy: distinct.iter().map(busy).collect(),
             cells: Vec::new(),
@@ -130,14 +137,20 @@ impl StartTable {
         (narrow(from), narrow(self.starts.len()))
     }
 
+    /// The detectors of a shared table, in order of priority.
+    #[inline]
+    pub(super) fn detectors(&self) -> &[Arc<Detector>] {
+        &self.detectors
+    }
+
     /// The words without which some of these starts do not count.
     pub(super) fn context_words(&self) -> Option<&ContextWords> {
         self.context_words.as_ref()
     }
 
-    /// Where matches may start; `rules` are those of this table.
-    pub(super) fn gate(&self, rules: &[Rule]) -> &RuleGate {
-        self.gate.get_or_init(|| RuleGate::new(rules))
+    /// Where matches may start; `detectors` are those of this table.
+    pub(super) fn gate(&self, detectors: &[Arc<Detector>]) -> &RuleGate {
+        self.gate.get_or_init(|| RuleGate::new(detectors))
     }
 
     /// The fixed texts of which [`Starts::opening`] is the beginning, by the numbers of their rules.
@@ -173,11 +186,11 @@ struct Openings {
 }
 
 impl Openings {
-    fn of(rules: &[Rule], first: usize) -> Self {
+    fn of(detectors: &[Arc<Detector>], first: usize) -> Self {
         let mut texts = Vec::new();
         let mut at_word_start = Vec::new();
-        for (rule, index) in rules.iter().zip(first..) {
-            let Gate::Texts(fixed) = rule.detector.gate() else { continue };
+        for (detector, index) in detectors.iter().zip(first..) {
+            let Gate::Texts(fixed) = detector.gate() else { continue };
             for text in fixed {
                 texts.push(Text { bytes: &text.bytes, ignore_case: text.ignore_case, id: narrow(index) });
                 at_word_start.push(text.at_word_start);
@@ -189,9 +202,9 @@ impl Openings {
         Self { texts: builder.build(), roots: Some([inside, anywhere]) }
     }
 
-    /// Whether a rule's candidates begin with the end of a fixed text of this tree.
-    fn has(&self, rule: &Rule) -> bool {
-        self.roots.is_some() && is_fixed(rule)
+    /// Whether a detector's candidates begin with the end of a fixed text of this tree.
+    fn has(&self, detector: &Detector) -> bool {
+        self.roots.is_some() && is_fixed(detector)
     }
 
     fn at(&self, before: Before, byte: u8) -> Option<Node> {
@@ -200,18 +213,18 @@ impl Openings {
     }
 }
 
-fn is_fixed(rule: &Rule) -> bool {
-    matches!(rule.detector.gate(), Gate::Texts(_))
+fn is_fixed(detector: &Detector) -> bool {
+    matches!(detector.gate(), Gate::Texts(_))
 }
 
 /// The starts at one byte, in order of priority.
-fn column(rules: &[Rule], first: usize, openings: &Openings, byte: u8) -> Column {
+fn column(detectors: &[Arc<Detector>], first: usize, openings: &Openings, byte: u8) -> Column {
     let entered = |before, needs_context: bool, only_fixed: bool| {
-        let rules = rules.iter().zip(first..).filter(move |(rule, _)| {
-            rule.detector.context().is_empty() != needs_context && (is_fixed(rule) || !only_fixed)
+        let detectors = detectors.iter().zip(first..).filter(move |(detector, _)| {
+            detector.context().is_empty() != needs_context && (is_fixed(detector) || !only_fixed)
         });
-        rules.filter(|(rule, _)| !openings.has(rule)).filter_map(move |(rule, index)| {
-            let state = rule.detector.automaton().enter(before, byte)?;
+        detectors.filter(|(detector, _)| !openings.has(detector)).filter_map(move |(detector, index)| {
+            let state = detector.automaton().enter(before, byte)?;
             Some(Start { rule: narrow(index), state })
         })
     };

@@ -35,7 +35,7 @@ fn of_two_rules_for_one_detector_the_stricter_wins() {
     let email = built_in("EMAIL_ADDRESS");
     for actions in [[Action::Alert, Action::Block], [Action::Block, Action::Alert]] {
         let rules = rule_set(&actions.map(|action| (&email, action)), &[]);
-        assert_eq!(rules.rules().len(), 1);
+        assert_eq!(rules.rules().count(), 1);
         let scan = rules.scan(b"jane@example.com");
         assert_eq!(scan.blocked.map(|blocked| blocked.action), Some(Action::Block));
         assert_eq!(scan.matches.len(), 1);
@@ -53,7 +53,7 @@ fn rules_are_ordered_by_confidence_then_id() {
         ],
         &[],
     );
-    let ids: Vec<&str> = rules.rules().iter().map(|rule| rule.detector.id().as_str()).collect();
+    let ids: Vec<&str> = rules.rules().map(|rule| rule.detector.id().as_str()).collect();
     assert_eq!(ids, ["IBAN_CODE", "JWT", "US_SSN", "PHONE_E164"]);
 }
 

@@ -201,11 +201,7 @@ fn rule(detect: &str, on: &str, action: &str) -> String {
 }
 
 fn action_of(rules: &RuleSet, detector: &str) -> Option<String> {
-    rules
-        .rules()
-        .iter()
-        .find(|rule| rule.detector.id().as_str() == detector)
-        .map(|rule| rule.action.to_string())
+    rules.rules().find(|rule| rule.detector.id().as_str() == detector).map(|rule| rule.action.to_string())
 }
 
 #[test]
@@ -497,8 +493,8 @@ fn equal_detectors_are_compiled_once_while_in_use() {
     };
     let (first, second) = (once(), once());
     assert!(Arc::ptr_eq(
-        &first.request_rules().rules()[0].detector,
-        &second.request_rules().rules()[0].detector
+        first.request_rules().rules().next().unwrap().detector,
+        second.request_rules().rules().next().unwrap().detector
     ));
 }
 

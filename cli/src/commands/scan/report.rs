@@ -41,7 +41,7 @@ impl<'a> Report<'a> {
     /// Ends the report; says whether there was a finding.
     pub(super) fn finish(self) -> Result<bool, Failure> {
         if self.format == ScanFormat::Sarif {
-            let rules = self.rules.rules().iter().map(|rule| sarif_rule(&rule.detector));
+            let rules = self.rules.rules().map(|rule| sarif_rule(rule.detector));
             print_json(&json!({
                 "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
                 "version": "2.1.0",

@@ -25,8 +25,8 @@ fn a_rule_may_want_confidence() {
     };
     let policy = tenant(&rule("0.95"));
     assert!(action_of(policy.request_rules(), "EMAIL_ADDRESS").is_some());
-    assert!(policy.request_rules().rules().iter().all(|rule| rule.detector.confidence() >= 0.95));
-    assert!(tenant(&rule("0")).request_rules().rules().len() > policy.request_rules().rules().len());
+    assert!(policy.request_rules().rules().all(|rule| rule.detector.confidence() >= 0.95));
+    assert!(tenant(&rule("0")).request_rules().rules().count() > policy.request_rules().rules().count());
     let (_, error) = error(&[(Layer::Tenant, &rule("1"))]);
     assert!(error.starts_with("dlp.rules[0].min_confidence: found 1, expected at most 0."), "{error}");
 }
