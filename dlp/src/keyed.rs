@@ -37,7 +37,7 @@ const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 /// assert!(one.starts_with("[EMAIL_ADDRESS_") && one == other);
 /// ```
 #[derive(Clone)]
-pub struct ValueKey(hmac::Key);
+pub struct ValueKey(Arc<hmac::Key>);
 
 /// Tells whether two findings of one detector had the same value; 24 hexadecimal digits as text.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -58,7 +58,7 @@ impl ValueKey {
     /// Makes a key from a secret that no other use shares; 32 random bytes are the right length.
     #[must_use]
     pub fn new(secret: &[u8]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
+        Self(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, secret)))
     }
 
     pub(crate) fn fingerprint(&self, detector: &DetectorId, value: &[u8]) -> Fingerprint {

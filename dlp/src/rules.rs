@@ -178,7 +178,6 @@ impl RuleSet {
     }
 
     /// The rules in order of priority.
-    #[must_use]
     pub fn rules(&self) -> impl Iterator<Item = RuleRef<'_>> {
         let detectors = self.own.iter().chain(self.shared_starts.detectors());
         detectors.zip(&self.treatments).map(|(detector, treatment)| treatment.of(detector))
