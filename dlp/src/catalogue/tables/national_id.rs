@@ -312,10 +312,17 @@ const ELSEWHERE: &[Entry] = &[
         .checked("check digit", validate::tw_national_id)
         .aliases(&["TAIWAN_ID_NUMBER"])
         .near(Near::Positions),
-    entry("HK_ID", 0.85, r"\b[A-Z]{1,2}[0-9]{6}(?:\([0-9A]\)|[0-9A]\b)")
+    entry("HK_ID", 0.85, r"\b[A-Z]{1,2}[0-9]{6}\([0-9A]\)")
         .finds("A123456(3)")
         .misses("A123456(4)")
         .checked("check character modulo 11", validate::hk_id)
         .aliases(&["HONG_KONG_ID_NUMBER"])
         .near(Near::Positions),
+    // One in eleven names such as `B4000000` has the right check digit.
+    entry("HK_ID_BARE", 0.85, r"\b[A-Z]{1,2}[0-9]{6}[0-9A]\b")
+        .finds("A1234563")
+        .misses("A1234564")
+        .checked("check character modulo 11", validate::hk_id)
+        .label("HK_ID", &["HK_ID", "HONG_KONG_ID_NUMBER"])
+        .context(&["hkid", "hong kong", "identity card"]),
 ];
