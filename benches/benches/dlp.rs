@@ -10,7 +10,10 @@ use anyhow::ensure;
 use bulkhead_benches::agent_body::history_text;
 use bulkhead_benches::clock::time;
 use bulkhead_benches::measure::percentile;
-use bulkhead_dlp::{Action, Detector, Rule, RuleSet, apply_edits, catalogue};
+use bulkhead_dlp::{
+    Action, CompileLimits, CustomDetector, CustomPattern, Detector, Replacement, Rule, RuleSet, TextRules,
+    TokenMap, ValueKey, apply_edits, catalogue,
+};
 
 const PROMPT_BYTES: usize = 60_000;
 const HOSTILE_BYTES: usize = 1 << 20;
@@ -28,6 +31,7 @@ fn main() -> anyhow::Result<()> {
         ("everything", &everything),
     ];
     let mut out = std::io::stdout().lock();
+    delays(&mut out)?;
     for (name, rules) in sets {
         writeln!(out, "{name}: {} detectors", rules.rules().count())?;
         whole_texts(&mut out, rules)?;
@@ -95,22 +99,57 @@ fn streams(out: &mut impl Write, rules: &Arc<RuleSet>) -> anyhow::Result<()> {
             time(text.len(), &released, stream)?
         )?;
     }
+    writeln!(
+        out,
+        "  held after a token                 {}",
+        held(&TextRules::from(Arc::clone(rules)), &text)?
+    )?;
+    Ok(())
+}
+
+/// How much of an answer waits for what comes next, by what is looked for. Lengths alone: any build measures the same.
+fn delays(out: &mut impl Write) -> anyhow::Result<()> {
+    let text = history_text(PROMPT_BYTES);
+    let terms = ["blue falcon", "red heron", "quiet harbour"].map(str::to_owned).into();
+    let terms = CustomPattern::Terms { terms, ignore_case: true };
+    let terms =
+        Detector::custom(&CustomDetector { id: "OWN".into(), pattern: terms }, &CompileLimits::default())?;
+    let classes = [
+        ("secrets", rules(&["secret.*"])?),
+        ("own terms", rules_for(&[&Arc::new(terms)])),
+        ("cards, accounts", rules(&["CREDIT_CARD", "IBAN_CODE"])?),
+        ("telephone numbers, IP addresses", rules(&["PHONE_*", "IP_*"])?),
+        ("EMAIL_ADDRESS, hold-word", rules(&["EMAIL_ADDRESS"])?),
+        ("EMAIL_ADDRESS, mask-domain", rules_for(&[catalogue().email_domain()])),
+    ];
+    writeln!(out, "held after a token of an answer")?;
+    for (class, rules) in classes {
+        writeln!(out, "  {class:<34} {}", held(&TextRules::from(rules), &text)?)?;
+    }
+    let tokenizing = Rule::new(Arc::clone(catalogue().email_domain()), Action::Tokenize);
+    let tokenizing = RuleSet::new(vec![tokenizing], Vec::new()).with_value_key(ValueKey::new(b"bench"));
+    let mut tokens = TokenMap::default();
+    for edit in tokenizing.scan(b"write to @example.com").edits {
+        let Some(Replacement::Token(token)) = edit.replacement else { continue };
+        ensure!(tokens.insert(&token, b"@example.com"), "a token is noted");
+    }
+    let restoring = TextRules::from(rules_for(&[])).restoring(Arc::new(tokens));
+    writeln!(out, "  {:<34} {}", "tokens of the request", held(&restoring, &text)?)?;
+    Ok(())
+}
+
+/// How much is held after each token of a text.
+fn held(rules: &TextRules, text: &str) -> anyhow::Result<String> {
     let mut scanner = rules.scanner();
     let mut held: Vec<u32> = Vec::new();
-    for token in tokens(&text) {
+    for token in tokens(text) {
         scanner.push(token.as_bytes());
         held.push(u32::try_from(scanner.pushed() - scanner.released())?);
     }
     held.sort_unstable();
     let at_once = held.partition_point(|held| *held == 0) * 100 / held.len().max(1);
-    writeln!(
-        out,
-        "  held after a token                 {at_once} % nothing, p50 {} B, p99 {} B, most {} B",
-        percentile(&held, 50),
-        percentile(&held, 99),
-        percentile(&held, 100)
-    )?;
-    Ok(())
+    let [middle, high, most] = [50, 99, 100].map(|percent| percentile(&held, percent));
+    Ok(format!("{at_once} % nothing, p50 {middle} B, p99 {high} B, most {most} B"))
 }
 
 /// Pieces as models produce them: a word with the space before it, at most eight bytes.
