@@ -2,7 +2,14 @@
 //!
 //! The targets in `fuzz/` let a fuzzer look for such bytes; the tests here try a fixed number of generated ones.
 
+mod encoded;
+mod policy;
+mod reply;
+mod request;
+mod spool;
 mod stream_law;
+mod streamed;
+mod tokens;
 
 use bulkhead_dialect::encoding::{ContentEncoding, DecodeError};
 use bulkhead_dialect::json::{Document, Limits, Splice, escape, raw_offset, splice, unescape};
@@ -12,7 +19,25 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::io::Write;
 
+pub use encoded::encoded;
+pub use policy::policy;
+pub use reply::reply;
+pub use request::request;
+pub use spool::spool;
 pub use stream_law::stream_law;
+pub use tokens::tokens;
+
+/// The bytes that an input spells: one below 128 stands for itself, any other for one of `pieces`.
+fn spelled<P: AsRef<[u8]>>(input: &[u8], pieces: &[P]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(input.len());
+    for byte in input {
+        match usize::from(*byte).checked_sub(128) {
+            None => text.push(*byte),
+            Some(piece) => text.extend_from_slice(pieces[piece % pieces.len()].as_ref()),
+        }
+    }
+    text
+}
 
 /// A reader of JSON accepts what it accepts for good: edits of its strings leave it JSON with the same structure,
 /// and offsets of decoded text lead back to where it stands.

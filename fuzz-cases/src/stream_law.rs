@@ -3,9 +3,12 @@
 use std::sync::{Arc, OnceLock};
 
 use bulkhead_dlp::{
-    Action, CompileLimits, CustomDetector, CustomPattern, Detector, Edit, Match, Rule, RuleSet, ValueKey,
-    apply_edits, catalogue,
+    Action, CompileLimits, CustomDetector, CustomPattern, Detector, Rule, RuleSet, TextRules, ValueKey,
+    catalogue,
 };
+
+use crate::spelled;
+use crate::streamed::check_law;
 
 /// Texts that detectors find or nearly find; their overlaps are what a cut could get wrong.
 const PIECES: [&str; 32] = [
@@ -45,98 +48,50 @@ const PIECES: [&str; 32] = [
 
 /// The input's first byte picks the rule set, the second how many of the following cut the text.
 ///
-/// Of the rest a byte below 128 stands for itself, any other for one of a list of such values.
+/// The rest spells the text, from what is said above and the samples and near misses of the rule set's detectors.
 pub fn stream_law(input: &[u8]) {
     let &[set, cuts, ref rest @ ..] = input else { return };
     let (cuts, rest) = rest.split_at(usize::from(cuts % 16).min(rest.len()));
-    let text: Vec<u8> = rest.iter().flat_map(meaning).copied().collect();
-    let rules = rule_set(set);
-    let whole = rules.scan(&text);
-
-    let mut stream = Streamed::new(rules);
-    let mut left = text.as_slice();
-    for &cut in cuts.iter().cycle().take(if cuts.is_empty() { 0 } else { text.len() }) {
-        let (part, rest) = left.split_at(usize::from(cut).min(left.len()));
-        stream.push(part);
-        left = rest;
-    }
-    stream.push(left);
-    stream.finish();
-
-    assert_eq!(stream.scanner.blocked(), whole.blocked.as_ref());
-    if whole.blocked.is_none() {
-        assert_eq!(apply_edits(&text, &stream.edits), apply_edits(&text, &whole.edits));
-        assert_eq!(stream.scanner.released(), text.len() as u64);
-        assert_eq!(stream.matches, whole.matches);
-    }
+    let Laid { rules, pieces } = laid(set);
+    check_law(rules, &spelled(rest, pieces), cuts);
 }
 
-fn meaning(byte: &u8) -> &[u8] {
-    match usize::from(*byte).checked_sub(128) {
-        None => std::slice::from_ref(byte),
-        Some(piece) => PIECES[piece % PIECES.len()].as_bytes(),
-    }
+/// A rule set, and what texts for it are made of.
+struct Laid {
+    rules: TextRules,
+    pieces: Vec<String>,
 }
 
-/// A scanner and what it has said so far.
-struct Streamed {
-    scanner: bulkhead_dlp::StreamScanner,
-    edits: Vec<Edit>,
-    matches: Vec<Match>,
-}
-
-impl Streamed {
-    fn new(rules: &Arc<RuleSet>) -> Self {
-        Self { scanner: rules.scanner(), edits: Vec::new(), matches: Vec::new() }
-    }
-
-    fn push(&mut self, part: &[u8]) {
-        let released = self.scanner.released();
-        self.scanner.push(part);
-        self.take(released);
-    }
-
-    fn finish(&mut self) {
-        let released = self.scanner.released();
-        self.scanner.finish();
-        self.take(released);
-    }
-
-    fn take(&mut self, released: u64) {
-        assert!(self.scanner.released() >= released, "what was released is held again");
-        let known = self.edits.len();
-        self.scanner.take_edits(&mut self.edits);
-        self.scanner.take_matches(&mut self.matches);
-        assert!(
-            self.edits[known..].iter().all(|edit| edit.start >= released),
-            "a byte that had left is masked"
-        );
-        assert!(self.edits[known..].iter().all(|edit| edit.end <= self.scanner.released()));
-    }
+fn laid(number: u8) -> &'static Laid {
+    static SETS: [OnceLock<Laid>; 256] = [const { OnceLock::new() }; 256];
+    SETS[usize::from(number)].get_or_init(|| {
+        let rules = rule_set(number);
+        let detectors = rules.rules().map(|rule| rule.detector);
+        let samples = detectors.flat_map(|detector| [detector.example(), detector.near_miss()]).flatten();
+        let pieces = PIECES.into_iter().map(String::from).chain(samples).collect();
+        Laid { rules: TextRules::from(Arc::new(rules)), pieces }
+    })
 }
 
 /// One of 256 rule sets: each has about an eighth of the catalogue and a tenant's own detectors, with all actions.
-fn rule_set(number: u8) -> &'static Arc<RuleSet> {
-    static SETS: [OnceLock<Arc<RuleSet>>; 256] = [const { OnceLock::new() }; 256];
-    SETS[usize::from(number)].get_or_init(|| {
-        let mut random = u64::from(number) + 1;
-        let mut draw = |below: u64| {
-            // Knuth's MMIX generator; its high bits are good enough for choosing.
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (random >> 33) % below
-        };
-        let mut rules = Vec::new();
-        for detector in catalogue().iter().map(Arc::clone).chain(own_detectors()) {
-            if draw(8) == 0 || detector.category() == "custom" {
-                let action = [Action::Mask, Action::Mask, Action::Tokenize, Action::Alert, Action::Block];
-                let action = action[usize::try_from(draw(action.len() as u64)).expect("an index")];
-                rules.push(Rule::new(detector, action));
-            }
+fn rule_set(number: u8) -> RuleSet {
+    let mut random = u64::from(number) + 1;
+    let mut draw = |below: u64| {
+        // Knuth's MMIX generator; its high bits are good enough for choosing.
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) % below
+    };
+    let mut rules = Vec::new();
+    for detector in catalogue().iter().map(Arc::clone).chain(own_detectors()) {
+        if draw(8) == 0 || detector.category() == "custom" {
+            let action = [Action::Mask, Action::Mask, Action::Tokenize, Action::Alert, Action::Block];
+            let action = action[usize::try_from(draw(action.len() as u64)).expect("an index")];
+            rules.push(Rule::new(detector, action));
         }
-        let allowed =
-            if draw(4) == 0 { vec!["jane.doe@example.com".into(), "blue falcon".into()] } else { vec![] };
-        Arc::new(RuleSet::new(rules, allowed).with_value_key(ValueKey::new(b"law")))
-    })
+    }
+    let allowed =
+        if draw(4) == 0 { vec!["jane.doe@example.com".into(), "blue falcon".into()] } else { vec![] };
+    RuleSet::new(rules, allowed).with_value_key(ValueKey::new(b"law"))
 }
 
 fn own_detectors() -> impl Iterator<Item = Arc<Detector>> {

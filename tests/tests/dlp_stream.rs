@@ -1,7 +1,7 @@
 //! A value in a streamed answer never arrives, wherever the provider cuts it and whichever channel it is in.
 
 use bulkhead_tests::client::Ended;
-use bulkhead_tests::samples::{CARD, OTHER_CARD, github_token};
+use bulkhead_tests::samples::{CARD, EMAIL, OTHER_CARD, github_token};
 use bulkhead_tests::shapes::{
     CHANNELS, Channel, SECOND_CHOICE, chat, chat_chunk, code_of, data, event_name, is_done, messages, model,
     openai_stream, responses, stream_error, streamed,
@@ -71,6 +71,47 @@ fn a_card_is_masked_when_every_character_is_an_event() {
             let reply =
                 delivered(channel, &format!("chars-{number}"), Answer::events(channel.events(&pieces))).await;
             assert_eq!(channel.text(&reply.events()), format!("a {mask}, b {mask}!"), "{}", channel.name);
+        }
+    });
+}
+
+static EVERY_KIND: Shared = Shared::new(
+    r#"
+dlp:
+  detectors:
+    - { id: PROJECTS, terms: ["blue falcon"], ignore_case: true }
+  rules:
+    - { detect: ["secret.*", CREDIT_CARD, EMAIL_ADDRESS, PROJECTS], on: both, action: mask }
+"#,
+);
+
+#[test]
+fn every_kind_of_value_is_masked_when_every_character_is_an_event() {
+    run(async {
+        let fixture = EVERY_KIND.get().await;
+        let key = github_token(23);
+        let dashes = "-----";
+        let block = format!(
+            "{dashes}BEGIN PRIVATE KEY{dashes}\n{}\n{dashes}END PRIVATE KEY{dashes}",
+            "MIIEvQIBADANBgkq".repeat(4)
+        );
+        let values = [CARD, &key, EMAIL, "Blue Falcon", &block];
+        let text = values.map(|value| format!("it is {value} ;\n")).concat();
+        let pieces: Vec<String> = text.chars().map(String::from).collect();
+        let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
+        for (number, channel) in CHANNELS.iter().enumerate() {
+            let model = model(channel.path, &format!("kinds-{number}"));
+            fixture.provider.on(&model, Answer::events(channel.events(&pieces)));
+            let reply = fixture.client().post(channel.path, &channel.request(&model)).await.expect(200);
+            let delivered = channel.text(&reply.events());
+            let lines: Vec<&str> = delivered.split_inclusive(";\n").collect();
+            assert_eq!(lines.len(), values.len(), "{}: {delivered}", channel.name);
+            for line in lines {
+                let placeholder = line.strip_prefix("it is [").and_then(|rest| rest.strip_suffix("] ;\n"));
+                let is_label =
+                    |label: &str| label.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+                assert!(placeholder.is_some_and(is_label), "{}: {line}", channel.name);
+            }
         }
     });
 }
