@@ -4,13 +4,14 @@
 #   make test    every test
 #   make check   formatting, lints and documentation, as strict as CI
 #   make bench   micro-benchmarks and the load benchmark, on an optimised build
+#   make fuzz    every fuzz target for ten minutes (FUZZ_SECONDS); needs a nightly toolchain and `cargo install cargo-fuzz`
 #   make build   the optimised binary: target/release/bulkhead
 #   make setup   only looks for what the others need, and installs it where it can
 
 # rustup's installer puts cargo there, but only new login shells find it.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: setup demo test check bench build
+.PHONY: setup demo test check bench fuzz build
 
 setup:
 	@scripts/setup
@@ -36,6 +37,14 @@ bench: setup
 	cargo build --locked --release -p bulkhead -p bulkhead-benches --bins
 	target/release/load
 	cargo bench --locked -p bulkhead-benches
+
+FUZZ_SECONDS ?= 600
+
+# What a target finds lies in fuzz/artifacts afterwards, and becomes a test in fuzz-cases.
+fuzz:
+	@set -e; for target in $$(cargo fuzz list); do \
+		cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=512 -timeout=20 -rss_limit_mb=4096; \
+	done
 
 build: setup
 	cargo build --locked --release -p bulkhead

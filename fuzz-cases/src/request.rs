@@ -2,7 +2,7 @@
 
 use bulkhead_dialect::json::{Document, Limits, splice};
 use bulkhead_dialect::request::{
-    RequestHead, conversation, include_usage_edit, max_output_tokens_edit, read,
+    RequestHead, include_usage_edit, max_output_tokens_edit, messages, read, texts,
 };
 use bulkhead_dialect::{Endpoint, classify};
 
@@ -96,7 +96,7 @@ pub fn request(input: &[u8]) {
 
     let strings: Vec<_> = document.strings().map(|span| span.raw).collect();
     let mut seen = Vec::new();
-    for part in conversation(&document) {
+    for part in messages(&document).into_iter().flat_map(texts) {
         assert!(strings.contains(&part.span.raw), "a text that is no string");
         assert!(!seen.contains(&part.span.raw), "a text that is reported twice");
         seen.push(part.span.raw);
