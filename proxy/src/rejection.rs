@@ -7,10 +7,10 @@
 use crate::framing::Violation;
 mod limits;
 
-use bulkhead_dialect::Dialect;
 use bulkhead_dialect::error::{ErrorInfo, ErrorKind};
 use bulkhead_dialect::json::JsonError;
 use bulkhead_dialect::request::BadRequest;
+use bulkhead_dialect::{Dialect, Operation};
 use bulkhead_policy::limiter::{Counted, Scope};
 use bulkhead_policy::trace::Outcome;
 use std::borrow::Cow;
@@ -153,7 +153,8 @@ impl Rejection {
     }
 
     pub(crate) fn unknown_path() -> Self {
-        let message = "this path is not served; see the list of operations in the documentation";
+        let served = Operation::ALL.map(Operation::as_str).join(", ");
+        let message = format!("this path is not served; served are the paths of {served}");
         Self { final_answer: true, ..Self::new(404, ErrorKind::NotFound, "unknown_path", message) }
     }
 
