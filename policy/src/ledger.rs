@@ -12,6 +12,7 @@
 //! - The request path takes no lock. [`LedgerBook`] locks, and only snapshot building and the shipper use it.
 
 mod account;
+mod alert;
 mod book;
 mod calendar;
 mod hold;
@@ -27,12 +28,13 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
+pub use alert::{Alert, AlertLines};
 pub use book::{LedgerBook, merge};
 pub use calendar::{Bounds, Window};
 pub use hold::{Exhausted, Hold, Ledger, Settled, State, Waiting};
 pub use lease::{Holder, Lease, LeaseAnswer, LeaseAsk, Standing};
 pub use lessee::{Lessee, PendingAsk};
-pub use reservation::{Alert, Charged, Reservation};
+pub use reservation::{Charged, Reservation};
 
 use crate::compile::ModelPattern;
 use crate::ids::{AgentId, BudgetId, KeyId, TenantId};
@@ -220,6 +222,9 @@ pub struct LedgerDelta {
     pub unit: BudgetUnit,
     /// How much to add, in the unit. Above zero.
     pub amount: u64,
+    /// The amounts at which to tell someone, as the policy states them that judged the request.
+    #[serde(default, skip_serializing_if = "AlertLines::is_empty")]
+    pub alerts: AlertLines,
 }
 
 /// Use as stored, for one window of one count.

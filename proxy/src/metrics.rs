@@ -2,6 +2,7 @@
 //!
 //! Tenants are not a label: their number has no bound. Per-tenant figures are in the traces.
 
+use bulkhead_policy::ledger::Alert;
 use prometheus::core::Collector;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
@@ -158,6 +159,17 @@ pub(crate) struct BudgetMetrics {
 }
 
 impl BudgetMetrics {
+    /// Tells of lines that charges from this node have passed; the audit trail has them already.
+    pub(crate) fn passed(&self, alerts: &[Alert]) {
+        self.alerts.inc_by(alerts.len() as u64);
+        for Alert { key, unit, line, limit, used, .. } in alerts {
+            tracing::warn!(
+                tenant = %key.tenant, budget = %key.budget, subject = %key.subject, %unit, line, limit, used,
+                "budget passed an alert line"
+            );
+        }
+    }
+
     fn new(declare: &Declare<'_>) -> Result<Self, prometheus::Error> {
         Ok(Self {
             flush_failures: declare.counter(
@@ -166,7 +178,7 @@ impl BudgetMetrics {
             )?,
             alerts: declare.counter(
                 "bulkhead_budget_alerts_total",
-                "Alert lines of budgets that a settlement passed, each once per window; the log says which",
+                "Lines of `alert_at` that charges from this node have passed, each once per window over all nodes; audit entries say which",
             )?,
             leases: declare
                 .gauge("bulkhead_budget_leases", "Counts of budgets of which this node holds a share or waits for one")?,

@@ -197,7 +197,7 @@ impl Recorder {
         self.record.findings.extend(findings.kept.into_iter().take(room));
     }
 
-    /// What the request was charged; alert lines that this passed are told once, here.
+    /// What the request was charged.
     pub(crate) fn settled(&mut self, settlement: Settlement) {
         let Settlement { tokens, cost, charged } = settlement;
         self.record.tokens = tokens;
@@ -205,14 +205,6 @@ impl Recorder {
         self.deltas = charged.deltas;
         self.is_settled = true;
         std::mem::take(&mut self.hold).settle(tokens.input.saturating_add(tokens.output), Utc::now());
-        self.metrics.budgets.alerts.inc_by(charged.alerts.len() as u64);
-        for alert in &charged.alerts {
-            tracing::warn!(
-                tenant = %alert.key.tenant, budget = %alert.key.budget, subject = %alert.key.subject,
-                settled = alert.settled, threshold = alert.threshold, limit = alert.limit,
-                "budget passed an alert line"
-            );
-        }
     }
 
     /// What the request cost, once that is settled.

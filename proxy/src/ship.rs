@@ -86,7 +86,8 @@ impl Shipper {
     /// `store` is the shared database and acts as [`bulkhead_store::Role::Writer`].
     #[must_use]
     pub fn new(store: Store, spool: TraceSource, ledgers: Arc<LedgerBook>, placements: Placements) -> Self {
-        let owed = Owed::new(store.clone(), Arc::clone(&ledgers), spool.holder());
+        let metrics = Arc::clone(spool.metrics());
+        let owed = Owed::new(store.clone(), Arc::clone(&ledgers), spool.holder(), metrics);
         let (reader, placements) = (spool.reader().clone(), Arc::new(placements));
         let dead_letters = DeadLetters { reader: reader.clone(), metrics: Arc::clone(spool.metrics()) };
         let keys = spool.keys().clone();
@@ -208,7 +209,7 @@ impl Shipper {
         };
         let records = held.batch.records.len();
         match in_time(self.store_batch(&mut held, &snapshot)).await {
-            Ok(Shipped::Stored) => {}
+            Ok(Shipped::Stored(_)) => {}
             Ok(Shipped::Overlaps) => {
                 self.is_aligned = false;
                 return Attempt::NotNow;

@@ -1,5 +1,6 @@
 //! Against a real PostgreSQL: the walls between tenants, and that nothing is lost, doubled or silently changed.
 
+mod alerts;
 mod archive;
 mod audit;
 mod catalog;

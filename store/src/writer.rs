@@ -4,6 +4,7 @@
 //! target, both of which need `select`. Everything here may be sent again after an unclear commit and counts once.
 //! A batch is one statement: many rows as arrays, because a round trip costs more than a row.
 
+mod alerts;
 mod budgets;
 mod columns;
 mod leases;
@@ -11,7 +12,7 @@ mod shipment;
 mod traces;
 
 pub use crate::partitions::ensure_partitions;
-pub use budgets::{UsageBatch, add_budget_usage, forget_old_usage};
+pub use budgets::{Spent, UsageBatch, add_budget_usage, forget_old_usage};
 pub use leases::lease;
 pub use shipment::{Shipment, Shipped, SpoolPlace, load_positions, ship};
 pub use traces::{insert_placed, insert_traces};

@@ -377,7 +377,7 @@ fn what_counts_as_used_is_corrected_with_a_reason() {
 }
 
 #[test]
-fn an_alert_line_is_told_once() {
+fn an_alert_line_is_told_once_with_the_request_that_passed_it() {
     run(async {
         let fixture = SHARED.get().await;
         let tenant = tenant(
@@ -386,18 +386,26 @@ fn an_alert_line_is_told_once() {
             "scope: tenant, unit: requests, limit: 6, window: total, at_limit: refuse, alert_at: [0.5]",
         )
         .await;
-        let told = async || {
-            let metrics = fixture.bulkhead.metrics().await;
-            let line = metrics.lines().find(|line| line.starts_with("bulkhead_budget_alerts_total "));
-            line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).expect("a count")
-        };
-        // No other test of this file has such a line.
-        let mut counts = Vec::new();
+        let mut asked = Vec::new();
         for _ in 0..5 {
-            tenant.client.post("/v1/chat/completions", &chat("gpt-alerted", "hi")).await.expect(200);
-            counts.push(told().await);
+            let reply = tenant.client.post("/v1/chat/completions", &chat("gpt-alerted", "hi")).await;
+            asked.push(reply.header("x-request-id").expect("an id").to_owned());
+            reply.expect(200);
         }
-        assert_eq!(counts, [0, 0, 1, 1, 1]);
+        let mut told = Vec::new();
+        for id in &asked {
+            told.push(fixture.bulkhead.trace_of(&tenant.name, id).await["alerts"].clone());
+        }
+        let third = json!([{
+            "budget": "wall", "subject": "tenant", "unit": "requests", "window_start": told[2][0]["window_start"],
+            "line": 3, "limit": 6, "used": 3,
+        }]);
+        assert_eq!(told, [json!([]), json!([]), third, json!([]), json!([])]);
+        let shown = fixture.bulkhead.cli(&["trace", "show", &asked[2], "--tenant", &tenant.name]).await.ok();
+        assert!(shown.contains("wall of tenant: 3 used, which is 3 of 6 or more"), "{shown}");
+        // No other test of this file has such a line.
+        let metrics = fixture.bulkhead.metrics().await;
+        assert!(metrics.contains("\nbulkhead_budget_alerts_total 1\n"), "{metrics}");
     });
 }
 

@@ -60,7 +60,12 @@ async fn nodes(provider: &FakeProvider, count: usize) -> Vec<Bulkhead> {
     let policy = format!(
         "budgets: [{{ id: wall, scope: tenant, unit: usd, limit: \"{limit}\", window: total, at_limit: refuse }}]"
     );
-    let first = Options { upstream: Some(provider.url()), policy: Some(policy), ..Options::default() };
+    nodes_with(provider, &policy, count).await
+}
+
+async fn nodes_with(provider: &FakeProvider, policy: &str, count: usize) -> Vec<Bulkhead> {
+    let policy = Some(policy.to_owned());
+    let first = Options { upstream: Some(provider.url()), policy, ..Options::default() };
     let mut nodes = vec![Bulkhead::start(first).await];
     for _ in 1..count {
         let arguments = vec!["--beside".to_owned(), nodes[0].data_dir().display().to_string()];
@@ -185,6 +190,50 @@ fn nodes_that_are_killed_overspend_nothing_and_forget_nothing() {
         })
         .await;
         assert!(all_told() <= LIMIT_NANO, "{} of {LIMIT_NANO}", all_told());
+    });
+}
+
+#[test]
+fn an_alert_line_is_told_once_over_nodes_and_kills() {
+    run(async {
+        let (provider, _) = provider().await;
+        let policy = "budgets: [{ id: wall, scope: tenant, unit: requests, limit: 1000, window: total, at_limit: refuse, \
+                      alert_at: [0.01, 0.02] }]";
+        let mut nodes = nodes_with(&provider, policy, 3).await;
+        for round in 0..4 {
+            let mut crowd = JoinSet::new();
+            for kind in 0..6 {
+                crowd.spawn(attempt(nodes[kind % 3].client(), kind));
+            }
+            let victim = 1 + round % 2;
+            crowd.join_next().await;
+            nodes[victim].kill_9();
+            crowd.join_all().await;
+            nodes[victim].restart().await;
+        }
+        let first = &nodes[0];
+        eventually("enough is used", || async {
+            attempt(first.client(), 0).await;
+            (number(first, USED) > 20).then_some(())
+        })
+        .await;
+        let entries = eventually("both lines are in the trail", || async {
+            let entries = first.audit_list(&["--tenant", &first.ready.tenant]).await;
+            let entries: Vec<_> =
+                entries.as_array()?.iter().filter(|e| e["action"] == "budget.alert").cloned().collect();
+            (!entries.is_empty()).then_some(entries)
+        })
+        .await;
+        let mut lines: Vec<_> = entries.iter().map(|entry| entry["detail"]["line"].as_u64()).collect();
+        lines.sort_unstable();
+        assert_eq!(lines, [Some(10), Some(20)], "{entries:?}");
+        for entry in &entries {
+            let trace = entry["detail"]["trace"].as_str().expect("a request");
+            let told = first.trace(trace).await["alerts"].clone();
+            assert!(
+                told.as_array().expect("alerts").iter().any(|alert| alert["line"] == entry["detail"]["line"])
+            );
+        }
     });
 }
 

@@ -299,7 +299,7 @@ fn change(unit: BudgetUnit, text: &str) -> Result<i64, Failure> {
 }
 
 /// Dollars with their decimals; tokens and requests as counts.
-fn amount(unit: BudgetUnit, amount: u64) -> String {
+pub(super) fn amount(unit: BudgetUnit, amount: u64) -> String {
     match unit {
         BudgetUnit::Usd => NanoUsd::new(amount).to_string(),
         BudgetUnit::Tokens | BudgetUnit::Requests => amount.to_string(),

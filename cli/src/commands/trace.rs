@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use bulkhead_policy::ids::{TenantId, TraceId};
+use bulkhead_policy::ledger::Alert;
 use bulkhead_policy::trace::Outcome;
 use bulkhead_proxy::spooled_id;
 use bulkhead_store::tenant::{TenantTx, TraceFilter, TracePage, TraceSummary};
@@ -252,20 +253,23 @@ fn dead_letters(folder: &Path, format: Format) -> Result<(), Failure> {
 }
 
 async fn show(id: TraceId, tenant: &TenantArgs, format: Format) -> Result<(), Failure> {
-    let mut places = tenant.connect().await?.begin_in_each().await?;
+    let scope = tenant.connect().await?;
+    let mut places = scope.begin_in_each().await?;
     let found =
         in_any(&mut places, id, async |tx| Ok((tx.trace(id).await?, tx.has_sealed_bodies(id).await?)));
     let (record, has_originals) = found.await?;
+    let alerts = scope.begin().await?.budget_alerts_of(id).await?;
     match format {
         Format::Machines => {
             let mut value = serde_json::to_value(&record)?;
             if let Some(fields) = value.as_object_mut() {
                 fields.insert("has_originals".to_owned(), has_originals.into());
+                fields.insert("alerts".to_owned(), alerts.iter().map(alert_json).collect());
             }
             print_json(&value)
         }
         Format::People => {
-            print(&describe::trace(&record))?;
+            print(&describe::trace(&record, &alerts))?;
             if has_originals {
                 print(&format!("\nthe originals are sealed: bulkhead trace reveal {id} --reason TEXT\n"))?;
             }
@@ -290,6 +294,15 @@ fn summary_json(trace: &TraceSummary) -> Value {
         "output_tokens": trace.output_tokens, "cost_usd": trace.cost.to_string(),
         "overhead_micros": trace.overhead_micros, "total_micros": trace.total_micros,
         "findings_total": trace.findings_total,
+    })
+}
+
+/// Amounts in the budget's unit: nano-dollars, tokens or requests.
+fn alert_json(alert: &Alert) -> Value {
+    let Alert { key, unit, window_start, line, limit, used, .. } = alert;
+    json!({
+        "budget": key.budget.as_str(), "subject": key.subject, "unit": unit, "window_start": window_start, "line": line,
+        "limit": limit, "used": used,
     })
 }
 

@@ -10,10 +10,11 @@ use chrono_tz::Tz;
 
 use super::account::Account;
 use super::lessee::Lessee;
-use super::{BudgetSpec, BudgetUnit, Ledger, LedgerDelta, LedgerKey, Window};
+use super::{AlertLines, BudgetSpec, BudgetUnit, Ledger, LedgerDelta, LedgerKey, Window};
 
 type AccountKey = (LedgerKey, BudgetUnit, Window, Tz);
 type Row = (LedgerKey, DateTime<Utc>, BudgetUnit);
+type Sum = (u64, AlertLines);
 
 /// Interns counts by ledger key.
 ///
@@ -30,7 +31,7 @@ pub struct LedgerBook {
 struct Inner {
     accounts: HashMap<AccountKey, Arc<Account>>,
     /// Settled, and not on its way to storage; merged per row.
-    owed: HashMap<Row, u64>,
+    owed: HashMap<Row, Sum>,
 }
 
 impl LedgerBook {
@@ -109,17 +110,24 @@ pub fn merge(deltas: impl IntoIterator<Item = LedgerDelta>) -> Vec<LedgerDelta> 
     rows_to_deltas(rows)
 }
 
-fn add(rows: &mut HashMap<Row, u64>, deltas: impl IntoIterator<Item = LedgerDelta>) {
-    for LedgerDelta { key, window_start, unit, amount } in deltas {
+fn add(rows: &mut HashMap<Row, Sum>, deltas: impl IntoIterator<Item = LedgerDelta>) {
+    for LedgerDelta { key, window_start, unit, amount, alerts } in deltas {
         let row = rows.entry((key, window_start, unit)).or_default();
-        *row = row.saturating_add(amount);
+        // The lines of the last one: the newest that is known of.
+        *row = (row.0.saturating_add(amount), alerts);
     }
 }
 
-fn rows_to_deltas(rows: HashMap<Row, u64>) -> Vec<LedgerDelta> {
+fn rows_to_deltas(rows: HashMap<Row, Sum>) -> Vec<LedgerDelta> {
     let deltas = rows.into_iter();
     let mut deltas: Vec<LedgerDelta> = deltas
-        .map(|((key, window_start, unit), amount)| LedgerDelta { key, window_start, unit, amount })
+        .map(|((key, window_start, unit), (amount, alerts))| LedgerDelta {
+            key,
+            window_start,
+            unit,
+            amount,
+            alerts,
+        })
         .collect();
     // A stable order lets concurrent writers lock rows alike.
     deltas.sort_by(|a, b| (&a.key, a.window_start, a.unit).cmp(&(&b.key, b.window_start, b.unit)));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::{Amount, BudgetUnit, Exhausted, Hold, Ledger, LedgerDelta, LedgerKey};
+use super::{AlertLines, Amount, BudgetUnit, Exhausted, Hold, Ledger, LedgerDelta};
 
 /// What one request has reserved in all of its budgets; dropped unsettled, everything goes back.
 ///
@@ -15,29 +15,12 @@ pub struct Reservation {
     holds: Vec<Hold>,
 }
 
-/// Says that a settlement lifted a budget's use over one of its alert lines; each crossing is reported once.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Alert {
-    /// The count that crossed.
-    pub key: LedgerKey,
-    /// What it counts.
-    pub unit: BudgetUnit,
-    /// The line, in the unit.
-    pub threshold: u64,
-    /// The budget's limit, in the unit.
-    pub limit: u64,
-    /// Use after the settlement, in the unit.
-    pub settled: u64,
-}
-
 /// What a settlement did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[must_use = "use that is not stored is forgotten at the next start"]
 pub struct Charged {
     /// What each budget counted, to be stored; nothing where that is zero.
     pub deltas: Vec<LedgerDelta>,
-    /// The alert lines that were crossed.
-    pub alerts: Vec<Alert>,
 }
 
 impl Reservation {
@@ -110,19 +93,12 @@ impl Charged {
         let ledger = Arc::clone(hold.ledger());
         let spec = ledger.spec();
         let window_start = hold.window_start();
-        let settled = hold.settle(actual);
+        hold.settle(actual);
         let amount = actual.in_unit(spec.unit);
         if amount > 0 {
             let (key, unit) = (ledger.key().clone(), spec.unit);
-            self.deltas.push(LedgerDelta { key, window_start, unit, amount });
+            let alerts = AlertLines { at: spec.alert_at.clone(), limit: spec.limit };
+            self.deltas.push(LedgerDelta { key, window_start, unit, amount, alerts });
         }
-        let crossed = spec.alert_at.iter().filter(|line| settled.before < **line && **line <= settled.after);
-        self.alerts.extend(crossed.map(|line| Alert {
-            key: ledger.key().clone(),
-            unit: spec.unit,
-            threshold: *line,
-            limit: spec.limit,
-            settled: settled.after,
-        }));
     }
 }

@@ -382,16 +382,32 @@ fn a_reservation_takes_all_budgets_or_none() {
 }
 
 #[test]
-fn every_alert_line_is_reported_once() {
+fn a_charge_carries_the_lines_that_it_may_pass() {
     let ledgers = mixed();
-    let settle = |cost| {
-        let amount = Amount { cost: NanoUsd::new(cost), tokens: 0, requests: 0 };
-        let ledgers = &ledgers[..1];
-        let reservation = Reservation::take(ledgers, Amount::default(), noon()).unwrap();
-        reservation.settle(amount).alerts.into_iter().map(|alert| alert.threshold).collect::<Vec<_>>()
+    let amount = Amount { cost: NanoUsd::new(7), tokens: 0, requests: 1 };
+    let deltas = Reservation::take(&ledgers, Amount::default(), noon()).unwrap().settle(amount).deltas;
+    let carried: Vec<_> =
+        deltas.iter().map(|delta| (delta.amount, &*delta.alerts.at, delta.alerts.limit)).collect();
+    assert_eq!(
+        carried,
+        [(7, &[500, 1_000][..], 1_000), (1, &[1, 2], 2)],
+        "nothing was charged to the tokens"
+    );
+    assert_eq!(merge([deltas.clone(), deltas].concat())[1].alerts.at, [500, 1_000]);
+}
+
+#[test]
+fn charges_of_a_spool_from_before_have_no_lines() {
+    let delta = LedgerDelta {
+        key: key(),
+        window_start: noon(),
+        unit: BudgetUnit::Tokens,
+        amount: 5,
+        alerts: AlertLines::default(),
     };
-    assert_eq!([settle(499), settle(1), settle(1)], [vec![], vec![500], vec![]]);
-    assert_eq!(settle(600), [1_000]);
+    let text = serde_json::to_string(&delta).unwrap();
+    assert!(!text.contains("alerts"), "{text}");
+    assert_eq!(serde_json::from_str::<LedgerDelta>(&text).unwrap(), delta);
 }
 
 #[test]

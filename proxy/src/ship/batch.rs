@@ -5,12 +5,11 @@ use super::refused::Destination;
 use super::route::Route;
 use crate::spool::{SpooledTrace, read_spooled};
 use bulkhead_policy::ids::TenantId;
-use bulkhead_policy::ledger::{LedgerDelta, merge};
 use bulkhead_policy::snapshot::Snapshot;
 use bulkhead_policy::trace::TraceRecord;
 use bulkhead_spool::{Batch, Record};
 use bulkhead_store::StoreError;
-use bulkhead_store::writer::{Shipment, Shipped, SpoolPlace, ship};
+use bulkhead_store::writer::{Shipment, Shipped, Spent, SpoolPlace, ship};
 use chrono::Utc;
 use std::collections::{BTreeMap, HashSet};
 use std::io;
@@ -37,7 +36,7 @@ pub(super) struct Held {
 struct Sendable<'a> {
     records: Vec<&'a Record>,
     traces: Vec<TraceRecord>,
-    charges: Vec<LedgerDelta>,
+    charges: Vec<Spent>,
     /// Traces of other databases.
     placed: BTreeMap<TenantId, (Vec<&'a Record>, Vec<TraceRecord>)>,
 }
@@ -72,8 +71,10 @@ impl Shipper {
             }
             shipped => shipped?,
         };
-        if shipped == Shipped::Stored {
+        if let Shipped::Stored(alerts) = &shipped {
             self.spool.metrics().traces_written.inc_by((sendable.traces.len() - refused) as u64);
+            // Not where the answer to a commit is lost: the entry is there, and a repetition passes nothing.
+            self.spool.metrics().budgets.passed(alerts);
         }
         Ok(shipped)
     }
@@ -120,15 +121,16 @@ impl Shipper {
                         let (records, traces) = sendable.placed.entry(trace.tenant).or_default();
                         (records, traces)
                     };
+                    let of_trace = Some(trace.id);
                     records.push(record);
                     traces.push(trace);
-                    sendable.charges.extend(charges);
+                    sendable
+                        .charges
+                        .extend(charges.into_iter().map(|delta| Spent { delta, trace: of_trace }));
                 }
                 Err(error) => self.dead_letters.add(record, &error.to_string()).await,
             }
         }
-        // Many requests, few budgets.
-        sendable.charges = merge(sendable.charges);
         sendable
     }
 }

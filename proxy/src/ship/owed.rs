@@ -1,5 +1,6 @@
 //! Spend of requests whose traces were lost: stored from memory.
 
+use crate::metrics::Metrics;
 use bulkhead_policy::ledger::{Holder, LedgerBook};
 use bulkhead_store::writer::{UsageBatch, add_budget_usage};
 use bulkhead_store::{Store, StoreError};
@@ -12,13 +13,14 @@ pub(super) struct Owed {
     store: Store,
     ledgers: Arc<LedgerBook>,
     holder: Holder,
+    metrics: Arc<Metrics>,
     /// Keeps its id until the database has confirmed it: sent again after an unclear commit it counts once.
     unconfirmed: Option<UsageBatch>,
 }
 
 impl Owed {
-    pub(super) fn new(store: Store, ledgers: Arc<LedgerBook>, holder: Holder) -> Self {
-        Self { store, ledgers, holder, unconfirmed: None }
+    pub(super) fn new(store: Store, ledgers: Arc<LedgerBook>, holder: Holder, metrics: Arc<Metrics>) -> Self {
+        Self { store, ledgers, holder, metrics, unconfirmed: None }
     }
 
     /// Stores what is owed.
@@ -42,8 +44,9 @@ impl Owed {
                 self.unconfirmed = None;
                 Err(error)
             }
-            Ok(()) => {
+            Ok(alerts) => {
                 self.unconfirmed = None;
+                self.metrics.budgets.passed(&alerts);
                 Ok(())
             }
         }

@@ -16,6 +16,7 @@ pub(crate) enum Table {
     Policies,
     ActivePolicies,
     BudgetUsage,
+    BudgetAlerts,
     Traces,
     TraceBodies,
     TraceDetectors,
@@ -40,7 +41,7 @@ pub(crate) const LEFT_OUT_COLUMNS: [(&str, &str); 3] = [
 ];
 
 impl Table {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Agents,
         Self::ApiKeys,
         Self::ApiKeyUsage,
@@ -48,6 +49,7 @@ impl Table {
         Self::Policies,
         Self::ActivePolicies,
         Self::BudgetUsage,
+        Self::BudgetAlerts,
         Self::Traces,
         Self::TraceBodies,
         Self::TraceDetectors,
@@ -67,6 +69,7 @@ impl Table {
             Self::Policies => "policies",
             Self::ActivePolicies => "active_policies",
             Self::BudgetUsage => "budget_usage",
+            Self::BudgetAlerts => "budget_alerts",
             Self::Traces => "traces",
             Self::TraceBodies => "trace_bodies",
             Self::TraceDetectors => "trace_detectors",
@@ -98,6 +101,18 @@ impl Table {
             Self::BudgetUsage => {
                 &["tenant_id", "budget", "subject", "unit", "window_start", "amount", "changed_at"]
             }
+            Self::BudgetAlerts => &[
+                "tenant_id",
+                "budget",
+                "subject",
+                "unit",
+                "window_start",
+                "line",
+                "budget_limit",
+                "used",
+                "trace_id",
+                "at",
+            ],
             Self::Traces => &[
                 "tenant_id",
                 "at",

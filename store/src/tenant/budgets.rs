@@ -1,7 +1,7 @@
 //! What has been spent and what is held, for those who ask; it is counted by [`crate::writer`].
 
-use bulkhead_policy::ids::BudgetId;
-use bulkhead_policy::ledger::{BudgetUnit, LedgerUsage, Subject};
+use bulkhead_policy::ids::{BudgetId, TraceId};
+use bulkhead_policy::ledger::{Alert, BudgetUnit, LedgerUsage, Subject};
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
@@ -75,7 +75,48 @@ impl TenantTx {
         Ok(rows?.into_iter().filter(|row| row.usage.amount.max(row.leased).max(row.lost) > 0).collect())
     }
 
-    /// Changes what counts as used of a budget and returns what does then. Nodes go by it with the next share they ask for.
+    /// Lists the lines of budgets that a request has passed, which is known for as long as their counts. Ask the shared database,
+    /// wherever the trace is.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn budget_alerts_of(&mut self, trace: TraceId) -> Result<Vec<Alert>, StoreError> {
+        let tenant = self.id();
+        let rows = sqlx::query!(
+            "select tenant_id, budget, subject, unit, window_start, line, budget_limit, used from budget_alerts
+             where tenant_id = $1 and trace_id = $2 order by budget, subject, line",
+            tenant,
+            trace.as_uuid()
+        )
+        .fetch_all(self.connection())
+        .await
+        .attempted("read what was told of budgets")?;
+        let alerts = rows.into_iter().map(|row| {
+            let (tenant_id, budget, subject, unit) = (row.tenant_id, row.budget, row.subject, row.unit);
+            let (window_start, amount) = (row.window_start, row.used);
+            let usage = LedgerUsage::try_from(StoredUsage {
+                tenant_id,
+                budget,
+                subject,
+                unit,
+                window_start,
+                amount,
+            })?;
+            Ok(Alert {
+                key: usage.key,
+                unit: usage.unit,
+                window_start,
+                line: to_u64(row.line),
+                limit: to_u64(row.budget_limit),
+                used: usage.amount,
+                trace: Some(trace),
+            })
+        });
+        alerts.collect()
+    }
+
+    /// Changes what counts as used of a budget and returns what does then. Nodes go by it with the next share they ask for. A line of
+    /// the budget that is passed by it is told of with the next charge; one that was told of is not told of again.
     ///
     /// # Errors
     /// [`StoreError::Database`].

@@ -7,7 +7,7 @@ mod whole;
 use bulkhead_policy::audit::Chain;
 use bulkhead_policy::crypto::{MasterKey, MasterKeyFingerprint};
 use bulkhead_policy::ids::{BudgetId, TenantId, TraceId};
-use bulkhead_policy::ledger::{BudgetUnit, LedgerDelta, LedgerKey, Subject};
+use bulkhead_policy::ledger::{AlertLines, BudgetUnit, LedgerDelta, LedgerKey, Subject};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection};
 
@@ -158,6 +158,7 @@ async fn full_tenant(world: &World, name: &str, canary: &str) -> (TenantId, Trac
         window_start: minutes_ago(5),
         unit: BudgetUnit::Usd,
         amount: 9_007_199_254_740_993,
+        alerts: AlertLines { at: vec![9_007_199_254_740_991], limit: 9_007_199_254_740_995 },
     };
     let batch = UsageBatch { id: uuid::Uuid::now_v7(), deltas: vec![delta], holder: None };
     writer::add_budget_usage(&world.writer, &batch).await.unwrap();

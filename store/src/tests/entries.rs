@@ -72,7 +72,7 @@ const OF_NODES: [&str; 15] = [
 ];
 
 /// What changes nothing.
-const READS: [&str; 42] = [
+const READS: [&str; 43] = [
     "connect",
     "tenant",
     "ping",
@@ -107,6 +107,7 @@ const READS: [&str; 42] = [
     "trace",
     "trace_cursor",
     "has_sealed_bodies",
+    "budget_alerts_of",
     "load_positions",
     "data_keys",
     "sealed_values",

@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bulkhead_policy::ids::{BudgetId, TenantId};
-use bulkhead_policy::ledger::{BudgetUnit, Holder, LeaseAnswer, LeaseAsk, LedgerDelta, LedgerKey, Subject};
+use bulkhead_policy::ledger::{
+    AlertLines, BudgetUnit, Holder, LeaseAnswer, LeaseAsk, LedgerDelta, LedgerKey, Subject,
+};
 use chrono::{DateTime, Utc};
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -12,7 +14,7 @@ use uuid::Uuid;
 use super::World;
 use super::archive::superuser;
 use crate::Store;
-use crate::writer::{Shipment, Shipped, SpoolPlace, UsageBatch, add_budget_usage, lease, ship};
+use crate::writer::{Shipment, Shipped, Spent, SpoolPlace, UsageBatch, add_budget_usage, lease, ship};
 
 const LIMIT: u64 = 1_000;
 
@@ -34,16 +36,17 @@ async fn one(store: &Store, holder: Holder, ask: LeaseAsk) -> Option<LeaseAnswer
 }
 
 fn spent(tenant: TenantId, amount: u64) -> LedgerDelta {
-    LedgerDelta { key: key(tenant), window_start: DateTime::UNIX_EPOCH, unit: BudgetUnit::Tokens, amount }
+    let (window_start, unit) = (DateTime::UNIX_EPOCH, BudgetUnit::Tokens);
+    LedgerDelta { key: key(tenant), window_start, unit, amount, alerts: AlertLines::default() }
 }
 
 /// Ships what was spent from a segment; each call ships once.
 async fn report(store: &Store, tenant: TenantId, spool: u128, segment: u64, from: u64, amount: u64) {
     let place = SpoolPlace { spool: Uuid::from_u128(spool), segment, from, to: from + 1 };
-    let charges = [spent(tenant, amount)];
+    let charges = [Spent { delta: spent(tenant, amount), trace: None }];
     assert_eq!(
         ship(store, &Shipment { place, traces: &[], placed: &[], charges: &charges }).await.unwrap(),
-        Shipped::Stored
+        Shipped::Stored(vec![])
     );
 }
 

@@ -1,19 +1,24 @@
 //! Usage counts once, however often it is sent.
 
 use bulkhead_policy::ids::{BudgetId, TenantId};
-use bulkhead_policy::ledger::{BudgetUnit, LedgerDelta, LedgerKey, Subject};
+use bulkhead_policy::ledger::{AlertLines, BudgetUnit, LedgerDelta, LedgerKey, Subject};
 use bulkhead_policy::trace::TraceRecord;
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::{World, now, trace};
 use crate::writer::{
-    Shipment, Shipped, SpoolPlace, UsageBatch, add_budget_usage, forget_old_usage, load_positions, ship,
+    Shipment, Shipped, Spent, SpoolPlace, UsageBatch, add_budget_usage, forget_old_usage, load_positions,
+    ship,
 };
 
 fn delta(tenant: TenantId, subject: Subject, window_start: DateTime<Utc>, amount: u64) -> LedgerDelta {
     let key = LedgerKey { tenant, budget: BudgetId::new("month"), subject };
-    LedgerDelta { key, window_start, unit: BudgetUnit::Usd, amount }
+    LedgerDelta { key, window_start, unit: BudgetUnit::Usd, amount, alerts: AlertLines::default() }
+}
+
+fn spent(delta: LedgerDelta) -> Spent {
+    Spent { delta, trace: None }
 }
 
 fn batch(deltas: Vec<LedgerDelta>) -> UsageBatch {
@@ -86,24 +91,25 @@ async fn a_stretch_of_a_spool_is_stored_once_with_what_it_spent() {
     let start = now();
     let traces = [trace(tenant, now()), trace(tenant, now())];
     let send = async |spool, segment, from, to, amount| {
-        let charges = [delta(tenant, Subject::Tenant, start, amount)];
+        let charges = [spent(delta(tenant, Subject::Tenant, start, amount))];
         let place = SpoolPlace { spool, segment, from, to };
         ship(&world.writer, &Shipment { place, traces: &traces, placed: &[], charges: &charges })
             .await
             .unwrap()
     };
+    let stored = || Shipped::Stored(vec![]);
     for (spool, segment, from, to, amount, expected) in [
-        (spool, 7, 0, 100, 1, Shipped::Stored),
+        (spool, 7, 0, 100, 1, stored()),
         // Again, and a part of it.
-        (spool, 7, 0, 100, 10, Shipped::Stored),
-        (spool, 7, 50, 100, 10, Shipped::Stored),
+        (spool, 7, 0, 100, 10, stored()),
+        (spool, 7, 50, 100, 10, stored()),
         // Reaches over what is stored.
         (spool, 7, 50, 150, 10, Shipped::Overlaps),
-        (spool, 7, 100, 150, 100, Shipped::Stored),
+        (spool, 7, 100, 150, 100, stored()),
         // After a gap, in another segment, and in another spool.
-        (spool, 7, 200, 250, 1_000, Shipped::Stored),
-        (spool, 8, 0, 100, 10_000, Shipped::Stored),
-        (other, 7, 0, 100, 100_000, Shipped::Stored),
+        (spool, 7, 200, 250, 1_000, stored()),
+        (spool, 8, 0, 100, 10_000, stored()),
+        (other, 7, 0, 100, 100_000, stored()),
     ] {
         assert_eq!(send(spool, segment, from, to, amount).await, expected, "{segment} {from}..{to}");
     }
@@ -119,7 +125,7 @@ async fn a_shipment_with_a_refused_record_leaves_the_position_where_it_was() {
     let world = World::new().await;
     let tenant = world.tenant("acme").await.id;
     let place = SpoolPlace { spool: Uuid::now_v7(), segment: 1, from: 0, to: 10 };
-    let charges = [delta(tenant, Subject::Tenant, now(), 5)];
+    let charges = [spent(delta(tenant, Subject::Tenant, now(), 5))];
     sqlx::raw_sql("alter table traces add check (status <> 299)")
         .execute(world.migrator.connections())
         .await

@@ -16,7 +16,7 @@ mod transactions;
 use std::fmt::Debug;
 
 use bulkhead_policy::ids::{AgentId, BudgetId, KeyId, Revision, TenantId, TraceId};
-use bulkhead_policy::ledger::{BudgetUnit, Holder, LeaseAsk, LedgerDelta, LedgerKey, Subject};
+use bulkhead_policy::ledger::{AlertLines, BudgetUnit, Holder, LeaseAsk, LedgerDelta, LedgerKey, Subject};
 use bulkhead_policy::trace::TraceRecord;
 use chrono::{DateTime, Utc};
 use sqlx::AssertSqlSafe;
@@ -27,7 +27,7 @@ use super::{World, actor, bodies, data_key, entries, finding, minutes_ago, new_k
 use crate::connect::connect_options;
 use crate::system::{self, Verdict};
 use crate::tenant::{CredentialSlot, Layer};
-use crate::writer::{self, UsageBatch};
+use crate::writer::{self, Shipment, Shipped, Spent, SpoolPlace, UsageBatch};
 use crate::{Actor, Store, StoreError};
 
 /// Stands in what is the victim's and in nothing that anybody else has.
@@ -61,7 +61,11 @@ impl Victim {
 
         let records = [recorded(tenant.id, key.id, now()), recorded(tenant.id, key.id, minutes_ago(5_000))];
         writer::insert_traces(&world.writer, &records).await.unwrap();
-        writer::add_budget_usage(&world.writer, &usage(tenant.id)).await.unwrap();
+        let place = SpoolPlace { spool: Uuid::now_v7(), segment: 1, from: 0, to: 9 };
+        let charges = charged(tenant.id, records[0].id);
+        let shipment = Shipment { place, traces: &[], placed: &[], charges: &charges };
+        let Shipped::Stored(told) = writer::ship(&world.writer, &shipment).await.unwrap() else { panic!() };
+        assert_eq!(told.len(), 1);
         writer::lease(&world.writer, holder(), &[ask(tenant.id)]).await.unwrap();
         system::sign_of_life(&world.sync, "node").await.unwrap();
         system::record_verdicts(&world.sync, "node", &[verdict(tenant.id)]).await.unwrap();
@@ -87,8 +91,14 @@ fn recorded(tenant: TenantId, key: KeyId, at: DateTime<Utc>) -> TraceRecord {
 
 fn usage(tenant: TenantId) -> UsageBatch {
     let key = LedgerKey { tenant, budget: BudgetId::new(MARK), subject: Subject::Tenant };
-    let delta = LedgerDelta { key, window_start: now(), unit: BudgetUnit::Usd, amount: 5 };
+    let alerts = AlertLines { at: vec![5], limit: 10 };
+    let delta = LedgerDelta { key, window_start: now(), unit: BudgetUnit::Usd, amount: 5, alerts };
     UsageBatch { id: Uuid::now_v7(), deltas: vec![delta], holder: None }
+}
+
+/// The same as a request's.
+fn charged(tenant: TenantId, trace: TraceId) -> Vec<Spent> {
+    usage(tenant).deltas.into_iter().map(|delta| Spent { delta, trace: Some(trace) }).collect()
 }
 
 fn holder() -> Holder {

@@ -1,14 +1,26 @@
 //! Counts what was spent.
 
-use bulkhead_policy::ids::{BudgetId, TenantId};
-use bulkhead_policy::ledger::{Holder, LedgerDelta, LedgerKey, LedgerUsage};
+use std::collections::HashMap;
+
+use bulkhead_policy::ids::{BudgetId, TenantId, TraceId};
+use bulkhead_policy::ledger::{Alert, Holder, LedgerDelta, LedgerKey, LedgerUsage, merge};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::alerts::{self, Count, Counted};
 use crate::Store;
 use crate::error::{Attempted, StoreError};
 use crate::numbers::{to_i64, to_u64};
+
+/// What one request spent of one budget.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spent {
+    /// What to add.
+    pub delta: LedgerDelta,
+    /// The request; `None` where its trace was lost.
+    pub trace: Option<TraceId>,
+}
 
 /// Usage that is counted together and once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,45 +33,67 @@ pub struct UsageBatch {
     pub holder: Option<Holder>,
 }
 
-/// Adds usage to the stored counts; a batch that was added before changes nothing.
+/// Adds usage to the stored counts; a batch that was added before changes nothing. Returns the lines of budgets that it has
+/// passed.
 ///
 /// # Errors
 /// [`StoreError::Database`]; all of the batch was added or nothing.
-pub async fn add_budget_usage(store: &Store, batch: &UsageBatch) -> Result<(), StoreError> {
+pub async fn add_budget_usage(store: &Store, batch: &UsageBatch) -> Result<Vec<Alert>, StoreError> {
     let tenants = batch.deltas.iter().map(|delta| delta.key.tenant.as_uuid()).collect();
     let mut tx = super::begin(store, tenants).await?;
     let fresh = sqlx::query!("insert into budget_batches (id) values ($1) on conflict do nothing", batch.id)
         .execute(&mut *tx)
         .await
         .attempted("note a batch of budget usage")?;
+    let mut alerts = Vec::new();
     if fresh.rows_affected() > 0 {
         let source = batch.holder.map(|holder| (holder.spool, holder.term));
-        add(&mut tx, &batch.deltas, source).await?;
+        let spent: Vec<_> =
+            batch.deltas.iter().map(|delta| Spent { delta: delta.clone(), trace: None }).collect();
+        alerts = add(&mut tx, &spent, source).await?;
     }
-    tx.commit().await.attempted("commit budget usage")
+    tx.commit().await.attempted("commit budget usage")?;
+    Ok(alerts)
 }
 
-/// Adds to the counts, whatever was added before, and to what the process reported that wrote this segment of this spool.
+/// Adds to the counts, whatever was added before, and to what the process reported that wrote this segment of this spool. Tells of
+/// the lines that were passed.
 pub(super) async fn add(
     connection: &mut PgConnection,
-    deltas: &[LedgerDelta],
+    spent: &[Spent],
     source: Option<(Uuid, u64)>,
-) -> Result<(), StoreError> {
-    if deltas.is_empty() {
-        return Ok(());
+) -> Result<Vec<Alert>, StoreError> {
+    if spent.is_empty() {
+        return Ok(Vec::new());
     }
-    let rows = Rows::of(deltas);
+    // Many requests, few budgets.
+    let rows = Rows::of(&merge(spent.iter().map(|spent| spent.delta.clone())));
+    let counted = count(connection, &rows).await?;
+    if let Some((spool, segment)) = source {
+        // After the counts, whose rows are what everybody waits for.
+        report(connection, &rows, spool, segment).await?;
+    }
+    alerts::tell(connection, spent, &counted).await
+}
+
+/// Returns how each count stands then.
+async fn count(connection: &mut PgConnection, rows: &Rows) -> Result<HashMap<Count, Counted>, StoreError> {
     // Ordered, so that two nodes that add to the same budgets wait for each other instead of for ever.
-    sqlx::query!(
-        "insert into budget_usage (tenant_id, budget, subject, unit, window_start, amount)
+    let counted = sqlx::query!(
+        r#"insert into budget_usage as counted (tenant_id, budget, subject, unit, window_start, amount)
          select tenant_id, budget, subject, unit, window_start, least(sum(amount), 9223372036854775807)::bigint
          from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::bigint[])
            as delta (tenant_id, budget, subject, unit, window_start, amount)
          group by tenant_id, budget, subject, unit, window_start
          order by tenant_id, budget, subject, unit, window_start
          on conflict (tenant_id, budget, subject, unit, window_start) do update
-         set amount = least(budget_usage.amount::numeric + excluded.amount, 9223372036854775807)::bigint,
-           changed_at = clock_timestamp()",
+         set amount = least(counted.amount::numeric + excluded.amount, 9223372036854775807)::bigint,
+           changed_at = clock_timestamp()
+         returning tenant_id, budget, subject, unit, window_start, amount, array(
+           select line from budget_alerts told
+           where (told.tenant_id, told.budget, told.subject, told.unit, told.window_start)
+             = (counted.tenant_id, counted.budget, counted.subject, counted.unit, counted.window_start)
+         ) as "told!""#,
         &rows.tenant_id,
         &rows.budget,
         &rows.subject,
@@ -67,11 +101,27 @@ pub(super) async fn add(
         &rows.window_start,
         &rows.amount,
     )
-    .execute(&mut *connection)
+    .fetch_all(connection)
     .await
     .attempted("add budget usage")?;
-    let Some((spool, segment)) = source else { return Ok(()) };
-    // After the counts, whose rows are what everybody waits for. A process's terms end where the next one's begin.
+    let counted = counted.into_iter().map(|row| {
+        let told = row.told.into_iter().map(to_u64).collect();
+        let (tenant_id, budget, subject, unit) = (row.tenant_id, row.budget, row.subject, row.unit);
+        let (window_start, amount) = (row.window_start, row.amount);
+        let usage =
+            LedgerUsage::try_from(StoredUsage { tenant_id, budget, subject, unit, window_start, amount })?;
+        Ok(((usage.key, usage.unit, usage.window_start), Counted { amount: usage.amount, told }))
+    });
+    counted.collect()
+}
+
+/// Adds to what a process has reported. A process's terms end where the next one's begin.
+async fn report(
+    connection: &mut PgConnection,
+    rows: &Rows,
+    spool: Uuid,
+    segment: u64,
+) -> Result<(), StoreError> {
     sqlx::query!(
         "update budget_leases lease
          set reported = least(lease.reported::numeric + delta.amount, 9223372036854775807)::bigint

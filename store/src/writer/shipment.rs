@@ -8,11 +8,11 @@
 
 use std::collections::BTreeMap;
 
-use bulkhead_policy::ledger::LedgerDelta;
+use bulkhead_policy::ledger::Alert;
 use bulkhead_policy::trace::TraceRecord;
 use uuid::Uuid;
 
-use super::{budgets, traces};
+use super::{Spent, budgets, traces};
 use crate::Store;
 use crate::error::{Attempted, StoreError};
 use crate::numbers::{to_i64, to_u64};
@@ -40,16 +40,16 @@ pub struct Shipment<'a> {
     /// Those whose tenants are placed in another database, where somebody else stores them. Here is noted that their keys
     /// were used.
     pub placed: &'a [TraceRecord],
-    /// What its requests spent.
-    pub charges: &'a [LedgerDelta],
+    /// What its requests spent, in their order.
+    pub charges: &'a [Spent],
 }
 
 /// Whether a shipment is stored now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a shipment that overlaps is not stored"]
 pub enum Shipped {
-    /// It is; if it was before, nothing was changed.
-    Stored,
+    /// It is, and its charges have passed these lines of budgets; if it was before, nothing was changed and none.
+    Stored(Vec<Alert>),
     /// A part of it was before, and nothing was changed: cut it where [`load_positions`] says.
     Overlaps,
 }
@@ -61,7 +61,7 @@ pub enum Shipped {
 /// the traces with [`super::insert_traces`] to find the record that is.
 pub async fn ship(store: &Store, shipment: &Shipment<'_>) -> Result<Shipped, StoreError> {
     let of_traces = shipment.traces.iter().chain(shipment.placed).map(|trace| trace.tenant.as_uuid());
-    let of_charges = shipment.charges.iter().map(|charge| charge.key.tenant.as_uuid());
+    let of_charges = shipment.charges.iter().map(|charge| charge.delta.key.tenant.as_uuid());
     let mut tx = super::begin(store, of_traces.chain(of_charges).collect()).await?;
     let SpoolPlace { spool, segment, from, to } = shipment.place;
     let advanced = sqlx::query!(
@@ -85,14 +85,14 @@ pub async fn ship(store: &Store, shipment: &Shipment<'_>) -> Result<Shipped, Sto
         .fetch_one(&mut *tx)
         .await
         .attempted("read a spool's position")?;
-        return Ok(if to_u64(stored) >= to { Shipped::Stored } else { Shipped::Overlaps });
+        return Ok(if to_u64(stored) >= to { Shipped::Stored(Vec::new()) } else { Shipped::Overlaps });
     }
     traces::insert(&mut tx, shipment.traces).await?;
     traces::note_placed(&mut tx, shipment.placed).await?;
     // Last, because nodes meet at these rows.
-    budgets::add(&mut tx, shipment.charges, Some((spool, segment))).await?;
+    let alerts = budgets::add(&mut tx, shipment.charges, Some((spool, segment))).await?;
     tx.commit().await.attempted("commit a shipment")?;
-    Ok(Shipped::Stored)
+    Ok(Shipped::Stored(alerts))
 }
 
 /// Returns the end of what is stored of a spool, by segment, in bytes.

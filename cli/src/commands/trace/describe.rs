@@ -1,12 +1,14 @@
 //! One request in full, for people.
 
+use bulkhead_policy::ledger::Alert;
 use bulkhead_policy::trace::TraceRecord;
 
+use super::super::budget::amount;
 use super::{milliseconds, printable_lines};
 use crate::output::{moment, or_dash, printable};
 
 /// Writes down a trace, line by line.
-pub(super) fn trace(record: &TraceRecord) -> String {
+pub(super) fn trace(record: &TraceRecord, alerts: &[Alert]) -> String {
     let tokens = &record.tokens;
     let estimated = if tokens.estimated { " (counted here, not by the provider)" } else { "" };
     let lines = [
@@ -53,6 +55,12 @@ pub(super) fn trace(record: &TraceRecord) -> String {
     let mut text = String::new();
     for (name, value) in lines {
         text.push_str(&format!("{name:16} {}\n", printable(value.trim_end())));
+    }
+    for Alert { key, unit, line, limit, used, .. } in alerts {
+        let (line, limit, used) = (amount(*unit, *line), amount(*unit, *limit), amount(*unit, *used));
+        let told =
+            format!("{} of {}: {used} used, which is {line} of {limit} or more", key.budget, key.subject);
+        text.push_str(&format!("{:16} {}\n", "passed an alert", printable(&told)));
     }
     for finding in &record.findings {
         text.push_str(&format!(

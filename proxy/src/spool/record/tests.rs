@@ -1,7 +1,7 @@
 use super::*;
 use bulkhead_policy::crypto::MasterKey;
 use bulkhead_policy::ids::BudgetId;
-use bulkhead_policy::ledger::{BudgetUnit, LedgerKey, Subject};
+use bulkhead_policy::ledger::{AlertLines, BudgetUnit, LedgerKey, Subject};
 use bulkhead_policy::trace::{SealedBodies, SealedBody, TraceBodies};
 use chrono::DateTime;
 
@@ -34,6 +34,7 @@ fn spooled(bodies: Option<TraceBodies>, amounts: &[u64]) -> SpooledTrace {
         window_start: trace.at,
         unit: BudgetUnit::Usd,
         amount: *amount,
+        alerts: AlertLines { at: vec![5, 9], limit: 10 },
     };
     SpooledTrace { charges: amounts.iter().map(charge).collect(), trace }
 }

@@ -10,6 +10,7 @@ impl Table {
     /// The tenant's rows, each as a line without its end, in an order that does not depend on when they came.
     ///
     /// Bytes are base64 in one line. JSON whose text matters, to whoever wrote it or to a hash, is text.
+    #[expect(clippy::too_many_lines, reason = "a statement for each table")]
     pub(crate) fn read(
         self,
         connection: &mut PgConnection,
@@ -64,6 +65,14 @@ impl Table {
                 r#"select row_to_json(line)::text as "line!" from (
                      select 'budget_usage' as "table", tenant_id, budget, subject, unit, window_start, amount, changed_at
                      from budget_usage where tenant_id = $1 order by budget, subject, unit, window_start) as line"#,
+                tenant
+            )
+            .fetch(connection),
+            Self::BudgetAlerts => sqlx::query_scalar!(
+                r#"select row_to_json(alert)::text as "line!" from (
+                     select 'budget_alerts' as "table", tenant_id, budget, subject, unit, window_start, line, budget_limit, used,
+                       trace_id, at
+                     from budget_alerts where tenant_id = $1 order by budget, subject, unit, window_start, line) as alert"#,
                 tenant
             )
             .fetch(connection),

@@ -100,6 +100,21 @@ impl Table {
                 .execute(connection)
                 .await
             }
+            // What was told stays told: it is in the audit trail that comes with it.
+            Self::BudgetAlerts => {
+                sqlx::query!(
+                    "insert into budget_alerts (tenant_id, budget, subject, unit, window_start, line, budget_limit, used,
+                       trace_id, at)
+                     select tenant_id, budget, subject, unit, window_start, line, budget_limit, used, trace_id, at
+                     from json_to_recordset($1::text::json)
+                       as row (tenant_id uuid, budget text, subject text, unit text, window_start timestamptz, line bigint,
+                         budget_limit bigint, used bigint, trace_id uuid, at timestamptz)
+                     on conflict do nothing",
+                    rows
+                )
+                .execute(connection)
+                .await
+            }
             Self::Traces => {
                 sqlx::query!(
                     "insert into traces (tenant_id, at, id, agent_id, key_id, policy_revision, dialect, operation, model_asked,

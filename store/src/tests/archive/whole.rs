@@ -158,7 +158,7 @@ async fn what_came_late_of_a_deleted_tenant_is_kept() {
     system::delete_tenant(&world.migrator, &actor(), tenant).await.unwrap();
     writer::insert_traces(&world.writer, std::slice::from_ref(&kept)).await.unwrap();
     let LedgerUsage { key, window_start, unit, .. } = spent[0].usage.clone();
-    let late = LedgerDelta { key, window_start, unit, amount: 7 };
+    let late = LedgerDelta { key, window_start, unit, amount: 7, alerts: AlertLines::default() };
     let batch = UsageBatch { id: uuid::Uuid::now_v7(), deltas: vec![late], holder: None };
     writer::add_budget_usage(&world.writer, &batch).await.unwrap();
     import(&world, &archive, &options()).await.unwrap();

@@ -6,7 +6,7 @@ use chrono::Days;
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
-use super::{MARK, Victim, World, ask, holder, holdings, recorded, superuser, told, usage, verdict};
+use super::{MARK, Victim, World, ask, charged, holder, holdings, recorded, superuser, told, usage, verdict};
 use crate::placement::{self, Custody, Mover};
 use crate::reveal::{Reason, RecordedReveal, record_reveal};
 use crate::system::{Resealed, Tenant};
@@ -171,8 +171,8 @@ fn newest() -> AuditFilter {
 async fn ship(store: &Store, it: &Subject<'_>) -> Result<writer::Shipped, StoreError> {
     let traces = [recorded(it.tenant, it.victim.key, now())];
     let place = SpoolPlace { spool: Uuid::now_v7(), segment: 1, from: 0, to: 9 };
-    writer::ship(store, &Shipment { place, traces: &traces, placed: &[], charges: &usage(it.tenant).deltas })
-        .await
+    let charges = charged(it.tenant, traces[0].id);
+    writer::ship(store, &Shipment { place, traces: &traces, placed: &[], charges: &charges }).await
 }
 
 #[tokio::test]

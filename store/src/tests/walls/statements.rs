@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Executor as _};
 use super::{World, superuser, tables_of_tenants};
 
 /// Statements that are not about one tenant, by how they begin, and why.
-const OF_ALL_TENANTS: [(&str, &str); 17] = [
+const OF_ALL_TENANTS: [(&str, &str); 18] = [
     (
         "select id, name, suspended, revision, changed_at, placement from tenants",
         "a node loads all tenants, or some",
@@ -24,6 +24,7 @@ const OF_ALL_TENANTS: [(&str, &str); 17] = [
     ("insert into policy_acks", "a node says what it enforces; tenants that are gone are left out"),
     ("select place as", "a round of leases is for all tenants that need one"),
     ("select usage.amount as settled", "a round of leases is for all tenants that need one"),
+    ("insert into budget_usage as counted", "a shipment counts for all tenants in it"),
     ("update budget_leases lease", "a shipment reports for all tenants in it"),
     ("with batches as (delete from budget_batches", "old counts of all tenants go"),
     (

@@ -75,6 +75,7 @@ pub(super) fn calls() -> Vec<Call> {
         trace_cursor(it.trace) => "no such trace", "no such trace";
         trace(it.trace) => "no such trace", "no such trace";
         has_sealed_bodies(it.trace) => "false", "false";
+        budget_alerts_of(it.trace) => "[]", "[]";
         data_keys() => "[]", "[]";
         add_data_key(by, &data_key(2)) => OWN, REFUSED;
         budget_usage(minutes_ago(5_000)) => "[]", "[]";
