@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 pub use alert::{Alert, AlertLines};
 pub use book::{LedgerBook, merge};
 pub use calendar::{Bounds, Window};
-pub use hold::{Exhausted, Hold, Ledger, Settled, State, Waiting};
+pub use hold::{Exhausted, Hold, Ledger, State, Waiting};
 pub use lease::{Holder, Lease, LeaseAnswer, LeaseAsk, Standing};
 pub use lessee::{Lessee, PendingAsk};
 pub use reservation::{Charged, Reservation};

@@ -10,7 +10,8 @@ use bulkhead_dlp::Action;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{AgentId, KeyId, Revision, TenantId, TraceId};
+use crate::ids::{AgentId, BudgetId, KeyId, Revision, TenantId, TraceId};
+use crate::ledger::{BudgetUnit, Subject};
 use crate::money::NanoUsd;
 
 /// Most findings that one record carries; [`TraceRecord::findings_total`] still counts the rest.
@@ -67,6 +68,9 @@ pub struct TraceRecord {
     pub findings_total: u64,
     /// True if something passed that could not be inspected, because the policy says so.
     pub uninspected: bool,
+    /// The budgets that the request drew on, or was refused by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub budgets: Vec<BudgetRecord>,
     /// Masked bodies, where the policy captures them.
     pub bodies: Option<TraceBodies>,
     /// Original bodies, where the policy has them sealed.
@@ -215,6 +219,32 @@ pub struct FindingRecord {
     /// `None` for values without an upper length.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<Box<str>>,
+}
+
+/// A budget as the node that judged a request saw it; amounts in the budget's unit, nano-dollars for money.
+///
+/// What the node's own requests have used is exact. What others have used is as of the last answer from the database, some seconds
+/// old where several nodes share the budget, so both figures may be too low; what was used in truth is in the budget's count.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BudgetRecord {
+    /// The budget.
+    pub budget: BudgetId,
+    /// Whose count.
+    pub subject: Subject,
+    /// What it counts.
+    pub unit: BudgetUnit,
+    /// Start of the window.
+    pub window_start: DateTime<Utc>,
+    /// The limit.
+    pub limit: u64,
+    /// Used when the request was settled, without it; what is only reserved is not used.
+    pub used_before: u64,
+    /// And with it; the same where it was charged nothing.
+    pub used_after: u64,
+    /// True if the request was admitted although nobody could say what is left, because the policy says so
+    /// (`when_unreachable: allow`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unreachable: bool,
 }
 
 /// Bodies after masking.

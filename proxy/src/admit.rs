@@ -4,7 +4,7 @@
 //! whether the key was valid, which policy judges, or whether the tenant had room.
 
 use crate::identify::api_key;
-use crate::record::{Arrival, Caller};
+use crate::record::{Arrival, Caller, Recorder};
 use crate::rejection::Rejection;
 use crate::room::Room;
 use bulkhead_dialect::{Dialect, Endpoint, Unknown, UnknownReason, classify};
@@ -105,6 +105,7 @@ pub(crate) fn admit(
     snapshots: &SnapshotHandle,
     room: &Room,
     arrival: &Arrival,
+    recorder: &mut Recorder,
 ) -> Result<(Exchange, Admission), Rejection> {
     let max_staleness = resolved.key.policy().max_staleness_seconds();
     if max_staleness.is_some_and(|seconds| snapshots.staleness(arrival.at).as_secs() > seconds) {
@@ -121,7 +122,7 @@ pub(crate) fn admit(
         .admit(room.tenant_places_max(), arrival.at)
         .map_err(|throttled| Rejection::throttled(&throttled))?;
     // Those of some models are asked when the model is known.
-    has_budget(&key.ledgers_for(None), endpoint.dialect, arrival)?;
+    has_budget(&key.ledgers_for(None), endpoint.dialect, recorder)?;
     Ok((Exchange { key: Arc::clone(key), endpoint }, place))
 }
 
@@ -132,12 +133,13 @@ pub(crate) fn admit(
 pub(crate) fn has_budget(
     ledgers: &[Arc<Ledger>],
     dialect: Dialect,
-    arrival: &Arrival,
+    recorder: &mut Recorder,
 ) -> Result<(), Rejection> {
     for ledger in ledgers {
-        ledger
-            .check(arrival.at)
-            .map_err(|exhausted| Rejection::budget_exhausted(dialect, exhausted.budget.as_str()))?;
+        if let Err(exhausted) = ledger.check(recorder.record.at) {
+            recorder.refused_by(ledgers);
+            return Err(Rejection::budget_exhausted(dialect, exhausted.budget.as_str()));
+        }
     }
     Ok(())
 }

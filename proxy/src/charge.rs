@@ -21,7 +21,7 @@ use bulkhead_dialect::{Dialect, Usage};
 use bulkhead_policy::ledger::{Amount, AtLimit, Charged, Exhausted, Ledger, Reservation};
 use bulkhead_policy::money::NanoUsd;
 use bulkhead_policy::prices::{Price, TokenCounts, cost};
-use bulkhead_policy::trace::TraceTokens;
+use bulkhead_policy::trace::{BudgetRecord, TraceTokens};
 use chrono::{DateTime, Utc};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -100,6 +100,11 @@ impl Charge {
             reservation.shrink(estimate.amount(per_answer.saturating_mul(estimate.choices), 1));
         }
         Ok(Self { reservation: Some(reservation), estimate, line, ceiling, ..Self::default() })
+    }
+
+    /// How its budgets stand as long as nothing is charged.
+    pub(crate) fn budgets(&self) -> Vec<BudgetRecord> {
+        self.reservation.as_ref().map(Reservation::records).unwrap_or_default()
     }
 
     /// The ceiling per answer that the budget imposes, if it is lower than what was asked for.

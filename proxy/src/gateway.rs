@@ -143,7 +143,8 @@ impl Gateway {
         if keep.when_full == WhenFull::Refuse && !self.parts.traces.has_room(resolved.key.tenant()) {
             return Err(Rejection::traces_full());
         }
-        let (exchange, place) = admit::admit(resolved, endpoint, &self.parts.snapshot, &self.room, arrival)?;
+        let (snapshot, room) = (&self.parts.snapshot, &self.room);
+        let (exchange, place) = admit::admit(resolved, endpoint, snapshot, room, arrival, recorder)?;
         recorder.place = Some(place);
         let policy = Arc::clone(exchange.key.policy());
         if policy.capture() != document::Capture::None {
@@ -213,7 +214,7 @@ impl Gateway {
         let (endpoint, key) = (exchange.endpoint, &exchange.key);
         let model = judged.head.model.as_deref();
         let ledgers = key.ledgers_for(model);
-        admit::has_budget(&ledgers, endpoint.dialect, arrival)?;
+        admit::has_budget(&ledgers, endpoint.dialect, recorder)?;
         let price = judge::price(key.policy(), &ledgers, endpoint, model)?;
         let model = model.unwrap_or_default().to_owned();
         let question = Question { endpoint, model, body: judged.body.clone() };
@@ -224,7 +225,8 @@ impl Gateway {
         // The body may have taken a while: the rate is judged by the time at which the request leaves.
         recorder.hold = estimate.hold(key.limits(), Utc::now())?;
         let leases = &self.parts.leases;
-        recorder.charge = Charge::reserve(&ledgers, leases, estimate, arrival.at, endpoint.dialect).await?;
+        let reserved = Charge::reserve(&ledgers, leases, estimate, arrival.at, endpoint.dialect).await;
+        recorder.reserved(reserved, &ledgers)?;
         match recorder.charge.ceiling() {
             Some(ceiling) => judge::with_ceiling(endpoint, &judged.body, ceiling).await,
             None => Ok(judged.body.clone()),

@@ -145,7 +145,6 @@ impl Leases {
                 return Err(Short::Unknown(ledger.spec().id.clone()));
             }
         }
-        self.metrics.budgets.unreachable.with_label_values(&["allowed"]).inc();
         Ok(())
     }
 }

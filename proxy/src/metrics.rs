@@ -193,8 +193,8 @@ impl BudgetMetrics {
             )?,
             unreachable: declare.counters(
                 "bulkhead_budget_unreachable_total",
-                "Requests that needed more of a budget than this node held while PostgreSQL was away, by what the policy did: \
-                 allowed or refused",
+                "Requests that needed more of a budget than this node was granted while PostgreSQL was away, by what the policy did: \
+                 allowed, which is marked on their traces, or refused",
                 &["action"],
             )?,
         })

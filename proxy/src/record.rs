@@ -18,7 +18,7 @@ use bulkhead_dialect::{Dialect, Operation};
 use bulkhead_dlp::Action;
 use bulkhead_policy::compile::TraceSettings;
 use bulkhead_policy::ids::{AgentId, KeyId, Revision, TenantId, TraceId};
-use bulkhead_policy::ledger::LedgerDelta;
+use bulkhead_policy::ledger::{Ledger, LedgerDelta};
 use bulkhead_policy::limiter::{Admission, Hold};
 use bulkhead_policy::money::NanoUsd;
 use bulkhead_policy::trace::{FINDINGS_MAX, Outcome, Timings, TraceRecord, TraceTokens};
@@ -105,6 +105,7 @@ impl Recorder {
             findings: Vec::new(),
             findings_total: 0,
             uninspected: false,
+            budgets: Vec::new(),
             bodies: None,
             sealed: None,
         };
@@ -197,12 +198,33 @@ impl Recorder {
         self.record.findings.extend(findings.kept.into_iter().take(room));
     }
 
+    /// What the request holds of its budgets, or how those stand that do not take it.
+    ///
+    /// # Errors
+    /// The rejection that is handed in.
+    pub(crate) fn reserved(
+        &mut self,
+        reserved: Result<Charge, Rejection>,
+        ledgers: &[Arc<Ledger>],
+    ) -> Result<(), Rejection> {
+        self.charge = reserved.inspect_err(|_| self.refused_by(ledgers))?;
+        self.record.budgets = self.charge.budgets();
+        Ok(())
+    }
+
+    /// One of these budgets does not take the request.
+    pub(crate) fn refused_by(&mut self, ledgers: &[Arc<Ledger>]) {
+        let at = self.record.at;
+        self.record.budgets = ledgers.iter().map(|ledger| ledger.record(at)).collect();
+    }
+
     /// What the request was charged.
     pub(crate) fn settled(&mut self, settlement: Settlement) {
         let Settlement { tokens, cost, charged } = settlement;
         self.record.tokens = tokens;
         self.record.cost = cost;
         self.deltas = charged.deltas;
+        self.record.budgets = charged.budgets;
         self.is_settled = true;
         std::mem::take(&mut self.hold).settle(tokens.input.saturating_add(tokens.output), Utc::now());
     }
@@ -305,6 +327,9 @@ impl Recorder {
         }
         if record.uninspected {
             metrics.uninspected.inc();
+        }
+        if record.budgets.iter().any(|budget| budget.unreachable) {
+            metrics.budgets.unreachable.with_label_values(&["allowed"]).inc();
         }
     }
 }

@@ -19,12 +19,13 @@ mod usage;
 mod walls;
 
 use bulkhead_policy::api_key::KeyHash;
-use bulkhead_policy::ids::{AgentId, KeyId, Revision, TenantId, TraceId};
+use bulkhead_policy::ids::{AgentId, BudgetId, KeyId, Revision, TenantId, TraceId};
+use bulkhead_policy::ledger::{BudgetUnit, Subject};
 use bulkhead_policy::money::NanoUsd;
 use bulkhead_policy::raw::{RawDataKey, RawScopes, RawTenant};
 use bulkhead_policy::trace::{
-    Direction, FindingRecord, Outcome, SealedBodies, SealedBody, Timings, TraceBodies, TraceRecord,
-    TraceTokens,
+    BudgetRecord, Direction, FindingRecord, Outcome, SealedBodies, SealedBody, Timings, TraceBodies,
+    TraceRecord, TraceTokens,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -138,6 +139,16 @@ fn trace(tenant: TenantId, at: DateTime<Utc>) -> TraceRecord {
         findings: Vec::new(),
         findings_total: 0,
         uninspected: false,
+        budgets: vec![BudgetRecord {
+            budget: BudgetId::new("month"),
+            subject: Subject::Tenant,
+            unit: BudgetUnit::Usd,
+            window_start: at,
+            limit: 1_000,
+            used_before: 7,
+            used_after: 49,
+            unreachable: true,
+        }],
         bodies: None,
         sealed: None,
     }

@@ -410,6 +410,46 @@ fn an_alert_line_is_told_once_with_the_request_that_passed_it() {
 }
 
 #[test]
+fn a_trace_says_how_its_budgets_stood() {
+    run(async {
+        let fixture = SHARED.get().await;
+        let policy = [
+            "scope: tenant, unit: requests, limit: 2, window: total, at_limit: refuse",
+            "id: others, scope: agent, unit: tokens, limit: 9, window: day, at_limit: cut, models: [gpt-others]",
+            "id: money, scope: key, unit: usd, limit: \"2.50\", window: day, at_limit: cut",
+        ];
+        let tenant = tenant(fixture, "stood", &policy.join(" }\n  - { ")).await;
+        let ask = async |status| {
+            let request = chat("gpt-4o-mini-2031-01-01", "hi");
+            let reply = tenant.client.post("/v1/chat/completions", &request).await.expect(status);
+            fixture.bulkhead.trace_of(&tenant.name, &reply.trace_id()).await
+        };
+        for (status, before, after) in [(200, 0, 1), (200, 1, 2), (429, 2, 2)] {
+            let trace = ask(status).await;
+            let budgets = trace["budgets"].as_array().expect("budgets");
+            let wall = &budgets[0];
+            assert_eq!(
+                (&wall["budget"], &wall["subject"], &wall["unit"], &wall["limit"]),
+                (&json!("wall"), &json!("tenant"), &json!("requests"), &json!(2))
+            );
+            assert_eq!((&wall["used_before"], &wall["used_after"]), (&json!(before), &json!(after)));
+            assert!(
+                wall["unreachable"].is_null() && budgets.iter().all(|budget| budget["budget"] != "others")
+            );
+            if status == 200 {
+                let (money, cost) = (&budgets[1], trace["cost"].as_u64().expect("a cost"));
+                assert_eq!(money["used_after"].as_u64(), Some(money["used_before"].as_u64().unwrap() + cost));
+                assert_eq!(money["limit"], 2_500_000_000_u64);
+                let show = ["trace", "show", trace["id"].as_str().expect("an id"), "--tenant", &tenant.name];
+                let shown = fixture.bulkhead.cli(&show).await.ok();
+                let wall = format!("wall of tenant: {before} used before, {after} after, of 2 requests\n");
+                assert!(shown.contains(&wall) && shown.contains(" after, of 2.50 usd\n"), "{shown}");
+            }
+        }
+    });
+}
+
+#[test]
 fn what_was_spent_survives_a_restart_and_a_kill() {
     run(async {
         let provider = FakeProvider::start().await;

@@ -124,10 +124,13 @@ fn a_spool_that_has_forgotten_what_was_shipped_ships_nothing_twice() {
         bulkhead.restart().await;
         let after =
             bulkhead.client().post("/v1/chat/completions", &chat("gpt-after", "hi")).await.expect(200);
+        let marked = r#"select count(*) from traces where budgets @> '[{"unreachable": true}]'"#;
+        let went_without = answered.len().to_string();
         let all = [answered, vec![after.trace_id()]].concat();
         assert_each_has_one_row(&bulkhead, &all).await;
         assert_eq!(bulkhead.sql("select sum(amount) from budget_usage").trim(), all.len().to_string());
         assert_eq!(bulkhead.sql("select count(*) from traces").trim(), all.len().to_string());
+        assert_eq!(bulkhead.sql(marked).trim(), went_without, "those that nobody could be asked for");
     });
 }
 

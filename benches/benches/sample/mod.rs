@@ -57,6 +57,7 @@ pub(crate) fn trace(tenants: &[TenantId], n: u64, with_bodies: bool) -> anyhow::
         findings: if found { vec![finding] } else { Vec::new() },
         findings_total: u64::from(found),
         uninspected: false,
+        budgets: Vec::new(),
         bodies: with_bodies.then_some(bodies),
         sealed: None,
     })

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::account::Account;
-use super::window::WindowCount;
+use super::window::{Used, WindowCount};
 use super::{Amount, AtLimit, BudgetSpec, BudgetUnit, LedgerKey, Subject};
 use crate::ids::BudgetId;
+use crate::trace::BudgetRecord;
 
 /// One budget for one subject, as one policy revision states it.
 ///
@@ -71,15 +72,6 @@ pub struct State {
     pub committed: u64,
     /// The most that may be, in the unit.
     pub limit: u64,
-}
-
-/// What a settlement did to the window's use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Settled {
-    /// Use before, in the unit.
-    pub before: u64,
-    /// Use after, in the unit.
-    pub after: u64,
 }
 
 impl Ledger {
@@ -192,8 +184,31 @@ impl Ledger {
         let count = self.account.window_at(now);
         let unit = self.spec.unit;
         match count.reserve(min.in_unit(unit), wanted.in_unit(unit)) {
-            Ok(reserved) => Ok(Hold { ledger: Arc::clone(self), count, reserved }),
+            Ok(reserved) => {
+                let is_ungranted = count.is_ungranted();
+                Ok(Hold { ledger: Arc::clone(self), count, reserved, is_ungranted })
+            }
             Err(left) => Err(self.exhausted(&count, left)),
+        }
+    }
+
+    /// Returns how the ledger stands for a request that it refuses.
+    #[must_use]
+    pub fn record(&self, now: DateTime<Utc>) -> BudgetRecord {
+        let count = self.account.window_at(now);
+        self.record_of(&count, count.used())
+    }
+
+    fn record_of(&self, count: &WindowCount, used: Used) -> BudgetRecord {
+        BudgetRecord {
+            budget: self.spec.id.clone(),
+            subject: self.key().subject,
+            unit: self.spec.unit,
+            window_start: count.bounds().start,
+            limit: self.spec.limit,
+            used_before: used.before,
+            used_after: used.after,
+            unreachable: false,
         }
     }
 
@@ -218,6 +233,8 @@ pub struct Hold {
     /// The window the request was admitted in; kept across a rollover.
     count: Arc<WindowCount>,
     reserved: u64,
+    /// Taken while the process went without a grant.
+    is_ungranted: bool,
 }
 
 impl Hold {
@@ -237,6 +254,16 @@ impl Hold {
     #[must_use]
     pub fn reserved(&self) -> u64 {
         self.reserved
+    }
+
+    /// Returns how the ledger stands, for the trace of a request that is not charged.
+    #[must_use]
+    pub fn record(&self) -> BudgetRecord {
+        self.record_with(self.count.used())
+    }
+
+    fn record_with(&self, used: Used) -> BudgetRecord {
+        BudgetRecord { unreachable: self.is_ungranted, ..self.ledger.record_of(&self.count, used) }
     }
 
     /// Reserves more; false, and nothing changed, if there is no room.
@@ -271,11 +298,12 @@ impl Hold {
         }
     }
 
-    /// Counts what the request really used, more or less than reserved, in the window it began in.
-    pub fn settle(mut self, actual: Amount) -> Settled {
+    /// Counts what the request really used, more or less than reserved, in the window it began in; returns how that stands then.
+    pub fn settle(mut self, actual: Amount) -> BudgetRecord {
         let actual = actual.in_unit(self.ledger.spec.unit);
         let reserved = mem::take(&mut self.reserved);
-        self.count.settle(reserved, actual)
+        let used = self.count.settle(reserved, actual);
+        self.record_with(used)
     }
 }
 

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use crate::trace::BudgetRecord;
+
 use super::{AlertLines, Amount, BudgetUnit, Exhausted, Hold, Ledger, LedgerDelta};
 
 /// What one request has reserved in all of its budgets; dropped unsettled, everything goes back.
@@ -21,6 +23,8 @@ pub struct Reservation {
 pub struct Charged {
     /// What each budget counted, to be stored; nothing where that is zero.
     pub deltas: Vec<LedgerDelta>,
+    /// How each budget stands then, for the trace.
+    pub budgets: Vec<BudgetRecord>,
 }
 
 impl Reservation {
@@ -54,6 +58,12 @@ impl Reservation {
     #[must_use]
     pub fn granted(&self, unit: BudgetUnit) -> Option<u64> {
         self.holds.iter().filter(|hold| hold.ledger().spec().unit == unit).map(Hold::reserved).min()
+    }
+
+    /// Returns how each budget stands, for the trace of a request that is not charged.
+    #[must_use]
+    pub fn records(&self) -> Vec<BudgetRecord> {
+        self.holds.iter().map(Hold::record).collect()
     }
 
     /// Gives back everywhere what is reserved beyond `amount`.
@@ -93,7 +103,7 @@ impl Charged {
         let ledger = Arc::clone(hold.ledger());
         let spec = ledger.spec();
         let window_start = hold.window_start();
-        hold.settle(actual);
+        self.budgets.push(hold.settle(actual));
         let amount = actual.in_unit(spec.unit);
         if amount > 0 {
             let (key, unit) = (ledger.key().clone(), spec.unit);

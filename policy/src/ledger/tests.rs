@@ -62,7 +62,8 @@ fn admission_stops_at_the_limit_and_drops_give_back() {
     assert!(ledger.check(noon()).is_err(), "all reserved");
     drop(first);
     assert_eq!(numbers(&ledger, noon()), (0, 40));
-    assert_eq!(second.settle(tokens(10)), Settled { before: 0, after: 10 });
+    let settled = second.settle(tokens(10));
+    assert_eq!((settled.used_before, settled.used_after), (0, 10));
     assert_eq!(numbers(&ledger, noon()), (10, 10));
 }
 
@@ -228,7 +229,8 @@ proptest! {
                 Step::Settle { hold, actual } => if let Some(index) = pick(hold) {
                     let reserved = model.remove(index);
                     excess += actual.saturating_sub(reserved);
-                    prop_assert_eq!(holds.remove(index).settle(tokens(actual)), Settled { before: settled, after: settled + actual });
+                    let record = holds.remove(index).settle(tokens(actual));
+                    prop_assert_eq!((record.used_before, record.used_after), (settled, settled + actual));
                     settled += actual;
                 },
                 Step::Drop { hold } => if let Some(index) = pick(hold) {

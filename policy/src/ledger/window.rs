@@ -1,13 +1,13 @@
 //! One window's counters, and what this process holds of the window.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::Bounds;
 use super::lease::LeaseAnswer;
-use super::{Bounds, Settled};
 
 /// How far ahead of its use a node asks, by the rate at which it used what it had; it asks again when half is left.
 const AHEAD: TimeDelta = TimeDelta::seconds(10);
@@ -41,6 +41,8 @@ pub(super) struct WindowCount {
     granted: AtomicU64,
     /// As of the last answer.
     others_settled: AtomicU64,
+    /// More is held than was granted, until the next answer: the process goes without one.
+    is_ungranted: AtomicBool,
     pace: Mutex<Pace>,
     /// The window before this one, until nothing in it is open.
     previous: ArcSwapOption<WindowCount>,
@@ -73,6 +75,13 @@ impl Pace {
     }
 }
 
+/// What all have settled before and after something, as far as is known here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Used {
+    pub(super) before: u64,
+    pub(super) after: u64,
+}
+
 /// What to ask for, in totals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Totals {
@@ -92,6 +101,7 @@ impl WindowCount {
             waiting: AtomicU64::new(0),
             granted: AtomicU64::new(clamped(granted)),
             others_settled: AtomicU64::new(0),
+            is_ungranted: AtomicBool::new(false),
             pace: Mutex::default(),
             previous: ArcSwapOption::empty(),
         }
@@ -130,6 +140,16 @@ impl WindowCount {
         self.others_settled.load(Ordering::Acquire)
     }
 
+    /// What all have settled, as far as is known.
+    pub(super) fn used(&self) -> Used {
+        let used = self.settled().saturating_add(self.others_settled());
+        Used { before: used, after: used }
+    }
+
+    pub(super) fn is_ungranted(&self) -> bool {
+        self.is_ungranted.load(Ordering::Acquire)
+    }
+
     pub(super) fn has_ended(&self, now: DateTime<Utc>) -> bool {
         self.bounds.end.is_some_and(|end| now >= end)
     }
@@ -165,14 +185,15 @@ impl WindowCount {
         self.add_free(signed(reserved));
     }
 
-    /// Turns a reservation into actual use; returns what was settled before and after.
-    pub(super) fn settle(&self, reserved: u64, actual: u64) -> Settled {
+    /// Turns a reservation into actual use; returns what all have settled before and after, as far as is known.
+    pub(super) fn settle(&self, reserved: u64, actual: u64) -> Used {
         // First, so that what is committed never shows less than what is settled.
         self.add_free(signed(reserved).saturating_sub(signed(actual)));
         let add = |settled: u64| Some(settled.saturating_add(actual));
         let before =
             self.settled.fetch_update(Ordering::AcqRel, Ordering::Acquire, add).unwrap_or_else(|now| now);
-        Settled { before, after: before.saturating_add(actual) }
+        let before = before.saturating_add(self.others_settled());
+        Used { before, after: before.saturating_add(actual) }
     }
 
     fn add_free(&self, change: i64) {
@@ -220,6 +241,8 @@ impl WindowCount {
         let known = self.committed().saturating_add(self.others_settled()).saturating_add(amount);
         let fits = known <= clamped(limit);
         if fits {
+            // First, so that whoever takes of it sees that.
+            self.is_ungranted.store(true, Ordering::Release);
             self.grant(self.granted().saturating_add(u64::try_from(more).unwrap_or(0)));
         }
         fits
@@ -318,6 +341,7 @@ impl WindowCount {
     pub(super) fn answered(&self, need: u64, answer: &LeaseAnswer, now: DateTime<Utc>) {
         let mut pace = self.lock();
         self.grant(answer.granted);
+        self.is_ungranted.store(false, Ordering::Release);
         self.others_settled.store(answer.others_settled, Ordering::Release);
         (pace.told, pace.is_unanswered) = (clamped(answer.granted), false);
         pace.low = self.free() / 2;

@@ -46,6 +46,16 @@ fn records_survive_the_spool() {
         }],
         findings_total: 1,
         uninspected: false,
+        budgets: vec![BudgetRecord {
+            budget: BudgetId::new("month"),
+            subject: Subject::Tenant,
+            unit: BudgetUnit::Usd,
+            window_start: at,
+            limit: 1_000,
+            used_before: 7,
+            used_after: 49,
+            unreachable: true,
+        }],
         sealed: None,
         bodies: Some(TraceBodies { request: Some("a\u{0}b".into()), response: None, truncated: false }),
     };

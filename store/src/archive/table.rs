@@ -144,6 +144,7 @@ impl Table {
                 "findings",
                 "findings_total",
                 "uninspected",
+                "budgets",
             ],
             Self::TraceBodies => &["tenant_id", "at", "id", "form", "request", "response", "truncated"],
             Self::TraceDetectors => {

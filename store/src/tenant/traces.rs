@@ -4,7 +4,9 @@ use std::cmp::Reverse;
 
 use bulkhead_policy::ids::{AgentId, KeyId, Revision, TraceId};
 use bulkhead_policy::money::NanoUsd;
-use bulkhead_policy::trace::{FindingRecord, Outcome, Timings, TraceBodies, TraceRecord, TraceTokens};
+use bulkhead_policy::trace::{
+    BudgetRecord, FindingRecord, Outcome, Timings, TraceBodies, TraceRecord, TraceTokens,
+};
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -229,7 +231,8 @@ impl TenantTx {
             r#"select at, agent_id, key_id, policy_revision, dialect, operation, model_asked, model_served, upstream, status,
                  outcome, reason, streamed, input_tokens, cached_input_tokens, output_tokens, reasoning_tokens,
                  tokens_estimated, cost_nano_usd, overhead_micros, first_byte_micros, total_micros, attempts, request_bytes,
-                 response_bytes, findings as "findings: Json<Vec<FindingRecord>>", findings_total, uninspected
+                 response_bytes, findings as "findings: Json<Vec<FindingRecord>>", findings_total, uninspected,
+                 budgets as "budgets: Json<Vec<BudgetRecord>>"
                from traces where tenant_id = $1 and at between $2 and $3 and id = $4"#,
             tenant_id,
             earliest,
@@ -276,6 +279,7 @@ impl TenantTx {
             findings: row.findings.0,
             findings_total: to_u64(row.findings_total),
             uninspected: row.uninspected,
+            budgets: row.budgets.0,
             bodies: self.bodies(id, row.at).await?,
             sealed: None,
         })

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use bulkhead_policy::trace::TraceRecord;
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 use sqlx::types::Json;
@@ -49,6 +50,7 @@ pub(super) struct Columns<'a> {
     pub(super) findings: Vec<Json<Box<RawValue>>>,
     pub(super) findings_total: Vec<i64>,
     pub(super) uninspected: Vec<bool>,
+    pub(super) budgets: Vec<Json<Box<RawValue>>>,
     pub(super) bodies: Bodies<'a>,
     pub(super) detectors: Detectors<'a>,
 }
@@ -117,9 +119,10 @@ impl<'a> Columns<'a> {
         self.attempts.push(trace.attempts.into());
         self.request_bytes.push(to_i64(trace.request_bytes));
         self.response_bytes.push(to_i64(trace.response_bytes));
-        self.findings.push(Json(findings(trace)?));
+        self.findings.push(Json(json_of("findings", &trace.findings)?));
         self.findings_total.push(to_i64(trace.findings_total));
         self.uninspected.push(trace.uninspected);
+        self.budgets.push(Json(json_of("budgets", &trace.budgets)?));
         self.bodies.push(trace);
         self.detectors.push(trace);
         Ok(())
@@ -184,16 +187,16 @@ impl<'a> Detectors<'a> {
     }
 }
 
-fn findings(trace: &TraceRecord) -> Result<Box<RawValue>, StoreError> {
-    let invalid = |_| StoreError::Invalid { what: "findings", expected: "values that JSON can hold" };
-    let findings = to_raw_value(&trace.findings).map_err(invalid)?;
+fn json_of(what: &'static str, value: &impl Serialize) -> Result<Box<RawValue>, StoreError> {
+    let invalid = |_| StoreError::Invalid { what, expected: "values that JSON can hold" };
+    let json = to_raw_value(value).map_err(invalid)?;
     // Perhaps an escaped backslash; then nothing is stripped.
-    if !findings.get().contains(r"\u0000") {
-        return Ok(findings);
+    if !json.get().contains(r"\u0000") {
+        return Ok(json);
     }
-    let mut findings = serde_json::to_value(&trace.findings).map_err(invalid)?;
-    strip_nul_in(&mut findings);
-    to_raw_value(&findings).map_err(invalid)
+    let mut value = serde_json::to_value(value).map_err(invalid)?;
+    strip_nul_in(&mut value);
+    to_raw_value(&value).map_err(invalid)
 }
 
 fn strip_nul(text: &str) -> Cow<'_, str> {

@@ -76,12 +76,12 @@ async fn append(connection: &mut PgConnection, columns: &Columns<'_>) -> Result<
         "insert into traces (tenant_id, at, id, agent_id, key_id, policy_revision, dialect, operation, model_asked,
            model_served, upstream, status, outcome, reason, streamed, input_tokens, cached_input_tokens, output_tokens,
            reasoning_tokens, tokens_estimated, cost_nano_usd, overhead_micros, first_byte_micros, total_micros, attempts,
-           request_bytes, response_bytes, findings, findings_total, uninspected)
+           request_bytes, response_bytes, findings, findings_total, uninspected, budgets)
          select * from unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::uuid[], $5::text[], $6::bigint[], $7::text[],
            $8::text[], $9::text[], $10::text[], $11::text[], $12::integer[], $13::text[], $14::text[], $15::boolean[],
            $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], $20::boolean[], $21::bigint[], $22::bigint[],
            $23::bigint[], $24::bigint[], $25::integer[], $26::bigint[], $27::bigint[], $28::jsonb[], $29::bigint[],
-           $30::boolean[])
+           $30::boolean[], $31::jsonb[])
          on conflict do nothing",
         &columns.tenant_id,
         &columns.at,
@@ -113,6 +113,7 @@ async fn append(connection: &mut PgConnection, columns: &Columns<'_>) -> Result<
         &columns.findings as _,
         &columns.findings_total,
         &columns.uninspected,
+        &columns.budgets as _,
     )
     .execute(connection)
     .await

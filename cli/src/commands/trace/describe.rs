@@ -1,11 +1,20 @@
 //! One request in full, for people.
 
 use bulkhead_policy::ledger::Alert;
-use bulkhead_policy::trace::TraceRecord;
+use bulkhead_policy::trace::{BudgetRecord, TraceRecord};
 
 use super::super::budget::amount;
 use super::{milliseconds, printable_lines};
 use crate::output::{moment, or_dash, printable};
+
+/// How a budget stood, as the node knew it.
+fn standing(record: &BudgetRecord) -> String {
+    let BudgetRecord { budget, subject, unit, limit, used_before, used_after, .. } = record;
+    let [before, after, limit] = [used_before, used_after, limit].map(|number| amount(*unit, *number));
+    let unreachable =
+        if record.unreachable { "; admitted although nobody could say what is left" } else { "" };
+    format!("{budget} of {subject}: {before} used before, {after} after, of {limit} {unit}{unreachable}")
+}
 
 /// Writes down a trace, line by line.
 pub(super) fn trace(record: &TraceRecord, alerts: &[Alert]) -> String {
@@ -55,6 +64,9 @@ pub(super) fn trace(record: &TraceRecord, alerts: &[Alert]) -> String {
     let mut text = String::new();
     for (name, value) in lines {
         text.push_str(&format!("{name:16} {}\n", printable(value.trim_end())));
+    }
+    for budget in &record.budgets {
+        text.push_str(&format!("{:16} {}\n", "budget", printable(&standing(budget))));
     }
     for Alert { key, unit, line, limit, used, .. } in alerts {
         let (line, limit, used) = (amount(*unit, *line), amount(*unit, *limit), amount(*unit, *used));

@@ -82,7 +82,7 @@ fn an_answer_that_nothing_is_left_counts_for_a_moment() {
     let waiting = ledger.wait_for(tokens(80), node.now, node.now);
     node.round(Some(50));
     assert!(ledger.check(node.now).is_ok(), "some of it is there");
-    assert_eq!(ledger.reserve(tokens(50), node.now).unwrap().settle(tokens(50)).after, 50);
+    assert_eq!(ledger.reserve(tokens(50), node.now).unwrap().settle(tokens(50)).used_after, 50);
     assert!(ledger.check(node.now).is_err());
     assert!(ledger.wait_for(tokens(1), node.now, node.now).is_none(), "no use to wait");
     drop(waiting);
@@ -172,7 +172,10 @@ fn without_the_database_a_node_goes_on_up_to_the_limit_and_then_pays_back() {
     let mut node = Node::new();
     let ledger = node.open(100);
     assert!(ledger.go_without(tokens(60), node.now));
-    ledger.reserve(tokens(60), node.now).unwrap().settle(tokens(60));
+    let hold = ledger.reserve(tokens(60), node.now).unwrap();
+    assert!(hold.record().unreachable && hold.settle(tokens(50)).unreachable);
+    // What is left of that was granted by nobody either.
+    assert!(ledger.reserve(tokens(10), node.now).unwrap().settle(tokens(10)).unreachable);
     assert!(!ledger.go_without(tokens(41), node.now));
     assert!(ledger.go_without(tokens(40), node.now));
     let _waiting = ledger.wait_for(tokens(50), node.now, node.now);

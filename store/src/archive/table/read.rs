@@ -82,7 +82,7 @@ impl Table {
                        model_asked, model_served, upstream, status, outcome, reason, streamed, input_tokens,
                        cached_input_tokens, output_tokens, reasoning_tokens, tokens_estimated, cost_nano_usd,
                        overhead_micros, first_byte_micros, total_micros, attempts, request_bytes, response_bytes, findings,
-                       findings_total, uninspected
+                       findings_total, uninspected, budgets
                      from traces where tenant_id = $1 order by at, id) as line"#,
                 tenant
             )

@@ -120,11 +120,11 @@ impl Table {
                     "insert into traces (tenant_id, at, id, agent_id, key_id, policy_revision, dialect, operation, model_asked,
                        model_served, upstream, status, outcome, reason, streamed, input_tokens, cached_input_tokens,
                        output_tokens, reasoning_tokens, tokens_estimated, cost_nano_usd, overhead_micros, first_byte_micros,
-                       total_micros, attempts, request_bytes, response_bytes, findings, findings_total, uninspected)
+                       total_micros, attempts, request_bytes, response_bytes, findings, findings_total, uninspected, budgets)
                      select tenant_id, at, id, agent_id, key_id, policy_revision, dialect, operation, model_asked,
                        model_served, upstream, status, outcome, reason, streamed, input_tokens, cached_input_tokens,
                        output_tokens, reasoning_tokens, tokens_estimated, cost_nano_usd, overhead_micros, first_byte_micros,
-                       total_micros, attempts, request_bytes, response_bytes, findings, findings_total, uninspected
+                       total_micros, attempts, request_bytes, response_bytes, findings, findings_total, uninspected, budgets
                      from json_to_recordset($1::text::json)
                        as row (tenant_id uuid, at timestamptz, id uuid, agent_id uuid, key_id text, policy_revision bigint,
                          dialect text, operation text, model_asked text, model_served text, upstream text, status integer,
@@ -132,7 +132,7 @@ impl Table {
                          output_tokens bigint, reasoning_tokens bigint, tokens_estimated boolean, cost_nano_usd bigint,
                          overhead_micros bigint, first_byte_micros bigint, total_micros bigint, attempts integer,
                          request_bytes bigint, response_bytes bigint, findings jsonb, findings_total bigint,
-                         uninspected boolean)
+                         uninspected boolean, budgets jsonb)
                      on conflict do nothing",
                     rows
                 )
