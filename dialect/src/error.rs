@@ -140,7 +140,13 @@ pub fn body(dialect: Dialect, info: &ErrorInfo<'_>) -> Vec<u8> {
 }
 
 fn push_openai(info: &ErrorInfo<'_>, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"{\"error\":{\"message\":");
+    out.extend_from_slice(b"{\"error\":");
+    push_openai_error(info, out);
+    out.push(b'}');
+}
+
+fn push_openai_error(info: &ErrorInfo<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"message\":");
     push_message(info, out);
     out.extend_from_slice(b",\"type\":");
     push_string(info.kind.openai_type(), out);
@@ -152,7 +158,7 @@ fn push_openai(info: &ErrorInfo<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"code\":");
     push_string(info.code, out);
     push_detectors(info, out);
-    out.extend_from_slice(b"}}");
+    out.push(b'}');
 }
 
 fn push_anthropic(info: &ErrorInfo<'_>, out: &mut Vec<u8>) {
@@ -224,11 +230,15 @@ pub(crate) fn plain_event(dialect: Dialect, info: &ErrorInfo<'_>) -> Vec<u8> {
     out
 }
 
-/// `response.failed` with a whole response object, because SDKs build one from it.
+/// `response.failed` with a whole response object, because clients that read the events build one from it, and know by its code
+/// whether to ask again; and beside it an error as in Chat Completions. OpenAI's SDKs raise what has one, and would else hand out the
+/// event like any other: to a program that does not look for it, a cut answer is a finished one.
 pub(crate) fn responses_event(info: &ErrorInfo<'_>, so_far: &ResponseSoFar) -> Vec<u8> {
     let mut out = Vec::with_capacity(1024);
     out.extend_from_slice(b"event: response.failed\ndata: {\"type\":\"response.failed\"");
     out.extend_from_slice(format!(",\"sequence_number\":{}", so_far.sequence_number).as_bytes());
+    out.extend_from_slice(b",\"error\":");
+    push_openai_error(info, &mut out);
     out.extend_from_slice(b",\"response\":{\"id\":");
     match &so_far.id {
         Some(id) => push_string(id, &mut out),

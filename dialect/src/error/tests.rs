@@ -119,6 +119,8 @@ fn a_failed_response_is_a_whole_response() {
         let response = &data["response"];
         assert_eq!((&response["status"], &response["error"]["code"]), (&json!("failed"), &json!(code)));
         assert_eq!(response["error"]["message"], info(kind).message);
+        // What SDKs raise is the same as in Chat Completions.
+        assert_eq!(data["error"], event("/v1/chat/completions", kind).1["error"]);
         assert_eq!(response["id"], "resp_018f7\"");
         for list in ["output", "tools"] {
             assert_eq!(response[list], json!([]));
