@@ -94,7 +94,7 @@ impl Table {
                        as row (tenant_id uuid, budget text, subject text, unit text, window_start timestamptz, amount bigint,
                          changed_at timestamptz)
                      on conflict (tenant_id, budget, subject, unit, window_start) do update
-                       set amount = budget_usage.amount + excluded.amount",
+                       set amount = least(budget_usage.amount::numeric + excluded.amount, 9223372036854775807)::bigint",
                     rows
                 )
                 .execute(connection)

@@ -158,12 +158,18 @@ async fn what_came_late_of_a_deleted_tenant_is_kept() {
     system::delete_tenant(&world.migrator, &actor(), tenant).await.unwrap();
     writer::insert_traces(&world.writer, std::slice::from_ref(&kept)).await.unwrap();
     let LedgerUsage { key, window_start, unit, .. } = spent[0].usage.clone();
-    let late = LedgerDelta { key, window_start, unit, amount: 7, alerts: AlertLines::default() };
-    let batch = UsageBatch { id: uuid::Uuid::now_v7(), deltas: vec![late], holder: None };
-    writer::add_budget_usage(&world.writer, &batch).await.unwrap();
-    import(&world, &archive, &options()).await.unwrap();
+    let late = async |amount| {
+        let (key, alerts) = (key.clone(), AlertLines::default());
+        let late = LedgerDelta { key, window_start, unit, amount, alerts };
+        let batch = UsageBatch { id: uuid::Uuid::now_v7(), deltas: vec![late], holder: None };
+        writer::add_budget_usage(&world.writer, &batch).await.unwrap();
+        import(&world, &archive, &options()).await.unwrap();
+        usage().await[0].usage.amount
+    };
+    assert_eq!(late(7).await, spent[0].usage.amount + 7);
     assert_eq!(world.api.tenant(tenant).await.unwrap().trace(newest).await.unwrap(), kept);
-    assert_eq!(usage().await[0].usage.amount, spent[0].usage.amount + 7);
+    system::delete_tenant(&world.migrator, &actor(), tenant).await.unwrap();
+    assert_eq!(late(u64::MAX).await, i64::MAX.unsigned_abs(), "as much as can be counted");
 }
 
 #[tokio::test]
