@@ -182,10 +182,6 @@ pub async fn delete_tenant(store: &Store, actor: &Actor, tenant: TenantId) -> Re
         .execute(tx.connection())
         .await
         .attempted("delete a tenant's budget usage")?;
-    sqlx::query!("delete from budget_leases where tenant_id = $1", id)
-        .execute(tx.connection())
-        .await
-        .attempted("delete a tenant's leases")?;
     sqlx::query!("delete from api_key_usage where tenant_id = $1", id)
         .execute(tx.connection())
         .await

@@ -1,15 +1,16 @@
 //! Usage counts once, however often it is sent.
 
 use bulkhead_policy::ids::{BudgetId, TenantId};
-use bulkhead_policy::ledger::{AlertLines, BudgetUnit, LedgerDelta, LedgerKey, Subject};
+use bulkhead_policy::ledger::{AlertLines, BudgetUnit, Holder, LeaseAsk, LedgerDelta, LedgerKey, Subject};
 use bulkhead_policy::trace::TraceRecord;
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
+use super::archive::superuser;
 use super::{World, now, trace};
 use crate::writer::{
-    Shipment, Shipped, Spent, SpoolPlace, UsageBatch, add_budget_usage, forget_old_usage, load_positions,
-    ship,
+    Shipment, Shipped, Spent, SpoolPlace, UsageBatch, add_budget_usage, forget_old_usage, lease,
+    load_positions, ship,
 };
 
 fn delta(tenant: TenantId, subject: Subject, window_start: DateTime<Utc>, amount: u64) -> LedgerDelta {
@@ -61,26 +62,77 @@ async fn a_count_stops_at_the_largest_number() {
     assert_eq!(stored_usage(&world).await[0].1, i64::MAX);
 }
 
+/// Makes all that is there look as if it had happened so many days before.
+async fn age(world: &World, days: i32) {
+    let mut connection = superuser(world).await;
+    for statement in [
+        "update budget_usage set changed_at = changed_at - make_interval(days => $1)",
+        "update budget_leases set expires_at = expires_at - make_interval(days => $1)",
+    ] {
+        sqlx::query(statement).bind(days).execute(&mut connection).await.unwrap();
+    }
+}
+
 #[tokio::test]
-async fn counts_of_old_windows_are_forgotten() {
+async fn counts_are_forgotten_when_another_window_has_long_been_counted_in() {
     let world = World::new().await;
     let tenant = world.tenant("acme").await.id;
-    let days_ago = |days| now() - TimeDelta::days(days);
     let agent = Subject::Agent(bulkhead_policy::ids::AgentId::fresh(now()));
-    let deltas = vec![
-        delta(tenant, Subject::Tenant, days_ago(90), 1),
-        delta(tenant, Subject::Tenant, days_ago(30), 2),
-        delta(tenant, Subject::Tenant, days_ago(1), 3),
-        // A window that never ends has no newer one.
-        delta(tenant, agent, DateTime::UNIX_EPOCH, 4),
-    ];
-    add_budget_usage(&world.writer, &batch(deltas)).await.unwrap();
-    forget_old_usage(&world.writer).await.unwrap();
-    let mut tx = world.api.tenant(tenant).await.unwrap();
-    let left = tx.budget_usage(DateTime::UNIX_EPOCH).await.unwrap();
-    let mut left: Vec<_> = left.into_iter().map(|row| row.usage.amount).collect();
-    left.sort_unstable();
-    assert_eq!(left, [2, 3, 4]);
+    // Of days and months, one after the other; a window that never ends begins before all others.
+    for (subject, begun, amount, days) in [
+        (Subject::Tenant, now() - TimeDelta::days(90), 1, 30),
+        (Subject::Tenant, now() - TimeDelta::days(60), 2, 30),
+        (agent, now() - TimeDelta::days(60), 3, 1),
+        (agent, DateTime::UNIX_EPOCH, 4, 59),
+    ] {
+        add_budget_usage(&world.writer, &batch(vec![delta(tenant, subject, begun, amount)])).await.unwrap();
+        age(&world, days).await;
+    }
+    let left = async || {
+        forget_old_usage(&world.writer).await.unwrap();
+        let mut tx = world.api.tenant(tenant).await.unwrap();
+        let left = tx.budget_usage(DateTime::UNIX_EPOCH).await.unwrap();
+        let mut left: Vec<_> = left.into_iter().map(|row| row.usage.amount).collect();
+        left.sort_unstable();
+        left
+    };
+    assert_eq!(left().await, [2, 4], "the last that each was counted in");
+    age(&world, 999).await;
+    assert_eq!(left().await, [2, 4]);
+}
+
+#[tokio::test]
+async fn what_is_held_of_a_window_is_known_for_as_long_as_its_count() {
+    let world = World::new().await;
+    let tenant = world.tenant("acme").await.id;
+    let (month, day) = (now() - TimeDelta::days(20), now());
+    let key = delta(tenant, Subject::Tenant, month, 1).key;
+    let (unit, holder) = (BudgetUnit::Usd, Holder { spool: Uuid::from_u128(1), term: 1 });
+    let ask = LeaseAsk {
+        key,
+        unit,
+        window_start: month,
+        limit: 100,
+        have: 0,
+        need: 60,
+        want: 60,
+        opening: 0,
+        number: 1,
+    };
+    lease(&world.writer, holder, &[ask]).await.unwrap();
+    add_budget_usage(&world.writer, &batch(vec![delta(tenant, Subject::Tenant, day, 1)])).await.unwrap();
+    let mut connection = superuser(&world).await;
+    let mut held = async || {
+        forget_old_usage(&world.writer).await.unwrap();
+        let held =
+            sqlx::query_scalar::<_, i64>("select coalesce(sum(granted), 0)::bigint from budget_leases");
+        held.fetch_one(&mut connection).await.unwrap()
+    };
+    age(&world, 31).await;
+    assert_eq!(held().await, 60, "the month may come back");
+    age(&world, 30).await;
+    add_budget_usage(&world.writer, &batch(vec![delta(tenant, Subject::Tenant, day, 1)])).await.unwrap();
+    assert_eq!(held().await, 0);
 }
 
 #[tokio::test]

@@ -154,22 +154,19 @@ async fn report(
     Ok(())
 }
 
-/// Removes counts of windows that began more than 60 days ago and have a newer one beside them, leases of windows that are
-/// over after 2 days, and what recognises batches and stretches of spools after 30 days. Meant to be called with [`super::ensure_partitions`].
+/// Removes what recognises batches and stretches of spools after 30 days, and counts that have not changed for 60 days, with what was
+/// held and told of them, where their budget was counted in another window since. Meant to be called with
+/// [`super::ensure_partitions`].
 ///
 /// # Errors
 /// [`StoreError::Database`].
 pub async fn forget_old_usage(store: &Store) -> Result<(), StoreError> {
     sqlx::query!(
         "with batches as (delete from budget_batches where at < clock_timestamp() - interval '30 days'),
-         positions as (delete from spool_positions where at < clock_timestamp() - interval '30 days'),
-         leases as (
-           delete from budget_leases lease where expires_at < clock_timestamp() - interval '2 days' and exists (
-             select from budget_usage newer where newer.tenant_id = lease.tenant_id and newer.budget = lease.budget
-               and newer.subject = lease.subject and newer.unit = lease.unit and newer.window_start > lease.window_start))
-         delete from budget_usage old where window_start < clock_timestamp() - interval '60 days' and exists (
+         positions as (delete from spool_positions where at < clock_timestamp() - interval '30 days')
+         delete from budget_usage old where changed_at < clock_timestamp() - interval '60 days' and exists (
            select from budget_usage newer where newer.tenant_id = old.tenant_id and newer.budget = old.budget
-             and newer.subject = old.subject and newer.unit = old.unit and newer.window_start > old.window_start)"
+             and newer.subject = old.subject and newer.unit = old.unit and newer.changed_at > old.changed_at)"
     )
     .execute(store.connections())
     .await
