@@ -173,7 +173,7 @@ impl Node {
 
     async fn report(&self, position: &mut u64) -> anyhow::Result<()> {
         let charges: Vec<_> =
-            self.book.take_owed().into_iter().map(|delta| Spent { delta, trace: None }).collect();
+            self.book.take_owed().into_iter().map(|delta| Spent { delta, trace: None, term: None }).collect();
         let place = SpoolPlace { spool: self.holder.spool, segment: 1, from: *position, to: *position + 1 };
         *position += 1;
         let shipped =

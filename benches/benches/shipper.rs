@@ -126,7 +126,7 @@ fn leave_behind(folder: &std::path::Path, tenants: &[TenantId], with_bodies: boo
     for n in 0..TRACES {
         let trace = sample::trace(tenants, n, with_bodies)?;
         let (owner, at) = (Owner(trace.tenant.as_uuid().into_bytes()), trace.at.timestamp_millis());
-        let payload = serde_json::to_vec(&SpooledTrace { trace, charges: Vec::new() })?;
+        let payload = serde_json::to_vec(&SpooledTrace { trace, charges: Vec::new(), term: None })?;
         writer.push(&Record { owner, at_millis: u64::try_from(at)?, kind: CLEAR, payload })?;
         if n % 256 == 255 {
             writer.commit()?;

@@ -290,6 +290,7 @@ impl Recorder {
         let spooled = SpooledTrace {
             trace: TraceRecord { findings, ..self.record.clone() },
             charges: std::mem::take(&mut self.deltas),
+            term: None,
         };
         Envelope::new(spooled, self.capture.take(), self.place.take(), self.keep)
     }

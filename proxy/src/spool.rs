@@ -104,6 +104,7 @@ pub fn open_spool(
         busy_until_millis: AtomicU64::new(0),
         ledgers,
         metrics,
+        term: reader.first_own(),
     });
     let writer = GroupWriter::new(writer, Encoder::new(&keys)?, Arc::clone(&shared));
     let writer = Arc::new(Mutex::new(writer));
@@ -113,7 +114,7 @@ pub fn open_spool(
         .name("bulkhead-spool".to_owned())
         .spawn(move || thread.run())
         .map_err(failed)?;
-    let holder = Holder { spool: Uuid::from_bytes(reader.id()), term: reader.first_own() };
+    let holder = Holder { spool: Uuid::from_bytes(reader.id()), term: shared.term };
     let sender = TraceSender { writer, queue, shared: Arc::clone(&shared) };
     let (folder, reader) = (folder.to_owned(), SharedReader::new(reader));
     Ok((sender, TraceSource { holder, folder, reader, keys, shared, thread: Some(thread) }))
@@ -140,6 +141,8 @@ struct Shared {
     /// Takes over what lost traces charged.
     ledgers: Arc<LedgerBook>,
     metrics: Arc<Metrics>,
+    /// Of this process, as its leases say.
+    term: u64,
 }
 
 impl Shared {
@@ -260,7 +263,9 @@ impl Place<'_> {
         if is_kept || !insists { Ok(()) } else { Err(NotKept) }
     }
 
-    fn put(self, envelope: Envelope) -> Result<(), NotKept> {
+    fn put(self, mut envelope: Envelope) -> Result<(), NotKept> {
+        let is_charged = !envelope.spooled.charges.is_empty();
+        envelope.spooled.term = Some(self.sender.shared.term).filter(|_| is_charged);
         let Some(mut envelope) = self.sender.write_here(envelope) else { return Ok(()) };
         let shared = &self.sender.shared;
         let Some(permit) = self.permit else {

@@ -8,7 +8,7 @@
 //!   waits to pass, and how much it would like. [`Standing::grant`] decides the new G. An ask that arrives again, or after a later
 //!   one, is ignored by its number.
 //! - **Report.** A shipment of the spool adds what was settled to S and to the holder's R, once, by its place in the spool.
-//!   No answer is needed, and a process that is gone reports too: the next one ships its records.
+//!   No answer is needed, and a process that is gone reports too: the next one ships its records, which name the holder.
 //! - **Give back.** A node lowers what it may still reserve, and only then says what it goes by now.
 //!
 //! **The law.** Let `H = sum over holders of max(0, G - R)`. After every step `S + H <= limit + D`, where D is what single

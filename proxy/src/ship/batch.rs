@@ -112,7 +112,7 @@ impl Shipper {
         let mut sendable = Sendable::default();
         for record in &batch.records {
             match read_spooled(record, self.spool.keys()) {
-                Ok(SpooledTrace { trace, charges }) => {
+                Ok(SpooledTrace { trace, charges, term }) => {
                     let is_shared =
                         snapshot.tenant(trace.tenant).is_some_and(|tenant| tenant.placement().is_shared());
                     let (records, traces) = if is_shared {
@@ -124,9 +124,8 @@ impl Shipper {
                     let of_trace = Some(trace.id);
                     records.push(record);
                     traces.push(trace);
-                    sendable
-                        .charges
-                        .extend(charges.into_iter().map(|delta| Spent { delta, trace: of_trace }));
+                    let spent = charges.into_iter().map(|delta| Spent { delta, trace: of_trace, term });
+                    sendable.charges.extend(spent);
                 }
                 Err(error) => self.dead_letters.add(record, &error.to_string()).await,
             }

@@ -8,7 +8,7 @@ use crate::spool::{SpooledTrace, open_spool};
 use bulkhead_policy::compile::CompileOptions;
 use bulkhead_policy::crypto::MasterKey;
 use bulkhead_policy::ids::{BudgetId, DatabaseName, TenantId, TraceId};
-use bulkhead_policy::ledger::{BudgetUnit, LedgerDelta, LedgerKey, Subject};
+use bulkhead_policy::ledger::{AlertLines, BudgetUnit, LedgerDelta, LedgerKey, Subject};
 use bulkhead_policy::snapshot::{Builder, SnapshotHandle};
 use bulkhead_policy::trace::TraceRecord;
 use bulkhead_spool::{Folder, Origin, Owner, Record, Settings};
@@ -179,8 +179,14 @@ fn spooled(tenant: TenantId) -> SpooledTrace {
     let trace = TraceRecord { id: TraceId::fresh(at), at, tenant, ..trace };
     let key = LedgerKey { tenant, budget: BudgetId::new("all"), subject: Subject::Tenant };
     let window_start = DateTime::UNIX_EPOCH + TimeDelta::days(1);
-    let charge = LedgerDelta { key, window_start, unit: BudgetUnit::Requests, amount: 1 };
-    SpooledTrace { trace, charges: vec![charge] }
+    let charge = LedgerDelta {
+        key,
+        window_start,
+        unit: BudgetUnit::Requests,
+        amount: 1,
+        alerts: AlertLines::default(),
+    };
+    SpooledTrace { trace, charges: vec![charge], term: None }
 }
 
 fn record(spooled: &SpooledTrace) -> Record {

@@ -25,6 +25,9 @@ pub struct SpooledTrace {
     /// What each budget counted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub charges: Vec<LedgerDelta>,
+    /// Which of the spool's processes charged it, by the first segment that it wrote there; it is written down with charges.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub term: Option<u64>,
 }
 
 /// Why a record of the spool is no trace.

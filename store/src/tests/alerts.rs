@@ -32,7 +32,7 @@ impl Budget {
         let alerts = AlertLines { at: lines.to_vec(), limit };
         let (window_start, unit) = (self.window_start, BudgetUnit::Tokens);
         let delta = LedgerDelta { key, window_start, unit, amount, alerts };
-        Spent { delta, trace: Some(TraceId::fresh(now())) }
+        Spent { delta, trace: Some(TraceId::fresh(now())), term: None }
     }
 
     /// Ships a stretch of a node's spool.

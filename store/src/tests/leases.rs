@@ -43,7 +43,7 @@ fn spent(tenant: TenantId, amount: u64) -> LedgerDelta {
 /// Ships what was spent from a segment; each call ships once.
 async fn report(store: &Store, tenant: TenantId, spool: u128, segment: u64, from: u64, amount: u64) {
     let place = SpoolPlace { spool: Uuid::from_u128(spool), segment, from, to: from + 1 };
-    let charges = [Spent { delta: spent(tenant, amount), trace: None }];
+    let charges = [Spent { delta: spent(tenant, amount), trace: None, term: None }];
     assert_eq!(
         ship(store, &Shipment { place, traces: &[], placed: &[], charges: &charges }).await.unwrap(),
         Shipped::Stored(vec![])
@@ -110,6 +110,25 @@ async fn what_a_dead_process_left_is_reported_by_its_segments_and_the_rest_stays
     add_budget_usage(store, &usage).await.unwrap();
     add_budget_usage(store, &usage).await.unwrap();
     assert_eq!(leases(&world).await[1], (20, 100, 13), "without a record, and once");
+}
+
+#[tokio::test]
+async fn a_process_that_never_held_a_lease_spends_nothing_of_its_predecessors() {
+    let world = World::new().await;
+    let (store, tenant) = (&world.writer, world.tenant("acme").await.id);
+    one(store, holder(1, 10), ask(tenant, 1, (0, 400, 400))).await.unwrap();
+    let place = SpoolPlace { spool: Uuid::from_u128(1), segment: 20, from: 0, to: 1 };
+    // One batch of both, as the third process ships what they left.
+    let charges = [(70, 10), (300, 20), (5, 10)].map(|(amount, term)| Spent {
+        delta: spent(tenant, amount),
+        trace: None,
+        term: Some(term),
+    });
+    let shipment = Shipment { place, traces: &[], placed: &[], charges: &charges };
+    assert_eq!(ship(store, &shipment).await.unwrap(), Shipped::Stored(vec![]));
+    assert_eq!(leases(&world).await, [(10, 400, 75)]);
+    let answer = one(store, holder(2, 1), ask(tenant, 1, (0, 1_000, 1_000))).await.unwrap();
+    assert_eq!(answer, LeaseAnswer { granted: 1_000 - 375 - 325, others_settled: 375 });
 }
 
 #[tokio::test]

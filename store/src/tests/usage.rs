@@ -19,7 +19,7 @@ fn delta(tenant: TenantId, subject: Subject, window_start: DateTime<Utc>, amount
 }
 
 fn spent(delta: LedgerDelta) -> Spent {
-    Spent { delta, trace: None }
+    Spent { delta, trace: None, term: None }
 }
 
 fn batch(deltas: Vec<LedgerDelta>) -> UsageBatch {

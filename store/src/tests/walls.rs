@@ -98,7 +98,7 @@ fn usage(tenant: TenantId) -> UsageBatch {
 
 /// The same as a request's.
 fn charged(tenant: TenantId, trace: TraceId) -> Vec<Spent> {
-    usage(tenant).deltas.into_iter().map(|delta| Spent { delta, trace: Some(trace) }).collect()
+    usage(tenant).deltas.into_iter().map(|delta| Spent { delta, trace: Some(trace), term: None }).collect()
 }
 
 fn holder() -> Holder {

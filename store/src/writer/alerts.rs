@@ -70,7 +70,7 @@ fn passed(spent: &[Spent], counted: &HashMap<Count, Counted>) -> Vec<Alert> {
     }
     let mut seen = HashSet::new();
     let mut alerts = Vec::new();
-    for Spent { delta, trace } in spent {
+    for Spent { delta, trace, .. } in spent {
         let count = (delta.key.clone(), delta.unit, delta.window_start);
         let (Some(used), Some(counted)) = (used.get_mut(&count), counted.get(&count)) else { continue };
         *used = used.saturating_add(delta.amount);

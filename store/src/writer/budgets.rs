@@ -1,6 +1,7 @@
 //! Counts what was spent.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::RangeInclusive;
 
 use bulkhead_policy::ids::{BudgetId, TenantId, TraceId};
 use bulkhead_policy::ledger::{Alert, Holder, LedgerDelta, LedgerKey, LedgerUsage, merge};
@@ -20,6 +21,9 @@ pub struct Spent {
     pub delta: LedgerDelta,
     /// The request; `None` where its trace was lost.
     pub trace: Option<TraceId>,
+    /// The [term](Holder::term) of the process that charged it; `None`, as an earlier version left it: of the last one that held a
+    /// lease when its segment was written.
+    pub term: Option<u64>,
 }
 
 /// Usage that is counted together and once.
@@ -48,16 +52,17 @@ pub async fn add_budget_usage(store: &Store, batch: &UsageBatch) -> Result<Vec<A
     let mut alerts = Vec::new();
     if fresh.rows_affected() > 0 {
         let source = batch.holder.map(|holder| (holder.spool, holder.term));
-        let spent: Vec<_> =
-            batch.deltas.iter().map(|delta| Spent { delta: delta.clone(), trace: None }).collect();
+        let term = batch.holder.map(|holder| holder.term);
+        let spent = batch.deltas.iter().map(|delta| Spent { delta: delta.clone(), trace: None, term });
+        let spent: Vec<_> = spent.collect();
         alerts = add(&mut tx, &spent, source).await?;
     }
     tx.commit().await.attempted("commit budget usage")?;
     Ok(alerts)
 }
 
-/// Adds to the counts, whatever was added before, and to what the process reported that wrote this segment of this spool. Tells of
-/// the lines that were passed.
+/// Adds to the counts, whatever was added before, and to what the processes reported that charged it, over this spool, in this
+/// segment. Tells of the lines that were passed.
 pub(super) async fn add(
     connection: &mut PgConnection,
     spent: &[Spent],
@@ -66,12 +71,18 @@ pub(super) async fn add(
     if spent.is_empty() {
         return Ok(Vec::new());
     }
-    // Many requests, few budgets.
-    let rows = Rows::of(&merge(spent.iter().map(|spent| spent.delta.clone())));
-    let counted = count(connection, &rows).await?;
+    // Many requests, few budgets, and nearly always one process.
+    let counted = count(connection, &Rows::of(&merge(spent.iter().map(|spent| spent.delta.clone())))).await?;
     if let Some((spool, segment)) = source {
+        let mut by_process: BTreeMap<_, Vec<LedgerDelta>> = BTreeMap::new();
+        for Spent { delta, term, .. } in spent {
+            by_process.entry(*term).or_default().push(delta.clone());
+        }
         // After the counts, whose rows are what everybody waits for.
-        report(connection, &rows, spool, segment).await?;
+        for (term, deltas) in by_process {
+            let terms = term.map_or(0..=segment, |term| term..=term);
+            report(connection, &Rows::of(&merge(deltas)), spool, terms).await?;
+        }
     }
     alerts::tell(connection, spent, &counted).await
 }
@@ -115,12 +126,13 @@ async fn count(connection: &mut PgConnection, rows: &Rows) -> Result<HashMap<Cou
     counted.collect()
 }
 
-/// Adds to what a process has reported. A process's terms end where the next one's begin.
+/// Adds to what the process has reported that held the last lease of these terms. One that held none, because it never reached the
+/// database, reports to no lease: what its predecessor held is not spent by that.
 async fn report(
     connection: &mut PgConnection,
     rows: &Rows,
     spool: Uuid,
-    segment: u64,
+    terms: RangeInclusive<u64>,
 ) -> Result<(), StoreError> {
     sqlx::query!(
         "update budget_leases lease
@@ -137,7 +149,7 @@ async fn report(
              select spool, term, opening from budget_leases of_spool
              where (of_spool.tenant_id, of_spool.budget, of_spool.subject, of_spool.unit, of_spool.window_start)
                  = (delta.tenant_id, delta.budget, delta.subject, delta.unit, delta.window_start)
-               and of_spool.spool = $7 and of_spool.term <= $8
+               and of_spool.spool = $7 and of_spool.term between $8 and $9
              order by term desc, granted - reported desc, opening limit 1)",
         &rows.tenant_id,
         &rows.budget,
@@ -146,7 +158,8 @@ async fn report(
         &rows.window_start,
         &rows.amount,
         spool,
-        to_i64(segment),
+        to_i64(*terms.start()),
+        to_i64(*terms.end()),
     )
     .execute(connection)
     .await

@@ -36,7 +36,7 @@ fn spooled(bodies: Option<TraceBodies>, amounts: &[u64]) -> SpooledTrace {
         amount: *amount,
         alerts: AlertLines { at: vec![5, 9], limit: 10 },
     };
-    SpooledTrace { charges: amounts.iter().map(charge).collect(), trace }
+    SpooledTrace { charges: amounts.iter().map(charge).collect(), trace, term: Some(3) }
 }
 
 fn with_bodies() -> SpooledTrace {
