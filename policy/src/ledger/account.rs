@@ -5,11 +5,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::mpsc::Sender;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use super::window::WindowCount;
 use super::{BudgetUnit, LedgerKey, Window};
+
+/// How long before a window began something may still belong to it: longer than any request waits for its body.
+const BEFORE_IT_BEGAN: TimeDelta = TimeDelta::hours(1);
 
 /// The count behind the ledgers of one key, shared by all policy revisions that state the same unit and
 /// calendar.
@@ -106,11 +109,14 @@ impl Account {
 
     /// Returns the window of `now`, opening it if the current one has ended.
     ///
-    /// A clock that steps back stays in the current window.
+    /// A request may have come shortly before the current window began, and a clock may be set back a little: both stay in it. Where
+    /// the clock had been far ahead, the window of `now` is opened anew, and knows from its first grant what was used of it.
     pub(super) fn window_at(&self, now: DateTime<Utc>) -> Arc<WindowCount> {
         loop {
             let current = self.current.load_full();
-            if !current.has_ended(now) {
+            // What holds its whole limit asks nobody, and would know nothing of what was used.
+            let has_begun = now >= current.bounds().start - BEFORE_IT_BEGAN || !self.is_leased();
+            if has_begun && !current.has_ended(now) {
                 return current;
             }
             let bounds = self.window.bounds(self.time_zone, now);

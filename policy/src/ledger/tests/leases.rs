@@ -226,6 +226,36 @@ fn threads_that_wait_reserve_and_settle_beside_the_lessee_never_pass_what_was_gr
 }
 
 #[test]
+fn a_clock_that_was_far_ahead_leaves_the_window_that_it_opened() {
+    let mut node = Node::new();
+    let ledger = node.open(1_000);
+    let spend = |node: &mut Node| {
+        let waiting = ledger.wait_for(tokens(100), node.now, node.now);
+        let asks = node.lessee.asks(node.now);
+        asks.iter().for_each(|pending| {
+            pending.answered(&LeaseAnswer { granted: 100, others_settled: 30 }, node.now);
+        });
+        drop(waiting);
+        let record = ledger.reserve(tokens(10), node.now).unwrap().settle(tokens(10));
+        (asks[0].ask.opening, record.window_start, record.used_before)
+    };
+    let today = at("2026-03-10T00:00:00Z");
+    let (first, window, _) = spend(&mut node);
+    assert_eq!(window, today);
+    node.later(30 * 24 * 3_600);
+    assert_eq!(spend(&mut node).1, at("2026-04-09T00:00:00Z"));
+    node.later(-30 * 24 * 3_600);
+    let (again, window, used_before) = spend(&mut node);
+    assert_eq!((window, used_before), (today, 30), "by its first grant");
+    assert_ne!(first, again, "which takes no part of what the first count was granted");
+    // Set back over the window's start by a little: it stays.
+    node.later(12 * 3_600);
+    assert_eq!(spend(&mut node).1, at("2026-03-11T00:00:00Z"));
+    node.later(-60);
+    assert_eq!(ledger.state(node.now).window_start, at("2026-03-11T00:00:00Z"));
+}
+
+#[test]
 fn going_without_covers_what_was_overdrawn_at_once() {
     let node = Node::new();
     let ledger = node.open(u64::MAX);
