@@ -304,7 +304,7 @@ pub struct BudgetDocument {
     pub models: Option<Vec<String>>,
     /// What happens at the limit.
     pub at_limit: AtLimit,
-    /// What a node does that could not learn yet what was spent; absent: `refuse`.
+    /// What a node does that cannot learn what is left; absent: `refuse`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when_unreachable: Option<WhenUnreachable>,
     /// Parts of the limit at which to tell someone, above 0 up to 1.

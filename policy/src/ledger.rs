@@ -104,14 +104,15 @@ pub enum AtLimit {
     Refuse,
 }
 
-/// What a node does when what it holds of a budget is used up and the database is away, so that nobody can be asked for more.
+/// What a node does when what it holds of a budget is used up and nobody can be asked for more: the database is away, or somebody keeps
+/// the count's row locked for seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WhenUnreachable {
     /// No request is admitted.
     #[default]
     Refuse,
-    /// Requests are admitted as long as this node alone knows of no more use than the limit.
+    /// Requests are admitted as long as this node alone knows of no more use than the limit; their traces are marked.
     Allow,
 }
 

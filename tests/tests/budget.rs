@@ -318,11 +318,25 @@ fn the_status_says_what_is_used_and_left() {
         assert_eq!(status_now["left"], 1000 - used - leased, "{status_now}");
         assert_eq!((&status_now["name"], &status_now["unit"]), (&"agent worker".into(), &"tokens".into()));
         assert!(status_now["resets_at"].as_str().is_some_and(|at| at.ends_with(":00:00Z")), "{status_now}");
+        assert_eq!(status_now["lost"], 0, "{status_now}");
         let history = status("history").await;
         assert_eq!(
             (&history["used"], &history["window_start"]),
             (&used.into(), &status_now["window_start"]),
             "{history}"
+        );
+        // As if the node had died a minute ago.
+        fixture.bulkhead.sql(&format!(
+            "update budget_leases set expires_at = clock_timestamp()
+             where tenant_id = (select id from tenants where name = '{}')",
+            tenant.name
+        ));
+        let dead = status("status").await;
+        assert_eq!(dead["lost"].as_u64(), Some(leased), "{dead}");
+        assert_eq!(
+            (dead["used"].as_u64(), dead["leased"].as_u64()),
+            (Some(used + leased), Some(0)),
+            "{dead}"
         );
     });
 }

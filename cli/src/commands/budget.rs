@@ -21,7 +21,8 @@ pub(crate) enum BudgetCommand {
     /// Show each budget's current window: what is used, what is left, and when it begins anew
     ///
     /// As stored: answers of the last moments are on their way. What is leased is held by nodes: for running requests, for what comes
-    /// next, and what was spent and is not stored yet. What nodes held that have died counts as used.
+    /// next, and what was spent and is not stored yet. What nodes held that have died is lost: it counts as used, and nobody knows whether
+    /// it was.
     Status {
         #[command(flatten)]
         tenant: TenantArgs,
@@ -73,6 +74,7 @@ struct Line {
     who: String,
     used: u64,
     leased: u64,
+    lost: u64,
     window_start: DateTime<Utc>,
     resets_at: Option<DateTime<Utc>>,
 }
@@ -93,6 +95,7 @@ async fn status(tenant: &TenantArgs, format: Format) -> Result<(), Failure> {
         "UNIT",
         "USED",
         "LEASED",
+        "LOST",
         "LIMIT",
         "LEFT",
         "WINDOW SINCE",
@@ -113,6 +116,7 @@ async fn status(tenant: &TenantArgs, format: Format) -> Result<(), Failure> {
             unit.to_string(),
             amount(unit, line.used),
             amount(unit, line.leased),
+            amount(unit, line.lost),
             amount(unit, line.spec.limit),
             amount(unit, left),
             moment(line.window_start),
@@ -121,7 +125,7 @@ async fn status(tenant: &TenantArgs, format: Format) -> Result<(), Failure> {
         ]);
         values.push(json!({
             "budget": line.spec.id.as_str(), "subject": line.subject, "name": line.who, "unit": unit,
-            "used": number(unit, line.used), "leased": number(unit, line.leased), "limit": number(unit, line.spec.limit), "left": number(unit, left),
+            "used": number(unit, line.used), "leased": number(unit, line.leased), "lost": number(unit, line.lost), "limit": number(unit, line.spec.limit), "left": number(unit, left),
             "window_start": line.window_start, "resets_at": line.resets_at, "at_limit": value, "models": models,
         }));
     }
@@ -204,6 +208,7 @@ fn line(spec: &BudgetSpec, subject: Subject, who: String, usage: &[BudgetUse], n
         who,
         used: row.map_or(0, |row| row.usage.amount.saturating_add(row.lost)),
         leased: row.map_or(0, |row| row.leased),
+        lost: row.map_or(0, |row| row.lost),
         window_start: bounds.start,
         resets_at: bounds.end,
     }
