@@ -45,18 +45,12 @@ pub struct TextPart {
 /// them, and what ends the answer.
 ///
 /// Goes by the members' names, the same for all dialects.
-#[must_use]
-pub fn messages<'d, 'a>(document: &'d Document<'a>) -> Vec<Value<'d, 'a>> {
+pub fn messages<'d, 'a>(document: &'d Document<'a>) -> impl Iterator<Item = Value<'d, 'a>> {
     let root = document.root();
-    let mut messages = Vec::new();
-    for value in ROOTS.iter().filter_map(|name| root.get(name)) {
-        let first = messages.len();
-        messages.extend(value.items());
-        if messages.len() == first {
-            messages.push(value);
-        }
-    }
-    messages
+    ROOTS.iter().filter_map(move |name| root.get(name)).flat_map(|value| {
+        let itself = value.items().next().is_none().then_some(value);
+        itself.into_iter().chain(value.items())
+    })
 }
 
 /// The texts of one message that a model reads one after the other: descriptions of tools, content parts, blocks and
@@ -72,7 +66,7 @@ pub fn messages<'d, 'a>(document: &'d Document<'a>) -> Vec<Value<'d, 'a>> {
 /// let body = br#"{"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]},
 ///     {"role":"assistant","content":"c"}],"system":"s"}"#;
 /// let document = Document::parse(body, &Limits::REQUEST)?;
-/// let texts = messages(&document).into_iter().flat_map(texts);
+/// let texts = messages(&document).flat_map(texts);
 /// let texts: Vec<(&[u8], bool)> = texts.map(|text| (&body[text.span.raw], text.begins_message)).collect();
 /// assert_eq!(texts, [(&b"s"[..], true), (b"a", true), (b"b", false), (b"c", true)]);
 /// # Ok::<(), bulkhead_dialect::json::JsonError>(())

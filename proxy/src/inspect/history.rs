@@ -12,8 +12,13 @@ use bulkhead_dialect::json::{Document, Value};
 use bulkhead_dialect::request::{TextPart, messages, texts};
 use bulkhead_dlp::RuleSet;
 
+/// Longer conversations are remembered as far as this: a body of a few megabytes may hold millions of empty messages.
+const MESSAGES_MAX: usize = 8192;
+
 /// The messages of one request.
 pub(crate) struct History<'d, 'a> {
+    document: &'d Document<'a>,
+    /// The first of them.
     messages: Vec<Value<'d, 'a>>,
     /// Of the beginning that ends with the message.
     fingerprints: Vec<Fingerprint>,
@@ -23,14 +28,14 @@ pub(crate) struct History<'d, 'a> {
 
 impl<'d, 'a> History<'d, 'a> {
     pub(crate) fn of(document: &'d Document<'a>, rules: &RuleSet, clean: &CleanTexts) -> Self {
-        let messages = if rules.is_empty() { Vec::new() } else { messages(document) };
+        let messages: Vec<_> = messages(document).take(MESSAGES_MAX).collect();
         let raw = |message: &Value<'_, '_>| document.raw().get(message.raw()).unwrap_or_default();
         let fingerprints = clean.fingerprints_of_beginnings(rules, messages.iter().map(raw));
         let known = fingerprints.partition_point(|&beginning| clean.contains(beginning));
         // One that was forgotten leads the search astray.
         let is_known = |&known: &usize| fingerprints.get(known - 1).is_some_and(|&last| clean.contains(last));
         let known = Some(known).filter(|&known| known > 0).filter(is_known).unwrap_or(0);
-        Self { messages, fingerprints, known }
+        Self { document, messages, fingerprints, known }
     }
 
     /// The messages whose strings are known to be clean.
@@ -48,7 +53,7 @@ impl<'d, 'a> History<'d, 'a> {
         });
         let mut near: Vec<_> = near.collect();
         near.reverse();
-        let new = self.messages.get(self.known..).unwrap_or_default().iter().map(|&message| texts(message));
+        let new = messages(self.document).skip(self.known).map(texts);
         near.into_iter().chain(new).flatten().collect()
     }
 

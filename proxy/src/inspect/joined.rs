@@ -48,9 +48,6 @@ pub(crate) fn inspect(
     clean: &CleanTexts,
     inspected: &mut Inspected,
 ) {
-    if rules.is_empty() {
-        return;
-    }
     let stretches = stretches(rules, raw, parts, clean, &inspected.going_on);
     join(rules, raw, parts, stretches, clean, inspected);
 }

@@ -27,6 +27,9 @@ use whole::Inspected;
 /// Inspects a request's body: its strings, each alone and joined with those beside it. What `clean` knows is not
 /// looked at again.
 pub(crate) fn request(rules: &TextRules, document: &Document<'_>, clean: &CleanTexts) -> Inspected {
+    if rules.is_empty() {
+        return Inspected::default();
+    }
     let (rule_set, raw) = (rules.rules(), document.raw());
     let history = History::of(document, rule_set, clean);
     let new = document.without(history.known().to_vec());

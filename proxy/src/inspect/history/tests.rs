@@ -80,6 +80,16 @@ fn a_conversation_is_known_up_to_what_is_new_or_was_found() {
 }
 
 #[test]
+fn a_conversation_without_end_is_remembered_to_a_bound() {
+    let (rules, clean) = (rules(Action::Mask), CleanTexts::new());
+    let body =
+        |last: &str| format!(r#"{{"input":[{}"key AKIAHT5R",{last}]}}"#, "{},".repeat(MESSAGES_MAX + 10));
+    check(&body(r#""MG""#), &rules, &clean);
+    assert_eq!(known(&body(r#""MG""#), &rules, &clean), MESSAGES_MAX);
+    check(&body(r#""MGN3GNRY2345 ok""#), &rules, &clean);
+}
+
+#[test]
 fn messages_that_only_look_the_same_together_are_not_known() {
     let (rules, clean) = (rules(Action::Mask), CleanTexts::new());
     check(r#"{"input":[12,3]}"#, &rules, &clean);

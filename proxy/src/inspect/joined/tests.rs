@@ -238,7 +238,7 @@ fn compare_near_with_all(detectors: &[(Arc<Detector>, String)]) -> usize {
                 let clean = CleanTexts::new();
                 let all = document.without(Vec::new());
                 let mut inspected = whole::json(&rules, body.as_bytes(), &all, Direction::Request, None);
-                let parts: Vec<_> = messages(&document).into_iter().flat_map(request::texts).collect();
+                let parts: Vec<_> = messages(&document).flat_map(request::texts).collect();
                 if near {
                     inspect(rules.rules(), body.as_bytes(), &parts, &clean, &mut inspected);
                 } else {
