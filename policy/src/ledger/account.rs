@@ -125,7 +125,11 @@ impl Account {
             let next = upcoming.unwrap_or_else(|| Arc::new(WindowCount::new(bounds, granted)));
             next.follow(&current);
             // Another request may have opened it first; either way the next look finds it.
-            self.current.compare_and_swap(&current, next);
+            let before = self.current.compare_and_swap(&current, Arc::clone(&next));
+            if Arc::ptr_eq(&before, &current) {
+                // Opened again after a clock was set back, it would come before itself.
+                self.upcoming.compare_and_swap(&Some(next), None);
+            }
         }
     }
 

@@ -328,3 +328,43 @@ fn counts_of_two_calendars_ask_for_themselves_also_where_their_windows_begin_ali
     assert_eq!(asks[0].window_start, asks[1].window_start);
     assert_ne!(asks[0].opening, asks[1].opening);
 }
+
+#[test]
+fn a_clock_that_was_ahead_past_midnight_leaves_no_ring_of_windows() {
+    let mut node = Node::new();
+    let ledger = node.open(1_000);
+    let spend = |node: &mut Node| {
+        let waiting = ledger.wait_for(tokens(100), node.now, node.now);
+        node.round(Some(100));
+        drop(waiting);
+        ledger.reserve(tokens(10), node.now).unwrap().settle(tokens(10)).window_start
+    };
+    let at_midnight = |node: &mut Node| {
+        node.now = at("2026-03-10T23:59:57Z");
+        let today = spend(node);
+        // Looks ahead to the next window.
+        node.round(Some(100));
+        today
+    };
+    assert_eq!(at_midnight(&mut node), at("2026-03-10T00:00:00Z"));
+    node.later(1_800);
+    assert_eq!(spend(&mut node), at("2026-03-11T00:00:00Z"));
+    // The clock was two hours ahead.
+    node.later(-2 * 3_600);
+    assert_eq!(spend(&mut node), at("2026-03-10T00:00:00Z"));
+    assert_eq!(at_midnight(&mut node), at("2026-03-10T00:00:00Z"));
+    node.later(60);
+    assert_eq!(spend(&mut node), at("2026-03-11T00:00:00Z"));
+    let (done, wait) = std::sync::mpsc::channel();
+    let now = node.now;
+    let Node { book, .. } = node;
+    std::thread::spawn(move || {
+        book.forget_closed(now);
+        let _nobody_waits = done.send(());
+    });
+    assert_eq!(
+        wait.recv_timeout(std::time::Duration::from_secs(5)),
+        Ok(()),
+        "still walking, with the book's lock"
+    );
+}
