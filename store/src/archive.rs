@@ -14,7 +14,7 @@
 //!   `master_key`, a fingerprint of the installation's master key; `tenant` with `id`, `name`, `suspended`, `revision` and
 //!   `created_at`.
 //! - **Rows**: `table` first, then every column under its name. The tables are agents, api_keys, api_key_usage,
-//!   credentials, policies, active_policies, budget_usage, traces, trace_bodies, trace_detectors and audit. Times are
+//!   credentials, policies, active_policies, budget_usage, budget_alerts, traces, trace_bodies, trace_detectors and audit. Times are
 //!   RFC 3339 in UTC with microseconds. Bytes are base64: hashes, sealed credentials, captured bodies. `scopes`,
 //!   `document` and `detail` are the text of a JSON value, because the text is what was written, or hashed
 //!   (`bulkhead_policy::audit` says how a trail is checked).

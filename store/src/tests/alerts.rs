@@ -2,13 +2,16 @@
 
 use bulkhead_policy::audit::Chain;
 use bulkhead_policy::ids::{BudgetId, TenantId, TraceId};
-use bulkhead_policy::ledger::{Alert, AlertLines, BudgetUnit, LedgerDelta, LedgerKey, Subject};
+use bulkhead_policy::ledger::{
+    Alert, AlertLines, BudgetUnit, Holder, LeaseAsk, LedgerDelta, LedgerKey, Subject,
+};
 use chrono::{DateTime, TimeDelta, Utc};
+use std::time::Duration;
 use uuid::Uuid;
 
 use super::{World, actor, now};
 use crate::tenant::Adjustment;
-use crate::writer::{Shipment, Shipped, Spent, SpoolPlace, UsageBatch, add_budget_usage, ship};
+use crate::writer::{Shipment, Shipped, Spent, SpoolPlace, UsageBatch, add_budget_usage, lease, ship};
 use crate::{AuditFilter, system};
 
 const LIMIT: u64 = 100;
@@ -206,4 +209,41 @@ async fn the_writer_cannot_tell_what_is_not_so() {
     assert_eq!(tell(40, None).await, None, "of no batch");
     assert_eq!(tell(40, Some(TenantId::fresh(now()))).await, None, "of another's batch");
     assert_eq!(tell(40, Some(budget.tenant)).await, Some(true));
+}
+
+#[tokio::test]
+async fn an_operators_open_change_of_one_tenant_keeps_no_other_from_its_budget() {
+    let budget = Budget::new().await;
+    let other = budget.world.tenant("other").await.id;
+    // Somebody's command has written its entry and is not committed yet.
+    let mut open = budget.world.api.tenant(budget.tenant).await.unwrap();
+    open.create_agent(&actor(), "slow").await.unwrap();
+    let mut of_other = budget.spent(1, &[], LIMIT);
+    of_other.delta.key.tenant = other;
+    let charges = [budget.spent(60, &[50], LIMIT), of_other.clone()];
+    let place = SpoolPlace { spool: Uuid::from_u128(1), segment: 1, from: 0, to: 1 };
+    let shipment = Shipment { place, traces: &[], placed: &[], charges: &charges };
+    let asking = async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let ask = LeaseAsk {
+            key: of_other.delta.key.clone(),
+            unit: BudgetUnit::Tokens,
+            window_start: budget.window_start,
+            limit: LIMIT,
+            have: 0,
+            need: 10,
+            want: 20,
+            opening: 0,
+            number: 1,
+        };
+        let holder = Holder { spool: Uuid::from_u128(9), term: 1 };
+        lease(&budget.world.writer, holder, &[ask]).await.unwrap()
+    };
+    let shipping = tokio::time::timeout(Duration::from_secs(5), ship(&budget.world.writer, &shipment));
+    let (shipped, answers) = tokio::join!(shipping, asking);
+    assert!(answers[0].is_some(), "nobody granted the other tenant anything");
+    assert!(shipped.unwrap().unwrap_err().is_transient(), "it comes again");
+    open.commit().await.unwrap();
+    assert_eq!(budget.ship(1, 0, &charges).await.len(), 1);
+    assert_eq!(budget.entries().await, [50]);
 }

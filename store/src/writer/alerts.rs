@@ -37,6 +37,12 @@ pub(super) async fn tell(
     }
     // Each entry takes its turn in the trail of its tenant: in one order, so that two nodes wait for each other, but not for ever.
     passed.sort_by_key(|alert| alert.key.tenant);
+    // Whoever changes something about one tenant holds its trail until that is committed. Everybody's counts must not wait for it
+    // here, locked: the batch comes again.
+    sqlx::query!("select set_config('lock_timeout', '500ms', true)")
+        .fetch_one(&mut *connection)
+        .await
+        .attempted("tell of budgets")?;
     let rows = Rows::of(&passed);
     let news = sqlx::query_scalar!(
         r#"select tell_budget_alert(
