@@ -224,7 +224,10 @@ impl Recorder {
         self.record.tokens = tokens;
         self.record.cost = cost;
         self.deltas = charged.deltas;
-        self.record.budgets = charged.budgets;
+        // What is charged nothing was released before: how its budgets stood is known.
+        if !charged.budgets.is_empty() {
+            self.record.budgets = charged.budgets;
+        }
         self.is_settled = true;
         std::mem::take(&mut self.hold).settle(tokens.input.saturating_add(tokens.output), Utc::now());
     }
