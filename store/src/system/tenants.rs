@@ -178,14 +178,15 @@ pub async fn delete_tenant(store: &Store, actor: &Actor, tenant: TenantId) -> Re
         .execute(tx.connection())
         .await
         .attempted("delete a tenant's detectors")?;
-    sqlx::query!("delete from budget_usage where tenant_id = $1", id)
-        .execute(tx.connection())
-        .await
-        .attempted("delete a tenant's budget usage")?;
+    // These two in the order in which a shipment locks them: each would wait for the other.
     sqlx::query!("delete from api_key_usage where tenant_id = $1", id)
         .execute(tx.connection())
         .await
         .attempted("delete a tenant's key usage")?;
+    sqlx::query!("delete from budget_usage where tenant_id = $1", id)
+        .execute(tx.connection())
+        .await
+        .attempted("delete a tenant's budget usage")?;
     tx.record(actor, "tenant.delete", &name, json!({})).await?;
     tx.commit().await
 }

@@ -86,3 +86,49 @@ async fn keys_are_gone_and_nodes_know_before_the_first_row_goes() {
     system::remove_tenant(&world.migrator, &actor(), tenant).await.unwrap();
     assert_eq!(rows(&world, tenant).await["trace_bodies"], 0);
 }
+
+#[tokio::test]
+async fn a_tenant_is_erased_while_its_last_requests_are_shipped() {
+    use crate::writer::{Shipment, Spent, SpoolPlace, ship};
+    use bulkhead_policy::ids::BudgetId;
+    use bulkhead_policy::ledger::{AlertLines, BudgetUnit, LedgerDelta, LedgerKey, Subject};
+    let world = World::new().await;
+    let [first, second] = [world.tenant("first").await.id, world.tenant("second").await.id];
+    let (before, after) = (first.min(second), first.max(second));
+    let (_, key) = world.agent(after, "agent", "0aZ9bcdefghijklm").await;
+    let start = now();
+    let spent = |tenant| {
+        let key = LedgerKey { tenant, budget: BudgetId::new("all"), subject: Subject::Tenant };
+        let (unit, alerts) = (BudgetUnit::Requests, AlertLines::default());
+        let delta = LedgerDelta { key, window_start: start, unit, amount: 1, alerts };
+        Spent { delta, trace: None, term: None }
+    };
+    let charges = [spent(before), spent(after)];
+    let used = |minutes| {
+        let at = now() - chrono::TimeDelta::minutes(minutes);
+        [bulkhead_policy::trace::TraceRecord { key: Some(key), ..trace(after, at) }]
+    };
+    let place = |from| SpoolPlace { spool: uuid::Uuid::from_u128(1), segment: 1, from, to: from + 1 };
+    let (old, new) = (used(10), used(0));
+    let shipment = |from, traces| Shipment { place: place(from), traces, placed: &[], charges: &charges };
+    let _ = ship(&world.writer, &shipment(0, &old)).await.unwrap();
+    // The other tenant's count is busy for a moment.
+    let admin = sqlx::PgPool::connect(&world.url).await.unwrap();
+    let mut busy = admin.begin().await.unwrap();
+    let lock = "select from bulkhead.budget_usage where tenant_id = $1 for update";
+    sqlx::query(lock).bind(before.as_uuid()).execute(&mut *busy).await.unwrap();
+    let pause = |seconds| tokio::time::sleep(std::time::Duration::from_secs(seconds));
+    let shipping = shipment(1, &new);
+    let (shipped, deleted, ()) = tokio::join!(
+        ship(&world.writer, &shipping),
+        async {
+            pause(1).await;
+            system::delete_tenant(&world.migrator, &actor(), after).await
+        },
+        async {
+            pause(2).await;
+            busy.commit().await.unwrap();
+        }
+    );
+    assert!(shipped.is_ok() && deleted.is_ok(), "{shipped:?} {deleted:?}");
+}
