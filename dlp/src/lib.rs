@@ -60,3 +60,4 @@ pub use restore::TokenMap;
 pub use rules::{Rule, RuleRef, RuleSet};
 pub use stream::StreamScanner;
 pub use texts::{TextRules, TextScanner};
+pub use view::visible_len;

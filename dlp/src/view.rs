@@ -112,6 +112,16 @@ pub(crate) fn fold_character(character: char) -> Option<&'static [u8]> {
     if character.is_ascii() { None } else { TABLE.look_up(character) }
 }
 
+/// The length of a text in bytes as detectors see it: without what shows nothing.
+///
+/// ```
+/// assert_eq!(bulkhead_dlp::visible_len("no\u{200b}thing".as_bytes()), 7);
+/// ```
+#[must_use]
+pub fn visible_len(text: &[u8]) -> usize {
+    if text.is_ascii() { text.len() } else { of(text).map_or(text.len(), |(view, _)| view.len()) }
+}
+
 /// The view of a text whose way back nobody needs.
 pub(crate) fn fold(text: &str) -> String {
     let mut view = Vec::with_capacity(text.len());

@@ -96,7 +96,7 @@ pub fn request(input: &[u8]) {
 
     let strings: Vec<_> = document.strings().map(|span| span.raw).collect();
     let mut seen = Vec::new();
-    for part in messages(&document).flat_map(texts) {
+    for part in messages(&document).flat_map(|message| texts(message).parts) {
         assert!(strings.contains(&part.span.raw), "a text that is no string");
         assert!(!seen.contains(&part.span.raw), "a text that is reported twice");
         seen.push(part.span.raw);

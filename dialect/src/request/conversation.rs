@@ -41,6 +41,25 @@ pub struct TextPart {
     pub begins_message: bool,
 }
 
+/// The texts of messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Texts {
+    /// In the order in which they are read.
+    pub parts: Vec<TextPart>,
+    /// Whether a member that holds text stands twice in one object.
+    pub is_ambiguous: bool,
+}
+
+impl FromIterator<Texts> for Texts {
+    fn from_iter<I: IntoIterator<Item = Self>>(texts: I) -> Self {
+        texts.into_iter().fold(Self::default(), |mut all, next| {
+            all.parts.extend(next.parts);
+            all.is_ambiguous |= next.is_ambiguous;
+            all
+        })
+    }
+}
+
 /// What a model reads, one after the other: tools, what is said once, messages, items, prompts and what follows
 /// them, and what ends the answer.
 ///
@@ -66,32 +85,37 @@ pub fn messages<'d, 'a>(document: &'d Document<'a>) -> impl Iterator<Item = Valu
 /// let body = br#"{"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]},
 ///     {"role":"assistant","content":"c"}],"system":"s"}"#;
 /// let document = Document::parse(body, &Limits::REQUEST)?;
-/// let texts = messages(&document).flat_map(texts);
+/// let texts = messages(&document).flat_map(|message| texts(message).parts);
 /// let texts: Vec<(&[u8], bool)> = texts.map(|text| (&body[text.span.raw], text.begins_message)).collect();
 /// assert_eq!(texts, [(&b"s"[..], true), (b"a", true), (b"b", false), (b"c", true)]);
 /// # Ok::<(), bulkhead_dialect::json::JsonError>(())
 /// ```
 #[must_use]
-pub fn texts(message: Value<'_, '_>) -> Vec<TextPart> {
-    let mut parts = Vec::new();
-    collect(message, true, &mut parts);
-    if let Some(part) = parts.first_mut() {
+pub fn texts(message: Value<'_, '_>) -> Texts {
+    let mut texts = Texts::default();
+    collect(message, true, &mut texts);
+    if let Some(part) = texts.parts.first_mut() {
         part.begins_message = true;
     }
-    parts.retain(|part| !part.span.raw.is_empty());
-    parts
+    texts.parts.retain(|part| !part.span.raw.is_empty());
+    texts
 }
 
 /// Recursive; the parser has limited the depth.
-fn collect(value: Value<'_, '_>, is_text: bool, parts: &mut Vec<TextPart>) {
+fn collect(value: Value<'_, '_>, is_text: bool, texts: &mut Texts) {
     if let Some(span) = value.span() {
-        parts.extend(is_text.then_some(TextPart { span, begins_message: false }));
+        texts.parts.extend(is_text.then_some(TextPart { span, begins_message: false }));
         return;
     }
     for item in value.items() {
-        collect(item, is_text, parts);
+        collect(item, is_text, texts);
     }
+    let mut seen = [false; TEXTS.len()];
     for (key, member) in value.entries() {
-        collect(member, TEXTS.iter().any(|name| key.is(name)), parts);
+        let name = TEXTS.iter().position(|name| key.is(name));
+        if let Some(seen) = name.and_then(|name| seen.get_mut(name)) {
+            texts.is_ambiguous |= std::mem::replace(seen, true);
+        }
+        collect(member, name.is_some(), texts);
     }
 }

@@ -5,11 +5,11 @@
 //! 2. The strings of a beginning that is remembered are the same bytes under the same rules: they are not scanned again.
 //! 3. Nor are its texts joined again, but for those from which a value may reach over its end, into what is new.
 
-use super::joined::REACH_RAW_BYTES;
+use super::joined::{REACH_BYTES, visible_len_of};
 use super::known::{CleanTexts, Fingerprint};
 use super::whole::Inspected;
 use bulkhead_dialect::json::{Document, Value};
-use bulkhead_dialect::request::{TextPart, messages, texts};
+use bulkhead_dialect::request::{Texts, messages, texts};
 use bulkhead_dlp::RuleSet;
 
 /// Longer conversations are remembered as far as this: a body of a few megabytes may hold millions of empty messages.
@@ -44,17 +44,18 @@ impl<'d, 'a> History<'d, 'a> {
     }
 
     /// The texts that adjoin and over whose ends a value may reach: the new ones and those near them.
-    pub(crate) fn texts(&self) -> Vec<TextPart> {
-        let mut left = REACH_RAW_BYTES;
+    pub(crate) fn texts(&self) -> Texts {
+        let mut left = REACH_BYTES;
         let near = self.known().iter().rev().map(|&message| texts(message)).take_while(|texts| {
             let is_near = left > 0;
-            left = texts.iter().fold(left, |left, text| left.saturating_sub(text.span.raw.len()));
+            let visible = |text| visible_len_of(self.document.raw(), text);
+            left = texts.parts.iter().map(visible).fold(left, usize::saturating_sub);
             is_near
         });
         let mut near: Vec<_> = near.collect();
         near.reverse();
         let new = messages(self.document).skip(self.known).map(texts);
-        near.into_iter().chain(new).flatten().collect()
+        near.into_iter().chain(new).collect()
     }
 
     /// Remembers what of it was clean.

@@ -34,7 +34,10 @@ pub(crate) fn request(rules: &TextRules, document: &Document<'_>, clean: &CleanT
     let history = History::of(document, rule_set, clean);
     let new = document.without(history.known().to_vec());
     let mut inspected = whole::json(rules, raw, &new, Direction::Request, Some(clean));
-    joined::inspect(rule_set, raw, &history.texts(), clean, &mut inspected);
+    let texts = history.texts();
+    // One reader takes the first of them, another the last: what adjoins is not known.
+    inspected.incomplete |= texts.is_ambiguous;
+    joined::inspect(rule_set, raw, &texts.parts, clean, &mut inspected);
     history.remember(&inspected, clean);
     inspected
 }

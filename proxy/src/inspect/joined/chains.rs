@@ -3,19 +3,16 @@
 use crate::inspect::whole::Form;
 use bulkhead_dialect::json::unescape;
 use bulkhead_dialect::request::TextPart;
-use bulkhead_dlp::DeepScan;
+use bulkhead_dlp::{DeepScan, visible_len};
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// How far from the end of a text a value may begin: the longest match of a custom detector.
-const REACH_BYTES: usize = 1024;
+/// How far from the end of a text a value may begin, in visible bytes: the longest match of a custom detector.
+pub(crate) const REACH_BYTES: usize = 1024;
 
 /// The most bytes in which a body writes one character: `\u0041`; without escapes, one that is not ASCII.
 const ESCAPED_BYTES: usize = 6;
 const UTF8_BYTES: usize = 4;
-
-/// Bytes of a body's texts before a place, such that no value reaches over the place that begins before them.
-pub(crate) const REACH_RAW_BYTES: usize = REACH_BYTES * ESCAPED_BYTES;
 
 /// Bytes of joined texts from which on the next ones are joined anew, with what is in reach before them.
 ///
@@ -70,13 +67,17 @@ impl<'a> Ends<'a> {
     /// As much as a value can reach.
     pub(super) fn in_reach(body: &'a [u8], index: usize, part: &TextPart) -> Self {
         let string = part.span.raw.clone();
-        let is_long = string.len() > 2 * REACH_BYTES;
-        let head = if is_long { string.start..string.start + REACH_BYTES } else { string.clone() };
-        let tail = string.end.saturating_sub(REACH_BYTES)..string.end;
-        Self {
-            head: Segment::new(body, index, part, head),
-            tail: is_long.then(|| Segment::new(body, index, part, tail).without_beginning()),
+        let mut bytes = REACH_BYTES;
+        // Escapes and characters that show nothing take more of the body than they reach.
+        while 2 * bytes < string.len() {
+            let [head, tail] = [string.start..string.start + bytes, string.end - bytes..string.end];
+            let [head, tail] = [head, tail].map(|at| Segment::new(body, index, part, at));
+            if head.visible_len() >= REACH_BYTES && tail.visible_len() >= REACH_BYTES {
+                return Self { head, tail: Some(tail.without_beginning()) };
+            }
+            bytes *= 2;
         }
+        Self { head: Segment::new(body, index, part, string), tail: None }
     }
 
     /// As much as tells whether a value may reach over an end; see [`DeepScan::goes_on`].
@@ -99,7 +100,8 @@ impl<'a> Ends<'a> {
             }
             let from = whole.text.len().saturating_sub(end);
             let tail = whole.clone().without_beginning().cut(|text| from..text.len());
-            return Some(Self { head: whole.cut(|text| 0..start.min(text.len())), tail: Some(tail) });
+            let head = whole.cut(|text| 0..start.min(text.len()));
+            return Self { head, tail: Some(tail) }.if_visible();
         }
         let head = string.start..string.start + width * DeepScan::NEAR_START;
         let tail = string.end - width * DeepScan::NEAR_END..string.end;
@@ -107,12 +109,25 @@ impl<'a> Ends<'a> {
         let ([start, _], [_, end]) = (head.near_ends(), tail.near_ends());
         let from = tail.text.len().checked_sub(end)?;
         let head = (head.text.len() >= start).then(|| head.cut(|_| 0..start))?;
-        Some(Self { head, tail: Some(tail.without_beginning().cut(|text| from..text.len())) })
+        Self { head, tail: Some(tail.without_beginning().cut(|text| from..text.len())) }.if_visible()
+    }
+
+    /// `None` where so much of the ends shows nothing that what is near them was not reached.
+    fn if_visible(self) -> Option<Self> {
+        let is_enough =
+            |segment: &Segment<'_>, least| segment.text.is_ascii() || segment.visible_len() >= least;
+        let tail = self.tail.as_ref().is_none_or(|tail| is_enough(tail, DeepScan::NEAR_END));
+        (is_enough(&self.head, DeepScan::NEAR_START) && tail).then_some(self)
     }
 }
 
-pub(super) fn bytes(chain: &[Segment<'_>]) -> usize {
-    chain.iter().map(|segment| segment.text.len()).sum()
+/// Visible bytes of a text of the conversation.
+pub(crate) fn visible_len_of(body: &[u8], part: &TextPart) -> usize {
+    Segment::new(body, 0, part, part.span.raw.clone()).visible_len()
+}
+
+fn bytes(chain: &[Segment<'_>]) -> usize {
+    chain.iter().map(Segment::visible_len).sum()
 }
 
 /// The last texts of a chain in which a value may begin that goes on behind it.
@@ -120,7 +135,7 @@ fn in_reach<'a>(chain: &Chain<'a>) -> Chain<'a> {
     let mut left = REACH_BYTES;
     let near = chain.iter().rev().take_while(|segment| {
         let is_near = left > 0;
-        left = left.saturating_sub(segment.text.len());
+        left = left.saturating_sub(segment.visible_len());
         is_near
     });
     let mut near: Chain<'a> = near.cloned().collect();
@@ -139,6 +154,10 @@ impl<'a> Segment<'a> {
         };
         let begins_message = part.begins_message;
         Self { part: index, string: part.span.raw.clone(), at, raw, form, text, begins_message }
+    }
+
+    fn visible_len(&self) -> usize {
+        visible_len(&self.text)
     }
 
     /// The end of a text does not begin anything.

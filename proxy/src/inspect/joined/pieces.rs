@@ -47,7 +47,7 @@ pub(super) fn ways_to_join<'c, 'a>(
     mut each: impl FnMut(&Joined<'c, 'a>),
 ) {
     for texts in runs(chain) {
-        let bytes = super::bytes(texts) + texts.len();
+        let bytes = texts.iter().map(|segment| segment.text.len() + 1).sum();
         for size in FEW_TEXTS + 1..=texts.len().min(PIECES_MAX) {
             for start in 0..size {
                 if !allowance.take(bytes) {

@@ -96,6 +96,43 @@ fn only_the_ends_of_long_texts_take_part() {
 }
 
 #[test]
+fn what_shows_nothing_keeps_no_two_texts_apart() {
+    for hidden in ["\u{200b}", "\u{ad}", "\u{e0041}"] {
+        for count in [1, 100, 341, 342, 700, 5000] {
+            let padding = hidden.repeat(count);
+            let cases = [
+                [format!("x AKIAHT5R{padding}"), String::new(), "MGN3GNRY2345 y".to_owned()],
+                ["x AKIAHT5R".to_owned(), String::new(), format!("{padding}MGN3GNRY2345 y")],
+                ["x AKIAHT5R".to_owned(), padding.clone(), "MGN3GNRY2345 y".to_owned()],
+                [format!("x AKIA{padding}HT5R"), String::new(), format!("MGN3GNRY{padding}2345 y")],
+            ];
+            for [head, between, tail] in cases {
+                let messages =
+                    [head, between, tail].map(|text| serde_json::json!({"role": "user", "content": text}));
+                let body = serde_json::json!({"messages": messages}).to_string();
+                assert!(!inspected(&body, Action::Block).blocked.is_empty(), "{count} of {hidden:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_text_that_stands_twice_in_one_message_is_not_read() {
+    let cases = [
+        (r#"{"messages":[{"content":"see AKIAHT5RM"},{"content":"x","content":"GN3GNRY2345 ok"}]}"#, true),
+        (
+            r#"{"messages":[{"content":[{"text":"see AKIAHT5RM"},{"text":"x","text":""},{"text":"GN3GNRY2345"}]}]}"#,
+            true,
+        ),
+        (r#"{"messages":[{"content":"a"},{"content":"b","c\u006fntent":"c"}]}"#, true),
+        (r#"{"messages":[{"role":"a","role":"b","content":"c"},{"content":"c"}]}"#, false),
+    ];
+    for (body, expected) in cases {
+        assert_eq!(inspected(body, Action::Mask).incomplete, expected, "{body}");
+    }
+}
+
+#[test]
 fn a_key_block_goes_on_in_the_next_text() {
     let body = |left: &str, right: &str| {
         format!(r#"{{"messages":[{{"content":"{left}"}},{{"content":"{right}"}}]}}"#)
@@ -238,7 +275,8 @@ fn compare_near_with_all(detectors: &[(Arc<Detector>, String)]) -> usize {
                 let clean = CleanTexts::new();
                 let all = document.without(Vec::new());
                 let mut inspected = whole::json(&rules, body.as_bytes(), &all, Direction::Request, None);
-                let parts: Vec<_> = messages(&document).flat_map(request::texts).collect();
+                let parts: Vec<_> =
+                    messages(&document).flat_map(|message| request::texts(message).parts).collect();
                 if near {
                     inspect(rules.rules(), body.as_bytes(), &parts, &clean, &mut inspected);
                 } else {
