@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use crate::failure::Failure;
 use crate::master_key::SealingKeyArgs;
 pub(crate) use databases::Databases;
-use raw::{Config as RawConfig, number, span};
+use raw::{BODY_MS_MAX, Config as RawConfig, SPAN_MS_MAX, number, span};
 
 /// Where the spool is unless the configuration says otherwise.
 const SPOOL_FOLDER_DEFAULT: &str = "spool";
@@ -243,20 +243,45 @@ fn timeouts(
     default: &bulkhead_proxy::Timeouts,
 ) -> Result<bulkhead_proxy::Timeouts, String> {
     Ok(bulkhead_proxy::Timeouts {
-        head: span("timeouts.head_ms", raw.head_ms, 1, default.head)?,
-        body: span("timeouts.body_ms", raw.body_ms, 1, default.body)?,
-        client_write: span("timeouts.client_write_ms", raw.client_write_ms, 1, default.client_write)?,
+        head: span("timeouts.head_ms", raw.head_ms, 1..=SPAN_MS_MAX, default.head)?,
+        body: span("timeouts.body_ms", raw.body_ms, 1..=BODY_MS_MAX, default.body)?,
+        client_write: span(
+            "timeouts.client_write_ms",
+            raw.client_write_ms,
+            1..=SPAN_MS_MAX,
+            default.client_write,
+        )?,
         upstream_connect: span(
             "timeouts.upstream_connect_ms",
             raw.upstream_connect_ms,
-            1,
+            1..=SPAN_MS_MAX,
             default.upstream_connect,
         )?,
-        upstream_head: span("timeouts.upstream_head_ms", raw.upstream_head_ms, 1, default.upstream_head)?,
-        upstream_idle: span("timeouts.upstream_idle_ms", raw.upstream_idle_ms, 1, default.upstream_idle)?,
-        stream_ping: span("timeouts.stream_ping_ms", raw.stream_ping_ms, 1, default.stream_ping)?,
-        drain_delay: span("timeouts.drain_delay_ms", raw.drain_delay_ms, 0, default.drain_delay)?,
-        drain: span("timeouts.drain_ms", raw.drain_ms, 0, default.drain)?,
+        upstream_head: span(
+            "timeouts.upstream_head_ms",
+            raw.upstream_head_ms,
+            1..=SPAN_MS_MAX,
+            default.upstream_head,
+        )?,
+        upstream_idle: span(
+            "timeouts.upstream_idle_ms",
+            raw.upstream_idle_ms,
+            1..=SPAN_MS_MAX,
+            default.upstream_idle,
+        )?,
+        stream_ping: span(
+            "timeouts.stream_ping_ms",
+            raw.stream_ping_ms,
+            1..=SPAN_MS_MAX,
+            default.stream_ping,
+        )?,
+        drain_delay: span(
+            "timeouts.drain_delay_ms",
+            raw.drain_delay_ms,
+            0..=SPAN_MS_MAX,
+            default.drain_delay,
+        )?,
+        drain: span("timeouts.drain_ms", raw.drain_ms, 0..=SPAN_MS_MAX, default.drain)?,
     })
 }
 

@@ -10,8 +10,10 @@ use serde::Deserialize;
 
 use super::databases::Urls;
 
-/// A day: more is a typing error.
-const SPAN_MS_MAX: u64 = 24 * 3600 * 1000;
+/// A day is longer than anything is worth waiting for.
+pub(super) const SPAN_MS_MAX: u64 = 24 * 3600 * 1000;
+/// A request is charged to the window it came in, and a window is remembered for an hour after its end.
+pub(super) const BODY_MS_MAX: u64 = 30 * 60 * 1000;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -153,13 +155,19 @@ pub(super) fn number(
         .ok_or_else(|| format!("{key}: {number}: expected from {} to {}", range.start(), range.end()))
 }
 
-/// A span of time in milliseconds, at least `least` and at most a day.
-pub(super) fn span(key: &str, value: Option<u64>, least: u64, default: Duration) -> Result<Duration, String> {
+/// A span of time in milliseconds.
+pub(super) fn span(
+    key: &str,
+    value: Option<u64>,
+    allowed: RangeInclusive<u64>,
+    default: Duration,
+) -> Result<Duration, String> {
     let Some(number) = value else { return Ok(default) };
-    if (least..=SPAN_MS_MAX).contains(&number) {
+    if allowed.contains(&number) {
         Ok(Duration::from_millis(number))
     } else {
-        Err(format!("{key}: {number}: expected from {least} to {SPAN_MS_MAX} milliseconds"))
+        let (least, most) = allowed.into_inner();
+        Err(format!("{key}: {number}: expected from {least} to {most} milliseconds"))
     }
 }
 

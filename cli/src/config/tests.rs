@@ -83,6 +83,7 @@ fn errors_name_the_key_the_value_and_what_is_allowed() {
         ("[limits]\ntenant_percent = 101\n", &["limits.tenant_percent", "101", "from 1 to 100"]),
         ("[limits]\ntenant_percent = 5\n", &["limits.body_memory_bytes", "1073741824", "5 %", "100663296"]),
         ("[timeouts]\nhead_ms = 0\n", &["timeouts.head_ms", "0", "from 1"]),
+        ("[timeouts]\nbody_ms = 3600000\n", &["timeouts.body_ms", "3600000", "1800000"]),
         ("[timeouts]\ndrain_ms = 999999999999\n", &["timeouts.drain_ms", "86400000"]),
         ("[database]\nurl = \"a\"\n[node]\nname = \"\"\n", &["node.name", "1 to 128"]),
         ("proxy = 1\n", &["proxy", "1"]),
