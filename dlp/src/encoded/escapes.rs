@@ -6,8 +6,8 @@ use memchr::{memchr_iter, memchr3_iter};
 
 use crate::view::Offsets;
 
-/// The longest escape: an entity with leading zeros.
-const ESCAPE_BYTES_MAX: usize = 16;
+/// The longest escape: an entity with leading zeros, of which there may be any number.
+const ESCAPE_BYTES_MAX: usize = 64;
 
 /// Each program that quotes a text doubles its backslashes.
 const BACKSLASHES_MAX: usize = 8;
@@ -201,9 +201,11 @@ fn number(digits: &[u8], radix: u32) -> Option<u32> {
 }
 
 /// Names of characters that may be part of a value, or stand between its parts (HTML, named character references).
-const NAMES: [(&str, char); 36] = [
+const NAMES: [(&str, char); 52] = [
+    ("&af;", '\u{2061}'),
     ("&amp;", '&'),
     ("&apos;", '\''),
+    ("&ApplyFunction;", '\u{2061}'),
     ("&ast;", '*'),
     ("&bsol;", '\\'),
     ("&colon;", ':'),
@@ -211,31 +213,45 @@ const NAMES: [(&str, char); 36] = [
     ("&commat;", '@'),
     ("&dash;", '-'),
     ("&dollar;", '$'),
-    ("&ensp;", ' '),
     ("&emsp;", ' '),
+    ("&ensp;", ' '),
     ("&equals;", '='),
     ("&excl;", '!'),
     ("&gt;", '>'),
     ("&hyphen;", '-'),
+    ("&ic;", '\u{2063}'),
+    ("&InvisibleComma;", '\u{2063}'),
+    ("&InvisibleTimes;", '\u{2062}'),
+    ("&it;", '\u{2062}'),
     ("&lbrack;", '['),
     ("&lowbar;", '_'),
     ("&lpar;", '('),
+    ("&lrm;", '\u{200e}'),
     ("&lt;", '<'),
     ("&mdash;", '-'),
     ("&minus;", '-'),
     ("&nbsp;", ' '),
     ("&ndash;", '-'),
+    ("&NegativeMediumSpace;", '\u{200b}'),
+    ("&NegativeThickSpace;", '\u{200b}'),
+    ("&NegativeThinSpace;", '\u{200b}'),
+    ("&NegativeVeryThinSpace;", '\u{200b}'),
     ("&NewLine;", '\n'),
+    ("&NoBreak;", '\u{2060}'),
     ("&num;", '#'),
     ("&percnt;", '%'),
     ("&period;", '.'),
     ("&plus;", '+'),
     ("&quest;", '?'),
     ("&quot;", '"'),
+    ("&rlm;", '\u{200f}'),
     ("&rpar;", ')'),
     ("&semi;", ';'),
     ("&shy;", '\u{ad}'),
     ("&sol;", '/'),
     ("&Tab;", '\t'),
     ("&thinsp;", ' '),
+    ("&ZeroWidthSpace;", '\u{200b}'),
+    ("&zwj;", '\u{200d}'),
+    ("&zwnj;", '\u{200c}'),
 ];
