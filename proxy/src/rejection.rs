@@ -234,8 +234,8 @@ impl Rejection {
     }
 
     pub(crate) fn uninspectable() -> Self {
-        let message = "the request holds a part that cannot be inspected (binary, token numbers, or text in too many \
-                       encodings), and the policy blocks those";
+        let message = "the request holds a part that cannot be inspected (binary, token numbers, a text \
+                       that stands twice in its object, or in too many encodings), and the policy blocks those";
         Self { outcome: Outcome::Blocked, ..Self::invalid("uninspectable", message) }
     }
 

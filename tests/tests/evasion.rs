@@ -270,17 +270,17 @@ fn bodies_with_two_readings_hide_nothing() {
         let cases: Vec<(&str, u16, Vec<u8>)> = vec![
             (
                 "duplicate-key-first",
-                200,
+                400,
                 with("gpt-two-duplicate-key-first", &format!("{content},\"content\":\"ok\"")),
             ),
             (
                 "duplicate-key-last",
-                200,
+                400,
                 with("gpt-two-duplicate-key-last", &format!("\"content\":\"ok\",{content}")),
             ),
             (
                 "escaped-key",
-                200,
+                400,
                 with("gpt-two-escaped-key", &format!("\"content\":\"ok\",\"cont\\u0065nt\":\"{CARD}\"")),
             ),
             ("value-as-key", 200, with("gpt-two-value-as-key", &format!("\"content\":\"ok\",\"{CARD}\":1"))),
