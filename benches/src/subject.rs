@@ -71,13 +71,7 @@ impl Subjects {
     /// # Errors
     /// If one of them does not start.
     pub async fn start(upstream: SocketAddr, clock: Instant) -> anyhow::Result<Self> {
-        let options = Options {
-            policy: Some(POLICY.to_owned()),
-            upstream: Some(format!("http://{upstream}")),
-            arguments: vec!["--threads".to_owned(), "1".to_owned()],
-            ..Options::default()
-        };
-        let bulkhead = Bulkhead::start(options).await;
+        let bulkhead = start_bulkhead(upstream).await;
         let bare = Bare::start(&std::env::current_exe()?.with_file_name("bare-proxy"), upstream).await?;
         Ok(Self { upstream, bare, bulkhead, clock })
     }
@@ -105,6 +99,17 @@ impl Subjects {
             Name::Bulkhead => Some(self.bulkhead.pid()),
         }
     }
+}
+
+/// Starts a Bulkhead with [`POLICY`] and one worker thread in front of `upstream`.
+pub async fn start_bulkhead(upstream: SocketAddr) -> Bulkhead {
+    let options = Options {
+        policy: Some(POLICY.to_owned()),
+        upstream: Some(format!("http://{upstream}")),
+        arguments: vec!["--threads".to_owned(), "1".to_owned()],
+        ..Options::default()
+    };
+    Bulkhead::start(options).await
 }
 
 /// Where a Bulkhead listens.

@@ -14,9 +14,9 @@ use bulkhead_benches::driver::{self, Target};
 use bulkhead_benches::measure::{percentile, raise_file_limit};
 use bulkhead_benches::noise::{Noise, Noisy, policy};
 use bulkhead_benches::scenario::{Kind, Scenario};
-use bulkhead_benches::subject::{POLICY, address_of};
+use bulkhead_benches::subject::{address_of, start_bulkhead};
 use bulkhead_benches::upstream;
-use bulkhead_tests::{Bulkhead, Options};
+use bulkhead_tests::Bulkhead;
 use clap::Parser;
 
 /// The most that the quiet tenant's p99 may grow because it shares a proxy with the noise.
@@ -70,13 +70,7 @@ struct Subject {
 
 impl Subject {
     async fn start(upstream: SocketAddr, clock: Instant) -> anyhow::Result<Self> {
-        let options = Options {
-            policy: Some(POLICY.to_owned()),
-            upstream: Some(format!("http://{upstream}")),
-            arguments: vec!["--threads".to_owned(), "1".to_owned()],
-            ..Options::default()
-        };
-        let bulkhead = Bulkhead::start(options).await;
+        let bulkhead = start_bulkhead(upstream).await;
         let upstreams = format!(
             "upstreams: {{ openai: {{ base_url: \"http://{upstream}\", dialect: openai, credential: provider }} }}\n"
         );
