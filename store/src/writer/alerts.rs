@@ -68,6 +68,10 @@ pub(super) async fn tell(
 
 /// The lines that a batch has passed, each by the first charge that left its count at or above it.
 fn passed(spent: &[Spent], counted: &HashMap<Count, Counted>) -> Vec<Alert> {
+    // Most budgets have no line, and the counts' rows are locked meanwhile.
+    if spent.iter().all(|spent| spent.delta.alerts.is_empty()) {
+        return Vec::new();
+    }
     let count = |Spent { delta, .. }: &Spent| (delta.key.clone(), delta.unit, delta.window_start);
     let mut used: HashMap<Count, u64> =
         counted.iter().map(|(count, counted)| (count.clone(), counted.amount)).collect();
