@@ -42,6 +42,8 @@ const COUNTED_BODY_BYTES: usize = 128 << 10;
 #[derive(Debug, Default)]
 pub(crate) struct Charge {
     reservation: Option<Reservation>,
+    /// How its budgets stood when it was released.
+    released: Vec<BudgetRecord>,
     estimate: Estimate,
     /// Output tokens that the reservation covers.
     line: u64,
@@ -100,11 +102,6 @@ impl Charge {
             reservation.shrink(estimate.amount(per_answer.saturating_mul(estimate.choices), 1));
         }
         Ok(Self { reservation: Some(reservation), estimate, line, ceiling, ..Self::default() })
-    }
-
-    /// How its budgets stand as long as nothing is charged.
-    pub(crate) fn budgets(&self) -> Vec<BudgetRecord> {
-        self.reservation.as_ref().map(Reservation::records).unwrap_or_default()
     }
 
     /// The ceiling per answer that the budget imposes, if it is lower than what was asked for.
@@ -188,7 +185,10 @@ impl Charge {
         complete: bool,
         price: Option<Price>,
     ) -> Settlement {
-        let Some(reservation) = self.reservation.take() else { return Settlement::default() };
+        let Some(reservation) = self.reservation.take() else {
+            let budgets = std::mem::take(&mut self.released);
+            return Settlement { charged: Charged { budgets, ..Charged::default() }, ..Settlement::default() };
+        };
         let tokens = match usage {
             Some(usage) => TraceTokens {
                 input: usage.input,
@@ -223,10 +223,13 @@ impl Charge {
 
     /// Settles a request that ends without a reply: what it may have cost if an upstream had it, nothing otherwise.
     pub(crate) fn settle_unanswered(&mut self) -> Option<Settlement> {
+        if !self.is_open() {
+            return None;
+        }
         if self.sent_at.is_none() {
             self.release();
         }
-        self.is_open().then(|| self.settle(None, false, None))
+        Some(self.settle(None, false, None))
     }
 
     /// Whether it was neither settled nor released.
@@ -236,7 +239,9 @@ impl Charge {
 
     /// Charges nothing: the upstream never answered, or answered with an error of its own.
     pub(crate) fn release(&mut self) {
-        self.reservation = None;
+        if let Some(reservation) = self.reservation.take() {
+            self.released = reservation.records();
+        }
     }
 }
 
@@ -256,4 +261,4 @@ pub(crate) fn body_tokens(body: &[u8]) -> u64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

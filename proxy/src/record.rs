@@ -208,7 +208,6 @@ impl Recorder {
         ledgers: &[Arc<Ledger>],
     ) -> Result<(), Rejection> {
         self.charge = reserved.inspect_err(|_| self.refused_by(ledgers))?;
-        self.record.budgets = self.charge.budgets();
         Ok(())
     }
 
@@ -224,10 +223,7 @@ impl Recorder {
         self.record.tokens = tokens;
         self.record.cost = cost;
         self.deltas = charged.deltas;
-        // What is charged nothing was released before: how its budgets stood is known.
-        if !charged.budgets.is_empty() {
-            self.record.budgets = charged.budgets;
-        }
+        self.record.budgets = charged.budgets;
         self.is_settled = true;
         std::mem::take(&mut self.hold).settle(tokens.input.saturating_add(tokens.output), Utc::now());
     }

@@ -12,7 +12,7 @@ use bulkhead_policy::prices::Stated;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-fn ledger(unit: BudgetUnit, limit: u64, at_limit: AtLimit) -> Arc<Ledger> {
+pub(crate) fn ledger(unit: BudgetUnit, limit: u64, at_limit: AtLimit) -> Arc<Ledger> {
     let now = DateTime::UNIX_EPOCH;
     let id = BudgetId::new("day");
     let spec = BudgetSpec {
@@ -47,12 +47,12 @@ fn question(operation: Operation) -> Question {
     Question { endpoint, model: "gpt-4o".into(), body: format!("{body:<100}").into() }
 }
 
-fn chat(max_output_tokens: Option<u64>) -> Estimate {
+pub(crate) fn chat(max_output_tokens: Option<u64>) -> Estimate {
     let head = RequestHead { max_output_tokens, choices: 1, ..RequestHead::default() };
     Estimate::new(question(Operation::Chat), &head, Some(price()))
 }
 
-fn reserve(ledger: &Arc<Ledger>, estimate: Estimate) -> Result<Charge, Rejection> {
+pub(crate) fn reserve(ledger: &Arc<Ledger>, estimate: Estimate) -> Result<Charge, Rejection> {
     let (ledgers, now) = (std::slice::from_ref(ledger), DateTime::UNIX_EPOCH);
     let leases = Leases::alone();
     let mut reserved = pin!(Charge::reserve(ledgers, &leases, estimate, now, Dialect::OpenAi));
@@ -138,8 +138,10 @@ fn without_a_reply_a_charge_is_released_or_what_was_counted() {
     let likely = chat(None).likely_input();
     let tokens = ledger(BudgetUnit::Tokens, 1_000, AtLimit::Cut);
     drop(reserve(&tokens, chat(Some(100))).unwrap());
-    assert!(reserve(&tokens, chat(Some(100))).unwrap().settle_unanswered().is_none(), "nobody got it");
+    let unsent = reserve(&tokens, chat(Some(100))).unwrap().settle_unanswered().unwrap();
+    assert_eq!((unsent.charged.deltas.len(), unsent.charged.budgets.len()), (0, 1), "nobody got it");
     assert_eq!(committed(&tokens), 0);
+    assert!(Charge::default().settle_unanswered().is_none(), "nothing was reserved");
 
     let mut charge = reserve(&tokens, chat(Some(100))).unwrap();
     charge.sent(Instant::now());

@@ -1,13 +1,11 @@
 //! A record is whole wherever its task ends.
 
 use super::*;
+use crate::charge::tests::{chat, ledger, reserve};
 use crate::spool::tests::{Spool, caller};
 use bulkhead_policy::data_key::{BodyPlace, DataKey};
-use bulkhead_policy::ids::BudgetId;
-use bulkhead_policy::ledger::{
-    AtLimit, BudgetScope, BudgetSpec, BudgetUnit, LedgerKey, Subject, WhenUnreachable, Window,
-};
-use bulkhead_policy::trace::{BudgetRecord, Direction};
+use bulkhead_policy::ledger::{AtLimit, BudgetUnit};
+use bulkhead_policy::trace::Direction;
 use ring::rand::SystemRandom;
 use std::future::Future as _;
 use std::pin::pin;
@@ -59,28 +57,14 @@ async fn an_aborted_task_loses_no_bodies_large_or_small() {
 async fn what_the_provider_refused_keeps_how_its_budgets_stood() {
     let (sender, spool) = Spool::open("released");
     let mut recorder = Recorder::new(Arrival::now(), caller(), Arc::clone(&spool.metrics), sender);
-    let at = recorder.record.at;
-    let id = BudgetId::new("day");
-    let spec = BudgetSpec {
-        id: id.clone(),
-        scope: BudgetScope::Tenant,
-        unit: BudgetUnit::Tokens,
-        limit: 100,
-        window: Window::Day,
-        time_zone: "UTC".parse().unwrap(),
-        models: vec![],
-        at_limit: AtLimit::Refuse,
-        when_unreachable: WhenUnreachable::Allow,
-        alert_at: vec![],
-    };
-    let key = LedgerKey { tenant: recorder.record.tenant, budget: id, subject: Subject::Tenant };
-    let ledger = Ledger::new(key, spec, at);
-    recorder.record.budgets = vec![BudgetRecord { unreachable: true, ..ledger.record(at) }];
+    let ledger = ledger(BudgetUnit::Tokens, 1_000, AtLimit::Refuse);
+    recorder.charge = reserve(&ledger, chat(Some(100))).unwrap();
     // As for an answer that is the provider's error.
     recorder.charge.release();
     let settlement = recorder.charge.settle(None, false, None);
     recorder.settled(settlement);
     drop(recorder);
     let records = spool.records().await;
-    assert!(records[0].budgets.first().is_some_and(|budget| budget.unreachable), "{:?}", records[0].budgets);
+    let stood: Vec<_> = records[0].budgets.iter().map(|of| (of.limit, of.used_before, of.used_after)).collect();
+    assert_eq!(stood, [(1_000, 0, 0)]);
 }
