@@ -3,12 +3,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, ensure};
 use bulkhead_tests::shapes::chat;
 use bulkhead_tests::{Bulkhead, Client, Options};
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 
 use crate::driver::{Check, Connection, Target};
 use crate::measure::percentile;
@@ -20,9 +21,9 @@ use crate::subject::{POLICY, Subjects, address_of};
 pub struct Propagation {
     /// Requests served meanwhile; none failed.
     pub requests: u64,
-    /// From the start of `policy apply` until all nodes answered under the new revision.
+    /// From a policy's commit until all nodes answered under the new revision.
     pub applied: Changes,
-    /// From the start of `key revoke` until all nodes refused the key.
+    /// From a key's revocation until all nodes refused it.
     pub revoked: Changes,
     /// The same two while the database tells nobody.
     pub applied_untold: Changes,
@@ -33,11 +34,15 @@ pub struct Propagation {
 /// Changes of one kind.
 #[derive(Clone, Debug)]
 pub struct Changes {
-    /// Sorted microseconds of each, as an operator sees it.
+    /// Sorted microseconds of each, as callers see it.
     pub seen: Vec<u32>,
     /// The nodes' own histograms of commit to publication, added up: upper bound in seconds, cumulative count.
     pub published: Vec<(f64, u64)>,
 }
+
+/// Between two requests of one caller: the nodes are busy, but no request waits for the processor. What is measured is the
+/// propagation, not a queue.
+const PACE: Duration = Duration::from_millis(10);
 
 /// Three nodes under load.
 struct Nodes<'a> {
@@ -110,19 +115,28 @@ impl<'a> Nodes<'a> {
     async fn apply_one(&self, change: usize) -> anyhow::Result<u32> {
         let seen = self.newest.each_ref().map(|newest| newest.load(Ordering::Acquire));
         let policy = POLICY.replace("100000000,", &format!("{},", 100_000_000 + change));
-        let start = Instant::now();
         let apply = self.first.apply(&self.first.ready.tenant, &policy);
         let enforced = async {
             while self.newest.iter().zip(seen).any(|(newest, seen)| newest.load(Ordering::Acquire) <= seen) {
                 tokio::time::sleep(Duration::from_micros(200)).await;
             }
-            start.elapsed()
+            SystemTime::now()
         };
         let (printed, enforced) =
             tokio::join!(apply, tokio::time::timeout(Duration::from_secs(10), enforced));
         ensure!(printed.code == Some(0), "policy apply: {}{}", printed.out, printed.err);
-        let enforced = enforced.context("the change is not enforced within ten seconds")?;
-        Ok(micros(enforced))
+        self.since_commit(enforced.context("the change is not enforced within ten seconds")?)
+    }
+
+    /// Microseconds from the tenant's newest change, by the clock of the database, which is this machine's.
+    fn since_commit(&self, enforced: SystemTime) -> anyhow::Result<u32> {
+        let tenant = &self.first.ready.tenant;
+        let changed = self.first.sql(&format!(
+            "select (extract(epoch from changed_at) * 1000000)::bigint from tenants where id = '{tenant}'"
+        ));
+        let changed = UNIX_EPOCH + Duration::from_micros(changed.trim().parse()?);
+        let took = enforced.duration_since(changed).context("enforced before it was committed")?;
+        Ok(u32::try_from(took.as_micros())?)
     }
 
     /// Makes keys and revokes them, one after the other. Its histogram has the making, too.
@@ -134,10 +148,9 @@ impl<'a> Nodes<'a> {
             let key = self.first.new_key(tenant, agent, &[]).await;
             let clients: Vec<Client> = self.all().map(|node| node.client().with_key(&key)).collect();
             until_all_answer(&clients, 200).await?;
-            let start = Instant::now();
-            let (_, refused) = tokio::join!(self.first.revoke(tenant, &key), until_all_answer(&clients, 401));
-            refused?;
-            seen.push(micros(start.elapsed()));
+            let refused = async { until_all_answer(&clients, 401).await.map(|()| SystemTime::now()) };
+            let (_, refused) = tokio::join!(self.first.revoke(tenant, &key), refused);
+            seen.push(self.since_commit(refused?)?);
         }
         Ok(Changes::since(&before, &self.histogram().await, seen))
     }
@@ -172,10 +185,6 @@ async fn until_all_answer(clients: &[Client], status: u16) -> anyhow::Result<()>
         }
     }
     Ok(())
-}
-
-fn micros(time: Duration) -> u32 {
-    u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
 }
 
 impl Changes {
@@ -229,7 +238,10 @@ async fn requests(
 ) -> anyhow::Result<u64> {
     let mut connection = Connection::open(&target).await?;
     let mut served = 0;
+    let mut pace = tokio::time::interval(PACE);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !stop.load(Ordering::Acquire) {
+        pace.tick().await;
         let mut check = Check::new(Kind::Json, &target);
         let revision = connection.ask(&target, scenario.body.clone(), &mut check, || ()).await?;
         newest.fetch_max(revision.context("an answer without a policy revision")?, Ordering::AcqRel);

@@ -24,7 +24,7 @@ struct Arguments {
     /// Seconds that each system has for each scenario in each round.
     #[arg(long)]
     seconds: Option<u64>,
-    /// Runs only scenarios whose name contains this.
+    /// Runs only scenarios whose name contains this; `memory` and `propagation` are two, too.
     #[arg(long)]
     only: Option<String>,
 }
@@ -41,14 +41,12 @@ async fn compare(arguments: &Arguments) -> anyhow::Result<()> {
     let subjects = Subjects::start(upstream::start(clock)?, clock).await?;
     let rounds = arguments.rounds.unwrap_or(if arguments.quick { 1 } else { 3 });
     let time = Duration::from_secs(arguments.seconds.unwrap_or(if arguments.quick { 1 } else { 4 }));
-    let wanted = |scenario: &Scenario| {
-        arguments.only.as_ref().is_none_or(|only| scenario.name.contains(only.as_str()))
-    };
-    let scenarios: Vec<Scenario> = scenarios(arguments.quick).into_iter().filter(wanted).collect();
+    let is_wanted = |name: &str| arguments.only.as_ref().is_none_or(|only| name.contains(only.as_str()));
+    let scenarios = scenarios(arguments.quick);
 
     let mut runs = Vec::new();
     for round in 0..rounds {
-        for scenario in &scenarios {
+        for scenario in scenarios.iter().filter(|scenario| is_wanted(scenario.name)) {
             for system in Name::ALL {
                 eprintln!("round {} of {rounds}: {}, {}", round + 1, scenario.name, system.as_str());
                 runs.push(measure(&subjects, scenario, system, time).await?);
@@ -56,9 +54,11 @@ async fn compare(arguments: &Arguments) -> anyhow::Result<()> {
         }
     }
     print(&report::table(&runs))?;
-    if arguments.only.is_none() {
+    if is_wanted("memory") {
         let streams = if arguments.quick { 100 } else { 1000 };
         print(&memory(&subjects, streams).await?)?;
+    }
+    if is_wanted("propagation") {
         let json = scenarios.first().context("a scenario")?;
         let target = subjects.target(Name::Bulkhead)?;
         let changes = if arguments.quick { 5 } else { 50 };
