@@ -38,6 +38,9 @@ struct Arguments {
     /// Seconds for each.
     #[arg(long)]
     seconds: Option<u64>,
+    /// Makes only noise whose name contains this.
+    #[arg(long)]
+    only: Option<String>,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -130,6 +133,7 @@ async fn compare(arguments: &Arguments) -> anyhow::Result<()> {
     let mut kinds: Vec<(&'static str, Vec<Noise>)> =
         Noise::ALL.map(|noise| (noise.as_str(), vec![noise])).to_vec();
     kinds.push(("all of it", Noise::ALL.to_vec()));
+    kinds.retain(|(name, _)| arguments.only.as_ref().is_none_or(|only| name.contains(only.as_str())));
     let mut lines: Vec<Line> = kinds.iter().map(|(name, _)| Line { name, ..Line::default() }).collect();
     ask(&quiet, time / 4).await?;
     for round in 0..rounds {
