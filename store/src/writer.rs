@@ -7,6 +7,7 @@
 mod alerts;
 mod budgets;
 mod columns;
+mod counts;
 mod leases;
 mod shipment;
 mod traces;

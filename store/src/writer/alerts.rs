@@ -5,17 +5,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use bulkhead_policy::ledger::{Alert, BudgetUnit, LedgerKey};
-use chrono::{DateTime, Utc};
+use bulkhead_policy::ledger::{Alert, LedgerDelta};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::Spent;
+use super::counts::{Count, Counts};
 use crate::error::{Attempted, StoreError};
 use crate::numbers::to_i64;
-
-/// Names one window of a count.
-pub(super) type Count = (LedgerKey, BudgetUnit, DateTime<Utc>);
 
 /// How a count stands after a batch was added to it.
 #[derive(Debug)]
@@ -50,11 +47,11 @@ pub(super) async fn tell(
            from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::bigint[], $7::bigint[],
              $8::bigint[], $9::uuid[])
              as passed (tenant_id, budget, subject, unit, window_start, line, budget_limit, used, trace_id)"#,
-        &rows.tenant_id,
-        &rows.budget,
-        &rows.subject,
-        &rows.unit,
-        &rows.window_start,
+        &rows.counts.tenant_id,
+        &rows.counts.budget,
+        &rows.counts.subject,
+        &rows.counts.unit,
+        &rows.counts.window_start,
         &rows.line,
         &rows.budget_limit,
         &rows.used,
@@ -72,16 +69,16 @@ fn passed(spent: &[Spent], counted: &HashMap<Count, Counted>) -> Vec<Alert> {
     if spent.iter().all(|spent| spent.delta.alerts.is_empty()) {
         return Vec::new();
     }
-    let count = |Spent { delta, .. }: &Spent| (delta.key.clone(), delta.unit, delta.window_start);
+    let count = |delta: &LedgerDelta| -> Count { (delta.key.clone(), delta.unit, delta.window_start) };
     let mut used: HashMap<Count, u64> =
         counted.iter().map(|(count, counted)| (count.clone(), counted.amount)).collect();
-    for spent in spent {
-        used.entry(count(spent)).and_modify(|used| *used = used.saturating_sub(spent.delta.amount));
+    for Spent { delta, .. } in spent {
+        used.entry(count(delta)).and_modify(|used| *used = used.saturating_sub(delta.amount));
     }
     let mut seen = HashSet::new();
     let mut alerts = Vec::new();
     for Spent { delta, trace, .. } in spent {
-        let count = (delta.key.clone(), delta.unit, delta.window_start);
+        let count = count(delta);
         let (Some(used), Some(counted)) = (used.get_mut(&count), counted.get(&count)) else { continue };
         *used = used.saturating_add(delta.amount);
         let lines = delta.alerts.at.iter().filter(|line| **line <= *used && !counted.told.contains(line));
@@ -97,11 +94,7 @@ fn passed(spent: &[Spent], counted: &HashMap<Count, Counted>) -> Vec<Alert> {
 /// Alerts, by column.
 #[derive(Default)]
 struct Rows {
-    tenant_id: Vec<Uuid>,
-    budget: Vec<String>,
-    subject: Vec<String>,
-    unit: Vec<String>,
-    window_start: Vec<DateTime<Utc>>,
+    counts: Counts,
     line: Vec<i64>,
     budget_limit: Vec<i64>,
     used: Vec<i64>,
@@ -112,11 +105,7 @@ impl Rows {
     fn of(alerts: &[Alert]) -> Self {
         let mut rows = Self::default();
         for alert in alerts {
-            rows.tenant_id.push(alert.key.tenant.as_uuid());
-            rows.budget.push(alert.key.budget.as_str().to_owned());
-            rows.subject.push(alert.key.subject.to_string());
-            rows.unit.push(alert.unit.as_str().to_owned());
-            rows.window_start.push(alert.window_start);
+            rows.counts.push(&alert.key, alert.unit, alert.window_start);
             rows.line.push(to_i64(alert.line));
             rows.budget_limit.push(to_i64(alert.limit));
             rows.used.push(to_i64(alert.used));

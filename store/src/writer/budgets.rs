@@ -9,7 +9,8 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::alerts::{self, Count, Counted};
+use super::alerts::{self, Counted};
+use super::counts::{Count, Counts};
 use crate::Store;
 use crate::error::{Attempted, StoreError};
 use crate::numbers::{to_i64, to_u64};
@@ -105,11 +106,11 @@ async fn count(connection: &mut PgConnection, rows: &Rows) -> Result<HashMap<Cou
            where (told.tenant_id, told.budget, told.subject, told.unit, told.window_start)
              = (counted.tenant_id, counted.budget, counted.subject, counted.unit, counted.window_start)
          ) as "told!""#,
-        &rows.tenant_id,
-        &rows.budget,
-        &rows.subject,
-        &rows.unit,
-        &rows.window_start,
+        &rows.counts.tenant_id,
+        &rows.counts.budget,
+        &rows.counts.subject,
+        &rows.counts.unit,
+        &rows.counts.window_start,
         &rows.amount,
     )
     .fetch_all(connection)
@@ -151,11 +152,11 @@ async fn report(
                  = (delta.tenant_id, delta.budget, delta.subject, delta.unit, delta.window_start)
                and of_spool.spool = $7 and of_spool.term between $8 and $9
              order by term desc, granted - reported desc, opening limit 1)",
-        &rows.tenant_id,
-        &rows.budget,
-        &rows.subject,
-        &rows.unit,
-        &rows.window_start,
+        &rows.counts.tenant_id,
+        &rows.counts.budget,
+        &rows.counts.subject,
+        &rows.counts.unit,
+        &rows.counts.window_start,
         &rows.amount,
         spool,
         to_i64(*terms.start()),
@@ -190,11 +191,7 @@ pub async fn forget_old_usage(store: &Store) -> Result<(), StoreError> {
 /// Deltas, by column.
 #[derive(Default)]
 struct Rows {
-    tenant_id: Vec<Uuid>,
-    budget: Vec<String>,
-    subject: Vec<String>,
-    unit: Vec<String>,
-    window_start: Vec<DateTime<Utc>>,
+    counts: Counts,
     amount: Vec<i64>,
 }
 
@@ -202,11 +199,7 @@ impl Rows {
     fn of(deltas: &[LedgerDelta]) -> Self {
         let mut rows = Self::default();
         for delta in deltas {
-            rows.tenant_id.push(delta.key.tenant.as_uuid());
-            rows.budget.push(delta.key.budget.as_str().to_owned());
-            rows.subject.push(delta.key.subject.to_string());
-            rows.unit.push(delta.unit.as_str().to_owned());
-            rows.window_start.push(delta.window_start);
+            rows.counts.push(&delta.key, delta.unit, delta.window_start);
             rows.amount.push(to_i64(delta.amount));
         }
         rows

@@ -7,10 +7,9 @@
 use std::collections::HashSet;
 
 use bulkhead_policy::ledger::{Holder, Lease, LeaseAnswer, LeaseAsk, Standing};
-use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
-use uuid::Uuid;
 
+use super::counts::Counts;
 use crate::Store;
 use crate::error::{Attempted, StoreError};
 use crate::numbers::{to_i64, to_u64};
@@ -73,11 +72,7 @@ async fn answer(
 /// The asks' counts, by column.
 #[derive(Default)]
 struct Keys {
-    tenant_id: Vec<Uuid>,
-    budget: Vec<String>,
-    subject: Vec<String>,
-    unit: Vec<String>,
-    window_start: Vec<DateTime<Utc>>,
+    counts: Counts,
     opening: Vec<i64>,
 }
 
@@ -85,11 +80,7 @@ impl Keys {
     fn of<'a>(asks: impl IntoIterator<Item = &'a LeaseAsk>) -> Self {
         let mut keys = Self::default();
         for ask in asks {
-            keys.tenant_id.push(ask.key.tenant.as_uuid());
-            keys.budget.push(ask.key.budget.as_str().to_owned());
-            keys.subject.push(ask.key.subject.to_string());
-            keys.unit.push(ask.unit.as_str().to_owned());
-            keys.window_start.push(ask.window_start);
+            keys.counts.push(&ask.key, ask.unit, ask.window_start);
             keys.opening.push(to_i64(ask.opening));
         }
         keys
@@ -152,11 +143,11 @@ async fn lock_free(connection: &mut PgConnection, keys: &Keys) -> Result<HashSet
            with ordinality as ask (tenant_id, budget, subject, unit, window_start, place)
          join budget_usage usage using (tenant_id, budget, subject, unit, window_start)
          order by tenant_id, budget, subject, unit, window_start for update of usage skip locked"#,
-        &keys.tenant_id,
-        &keys.budget,
-        &keys.subject,
-        &keys.unit,
-        &keys.window_start,
+        &keys.counts.tenant_id,
+        &keys.counts.budget,
+        &keys.counts.subject,
+        &keys.counts.unit,
+        &keys.counts.window_start,
     )
     .fetch_all(connection)
     .await
@@ -173,16 +164,16 @@ async fn lock_all(connection: &mut PgConnection, keys: &Keys) -> Result<HashSet<
            as ask (tenant_id, budget, subject, unit, window_start)
          order by tenant_id, budget, subject, unit, window_start
          on conflict (tenant_id, budget, subject, unit, window_start) do update set amount = budget_usage.amount",
-        &keys.tenant_id,
-        &keys.budget,
-        &keys.subject,
-        &keys.unit,
-        &keys.window_start,
+        &keys.counts.tenant_id,
+        &keys.counts.budget,
+        &keys.counts.subject,
+        &keys.counts.unit,
+        &keys.counts.window_start,
     )
     .execute(connection)
     .await
     .attempted("lock budget usage")?;
-    Ok((0..keys.budget.len()).collect())
+    Ok((0..keys.opening.len()).collect())
 }
 
 /// Reads how each count stands. A statement of its own: it sees what was committed before the locks were had.
@@ -203,11 +194,11 @@ async fn read(connection: &mut PgConnection, keys: &Keys, holder: Holder) -> Res
          cross join lateral (
            select coalesce((lease.spool, lease.term, lease.opening) = ($6, $7, ask.opening), false)) as own (is_own)
          group by place, usage.amount order by place"#,
-        &keys.tenant_id,
-        &keys.budget,
-        &keys.subject,
-        &keys.unit,
-        &keys.window_start,
+        &keys.counts.tenant_id,
+        &keys.counts.budget,
+        &keys.counts.subject,
+        &keys.counts.unit,
+        &keys.counts.window_start,
         holder.spool,
         to_i64(holder.term),
         &keys.opening,
@@ -237,11 +228,11 @@ async fn write(
              $10::bigint[]) as answer (tenant_id, budget, subject, unit, window_start, granted, number, opening)
          on conflict (tenant_id, budget, subject, unit, window_start, spool, term, opening) do update
          set granted = excluded.granted, number = excluded.number, expires_at = excluded.expires_at",
-        &keys.tenant_id,
-        &keys.budget,
-        &keys.subject,
-        &keys.unit,
-        &keys.window_start,
+        &keys.counts.tenant_id,
+        &keys.counts.budget,
+        &keys.counts.subject,
+        &keys.counts.unit,
+        &keys.counts.window_start,
         &totals,
         &numbers,
         holder.spool,
