@@ -55,6 +55,11 @@ struct Table {
     texts: Vec<&'static [u8]>,
 }
 
+/// Builds the table, which takes milliseconds, if it is not there.
+pub(crate) fn make_ready() {
+    LazyLock::force(&TABLE);
+}
+
 static TABLE: LazyLock<Table> = LazyLock::new(|| {
     let mut table = Table {
         pages: vec![0; (char::MAX as usize + 1) / PAGE],

@@ -161,6 +161,7 @@ impl Gateway {
         };
         let mut held = self.room.hold(exchange.key.limits());
         let raw = body::read(session, limits, &mut held).await?;
+        judge::make_ready(&policy).await;
         let started = Instant::now();
         recorder.received_request(&raw);
         judge::judge_head(&exchange, session.req_header(), recorder)?;

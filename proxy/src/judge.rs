@@ -46,6 +46,18 @@ struct Verdict {
     incomplete: bool,
 }
 
+/// Makes rules ready that nobody has used yet: else their first request would do it, and everybody's requests that run on its
+/// thread would wait for that.
+pub(crate) async fn make_ready(policy: &TenantPolicy) {
+    let rules = [policy.request_rules(), policy.response_rules()];
+    if rules.iter().all(|rules| rules.is_ready()) {
+        return;
+    }
+    let rules = rules.map(Arc::clone);
+    let ready = tokio::task::spawn_blocking(move || rules.iter().for_each(|rules| rules.make_ready()));
+    let _scans_build_what_is_missing = ready.await;
+}
+
 /// Reads the body, checks the model, and applies the tenant's rules.
 ///
 /// # Errors

@@ -43,7 +43,7 @@ pub(super) struct StartTable {
     /// The fixed texts that detectors start with; where one is complete, its rules have a candidate.
     texts: Trie,
     context_words: Option<ContextWords>,
-    /// Built when a whole text is scanned for the first time.
+    /// Built when a whole text is to be scanned for the first time: most of many tenants ask nothing.
     gate: OnceLock<RuleGate>,
 }
 
@@ -151,6 +151,11 @@ impl StartTable {
     /// Where matches may start; `detectors` are those of this table.
     pub(super) fn gate(&self, detectors: &[Arc<Detector>]) -> &RuleGate {
         self.gate.get_or_init(|| RuleGate::new(detectors))
+    }
+
+    /// Whether [`Self::gate`] is there.
+    pub(super) fn has_gate(&self) -> bool {
+        self.gate.get().is_some()
     }
 
     /// The fixed texts of which [`Starts::opening`] is the beginning, by the numbers of their rules.

@@ -337,3 +337,17 @@ fn tokens_and_fingerprints_depend_on_key_detector_and_value() {
     assert_eq!(masked(&without_key, "jane@example.com"), "[EMAIL_ADDRESS]");
     assert_eq!(without_key.scan(b"jane@example.com").matches[0].fingerprint, None);
 }
+
+#[test]
+fn what_is_ready_finds_the_same_and_builds_nothing_more() {
+    let (term, email) = (custom("OWN", "falcon"), built_in("EMAIL_ADDRESS"));
+    let rules = [(&term, Action::Mask), (&email, Action::Mask)];
+    let (ready, lazy) = (rule_set(&rules, &[]), rule_set(&rules, &[]));
+    assert!(!ready.is_ready(), "most of many tenants ask nothing");
+    ready.make_ready();
+    assert!(ready.is_ready());
+    let text = "falcon by jane@example.com";
+    assert_eq!(masked(&ready, text), "[OWN] by [EMAIL_ADDRESS]");
+    assert_eq!(masked(&lazy, text), masked(&ready, text));
+    assert!(lazy.is_ready(), "the first scan builds what it needs");
+}
