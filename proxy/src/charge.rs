@@ -187,7 +187,10 @@ impl Charge {
     ) -> Settlement {
         let Some(reservation) = self.reservation.take() else {
             let budgets = std::mem::take(&mut self.released);
-            return Settlement { charged: Charged { budgets, ..Charged::default() }, ..Settlement::default() };
+            return Settlement {
+                charged: Charged { budgets, ..Charged::default() },
+                ..Settlement::default()
+            };
         };
         let tokens = match usage {
             Some(usage) => TraceTokens {

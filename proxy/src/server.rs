@@ -204,6 +204,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
                 serve_connection(stream, &app, &closed).await;
                 drop(permit);
             });
+            // Whoever opens many connections at once waits for the requests that run, not they for all of those.
+            tokio::task::yield_now().await;
         }
         drop(listener);
         while connections.join_next().await.is_some() {}

@@ -65,6 +65,7 @@ async fn what_the_provider_refused_keeps_how_its_budgets_stood() {
     recorder.settled(settlement);
     drop(recorder);
     let records = spool.records().await;
-    let stood: Vec<_> = records[0].budgets.iter().map(|of| (of.limit, of.used_before, of.used_after)).collect();
+    let stood: Vec<_> =
+        records[0].budgets.iter().map(|of| (of.limit, of.used_before, of.used_after)).collect();
     assert_eq!(stood, [(1_000, 0, 0)]);
 }
