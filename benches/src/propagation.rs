@@ -132,7 +132,7 @@ impl<'a> Nodes<'a> {
     fn since_commit(&self, enforced: SystemTime) -> anyhow::Result<u32> {
         let tenant = &self.first.ready.tenant;
         let changed = self.first.sql(&format!(
-            "select (extract(epoch from changed_at) * 1000000)::bigint from tenants where id = '{tenant}'"
+            "select (extract(epoch from changed_at) * 1000000)::bigint from tenants where name = '{tenant}'"
         ));
         let changed = UNIX_EPOCH + Duration::from_micros(changed.trim().parse()?);
         let took = enforced.duration_since(changed).context("enforced before it was committed")?;
