@@ -94,6 +94,10 @@ impl<'a> Nodes<'a> {
                 load.spawn(requests(target.clone(), scenario.clone(), Arc::clone(newest), Arc::clone(&stop)));
             }
         }
+        // What a node answers under at first is no change.
+        while newest.iter().any(|newest| newest.load(Ordering::Acquire) == 0) {
+            tokio::time::sleep(PACE).await;
+        }
         Ok(Self { first, beside, newest, stop, load })
     }
 
