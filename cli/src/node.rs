@@ -58,6 +58,7 @@ pub(crate) struct Node {
     partitions: tokio::task::JoinHandle<()>,
     retention: tokio::task::JoinHandle<()>,
     leaser: tokio::task::JoinHandle<()>,
+    rates: tokio::task::JoinHandle<()>,
     /// Ends what runs until nothing is admitted any more.
     stop: watch::Sender<bool>,
 }
@@ -95,8 +96,8 @@ impl Node {
                 },
             )
         };
-        let (leases, leaser) =
-            bulkhead_proxy::leases(writer.clone(), spool.holder(), lessee, Arc::clone(&metrics));
+        let holder = spool.holder();
+        let (leases, leaser) = bulkhead_proxy::leases(writer.clone(), holder, lessee, Arc::clone(&metrics));
         let parts = Parts { snapshot: snapshot.clone(), traces, leases, metrics: Arc::clone(&metrics) };
         let allow_private = settings.proxy.allow_private_upstreams;
         let service = Service::bind(settings.proxy, parts)?;
@@ -118,15 +119,17 @@ impl Node {
                 &settings.master_key,
                 snapshot.clone(),
                 ledgers,
-                Arc::new(FeedMetrics(metrics)),
+                Arc::new(FeedMetrics(Arc::clone(&metrics))),
             )?
         };
+        let rates =
+            runtime.spawn(bulkhead_proxy::share_rates(writer.clone(), holder.spool, sync.nodes(), metrics));
         let leaser = runtime.spawn(leaser.run(stopped.clone()));
         let feed = runtime.spawn(sync.run(stopped));
         let shipper = runtime.spawn(shipper.run());
         let partitions = runtime.spawn(keep_partitions(writer, placed, snapshot.clone()));
         let retention = runtime.spawn(retention.run());
-        Ok(Self { runtime, service, snapshot, shipper, feed, partitions, retention, leaser, stop })
+        Ok(Self { runtime, service, snapshot, shipper, feed, partitions, retention, leaser, rates, stop })
     }
 
     /// Where the listeners are.
@@ -148,6 +151,7 @@ impl Node {
     pub(crate) fn serve(self, stop: &StopSignal) -> Result<(), Failure> {
         let served = self.service.run(stop.receiver());
         self.partitions.abort();
+        self.rates.abort();
         self.retention.abort();
         // The data plane is gone and with it every sender of traces: the shipper ends when the spool is empty.
         let shipped = self.runtime.block_on(self.shipper);

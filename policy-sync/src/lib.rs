@@ -45,6 +45,7 @@ use std::time::Duration;
 use bulkhead_policy::compile::CompileOptions;
 use bulkhead_policy::crypto::{CryptoError, MasterKey};
 use bulkhead_policy::ledger::LedgerBook;
+use bulkhead_policy::limiter::Nodes;
 use bulkhead_policy::snapshot::{Builder, Snapshot, SnapshotHandle};
 use bulkhead_store::{Role, Store, StoreError};
 use chrono::{DateTime, Utc};
@@ -140,6 +141,12 @@ impl PolicySync {
             handle,
             observer,
         })
+    }
+
+    /// Returns the number of nodes that serve, as this one hears of it.
+    #[must_use]
+    pub fn nodes(&self) -> Nodes {
+        self.builder.nodes().clone()
     }
 
     /// Runs until `shutdown` turns true or its sender is gone; then writes the snapshot file if it is not up to date.

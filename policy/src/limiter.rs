@@ -7,7 +7,8 @@
 //!   request that needs more than a minute has is refused at once and never waits.
 //! - A request is held to the limits of its key, its agent and its tenant, all of them. One that a limit refuses takes
 //!   nothing of the others.
-//! - Where several nodes serve, each has an equal part of a rate, and the burst; places at the same time are each node's own.
+//! - Where several nodes serve, each has its part of a rate, by what is wanted there, and the burst: [`Sharing`] has the protocol.
+//!   Places at the same time are each node's own.
 //! - Where a tenant's own limit is short, its agents are served fairly: see [`CallerLimits`].
 //! - What a request takes it gives back when its guard is dropped, whatever ends it.
 
@@ -17,6 +18,8 @@ mod fair;
 mod gcra;
 mod nodes;
 mod places;
+mod schedule;
+mod sharing;
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -24,8 +27,9 @@ use std::num::NonZeroU32;
 pub use bytes::ByteCount;
 pub use caller::{Admission, AgentLimiter, CallerLimits, Hold, KeyLimiter, Standings, TenantLimiter};
 pub use gcra::{Gcra, Standing};
-pub use nodes::Nodes;
+pub use nodes::{Nodes, RateKey};
 pub use places::{InFlight, InFlightGuard};
+pub use sharing::{COUNTS_FOR, PartAsk, Portion, Sharing, WHOLE, fitting_part};
 
 /// What a tenant, an agent or a key may have; `None` means no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -34,6 +34,7 @@ mod judge;
 mod leases;
 mod metrics;
 mod rate_headers;
+mod rates;
 mod record;
 mod rejection;
 mod reply;
@@ -49,6 +50,7 @@ mod spool;
 pub use config::{Config, Limits, SpoolLimits, Timeouts};
 pub use leases::{Leaser, Leases, leases};
 pub use metrics::Metrics;
+pub use rates::share_rates;
 pub use server::{Addresses, Parts, ServeError, Service};
 pub use ship::{Placements, Shipper};
 pub use spool::{

@@ -26,6 +26,7 @@ pub struct Metrics {
     pub(crate) unauthenticated: IntCounter,
     pub(crate) failures: IntCounterVec,
     pub(crate) throttled: IntCounterVec,
+    pub(crate) rate_rounds: IntCounterVec,
     pub(crate) overhead_seconds: Histogram,
     pub(crate) first_byte_seconds: HistogramVec,
     pub(crate) duration_seconds: HistogramVec,
@@ -76,6 +77,11 @@ impl Metrics {
                 "Requests that a limit turned away, by whose it is (`share`: what was left is for the tenant's other agents) and \
                  what it counts",
                 &["scope", "limit"],
+            )?,
+            rate_rounds: declare.counters(
+                "bulkhead_rate_rounds_total",
+                "Transactions in which this node asked PostgreSQL for its parts of rates, by outcome",
+                &["outcome"],
             )?,
             overhead_seconds: declare.histogram(
                 "bulkhead_overhead_seconds",

@@ -9,6 +9,7 @@ mod erase;
 mod leases;
 mod placement;
 mod policies;
+mod rates;
 mod reseal;
 mod retention;
 mod reveal;

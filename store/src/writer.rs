@@ -9,12 +9,14 @@ mod budgets;
 mod columns;
 mod counts;
 mod leases;
+mod rates;
 mod shipment;
 mod traces;
 
 pub use crate::partitions::ensure_partitions;
 pub use budgets::{Spent, UsageBatch, add_budget_usage, forget_old_usage};
 pub use leases::lease;
+pub use rates::share_rates;
 pub use shipment::{Shipment, Shipped, SpoolPlace, load_positions, ship};
 pub use traces::{insert_placed, insert_traces};
 

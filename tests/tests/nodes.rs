@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use bulkhead_tests::postgres::Frozen;
 use bulkhead_tests::shapes::chat;
@@ -132,6 +133,44 @@ fn what_the_database_tells_nobody_every_node_finds() {
             })
             .await;
         }
+    });
+}
+
+#[test]
+fn a_caller_that_comes_to_one_node_gets_the_whole_rate_and_all_nodes_together_no_more() {
+    run(async {
+        let provider = FakeProvider::start().await;
+        let nodes = three(&provider, "limits: { requests_per_minute: 600 }").await;
+        let served = async |node: &Bulkhead, seconds: u64| {
+            let (client, until) = (node.client(), Instant::now() + Duration::from_secs(seconds));
+            let mut served = 0;
+            while Instant::now() < until {
+                let reply = client.post("/v1/chat/completions", &chat("gpt-rate", "hi")).await;
+                served += u32::from(reply.status == 200);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            served
+        };
+        eventually("nodes know that they are three and share the rate", || async {
+            served(&nodes[0], 1).await;
+            (nodes[0].sql("select count(*) from rate_shares, jsonb_object_keys(nodes)").trim() == "1")
+                .then_some(())
+        })
+        .await;
+        // Its burst is used up; an equal part would be 20 in these six seconds.
+        served(&nodes[0], 5).await;
+        let alone = served(&nodes[0], 6).await;
+        assert!((45..=70).contains(&alone), "{alone} of 60");
+        let [first, second, third] = &nodes;
+        let all = async |seconds| {
+            let (first, second, third) =
+                tokio::join!(served(first, seconds), served(second, seconds), served(third, seconds));
+            first + second + third
+        };
+        // The others have their bursts once.
+        all(6).await;
+        let together = all(8).await;
+        assert!((60..=95).contains(&together), "{together} of 80");
     });
 }
 

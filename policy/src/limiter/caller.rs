@@ -8,8 +8,11 @@ use chrono::{DateTime, Utc};
 use super::fair::{ActiveAgents, BURST_KEPT_PART, Share, places_for};
 use super::gcra::{Gcra, Standing};
 use super::{
-    ByteCount, Counted, InFlight, InFlightGuard, Limits, NoTokens, Nodes, RetryAfter, Scope, Throttled,
+    ByteCount, Counted, InFlight, InFlightGuard, Limits, NoTokens, Nodes, RateKey, RetryAfter, Scope,
+    Throttled,
 };
+use crate::ids::{AgentId, KeyId, TenantId};
+use crate::ledger::Subject;
 
 /// Limits with their state.
 #[derive(Debug, Default)]
@@ -22,10 +25,17 @@ pub(super) struct Limiter {
 
 impl Limiter {
     /// Goes on where `known` is; its guards and holds give back to both.
-    fn new(limits: Limits, known: Option<&Self>, nodes: &Nodes) -> Self {
+    fn new(
+        (tenant, subject): (TenantId, Subject),
+        limits: Limits,
+        known: Option<&Self>,
+        nodes: &Nodes,
+    ) -> Self {
         let Limits { requests_per_minute, tokens_per_minute, .. } = limits;
-        let requests = requests_per_minute.map(|rate| Gcra::of_requests(rate).among(nodes));
-        let tokens = tokens_per_minute.map(|rate| Gcra::of_tokens(rate).among(nodes));
+        let key = |counted| RateKey { tenant, subject, counted };
+        let requests =
+            requests_per_minute.map(|rate| Gcra::of_requests(rate).among(nodes, key(Counted::Requests)));
+        let tokens = tokens_per_minute.map(|rate| Gcra::of_tokens(rate).among(nodes, key(Counted::Tokens)));
         Self {
             limits,
             requests: requests.map(|gcra| gcra.continuing(known.and_then(|known| known.requests.as_ref()))),
@@ -61,8 +71,8 @@ pub struct AgentLimiter {
 impl TenantLimiter {
     /// Makes a limiter that goes on where `known` is; the rates are those of all `nodes` together.
     #[must_use]
-    pub fn new(limits: Limits, known: Option<&Self>, nodes: &Nodes) -> Arc<Self> {
-        let own = Limiter::new(limits, known.map(|known| &known.own), nodes);
+    pub fn new(tenant: TenantId, limits: Limits, known: Option<&Self>, nodes: &Nodes) -> Arc<Self> {
+        let own = Limiter::new((tenant, Subject::Tenant), limits, known.map(|known| &known.own), nodes);
         let (active, bytes) = match known {
             Some(known) => (Arc::clone(&known.active), known.bytes.clone()),
             None => Default::default(),
@@ -74,9 +84,15 @@ impl TenantLimiter {
 impl AgentLimiter {
     /// Makes a limiter that goes on where `known` is; the rates are those of all `nodes` together.
     #[must_use]
-    pub fn new(limits: Limits, known: Option<&Self>, nodes: &Nodes) -> Arc<Self> {
+    pub fn new(
+        (tenant, agent): (TenantId, AgentId),
+        limits: Limits,
+        known: Option<&Self>,
+        nodes: &Nodes,
+    ) -> Arc<Self> {
         let share = known.map(|known| Arc::clone(&known.share)).unwrap_or_default();
-        Arc::new(Self { own: Limiter::new(limits, known.map(|known| &known.own), nodes), share })
+        let owner = (tenant, Subject::Agent(agent));
+        Arc::new(Self { own: Limiter::new(owner, limits, known.map(|known| &known.own), nodes), share })
     }
 }
 
@@ -88,13 +104,14 @@ impl AgentLimiter {
 ///
 /// ```
 /// use std::num::NonZeroU32;
-/// use bulkhead_policy::limiter::{AgentLimiter, CallerLimits, Limits, Nodes, TenantLimiter};
+/// use std::sync::Arc;
+/// use bulkhead_policy::ids::TenantId;
+/// use bulkhead_policy::limiter::{CallerLimits, Limits, Nodes, TenantLimiter};
 /// use chrono::DateTime;
-/// let two = NonZeroU32::new(2);
-/// let nodes = Nodes::default();
-/// let tenant = TenantLimiter::new(Limits { concurrent_requests: two, ..Limits::default() }, None, &nodes);
-/// let caller = CallerLimits::new(tenant, AgentLimiter::new(Limits::default(), None, &nodes), None);
 /// let (now, node_max) = (DateTime::UNIX_EPOCH, NonZeroU32::MAX);
+/// let limits = Limits { concurrent_requests: NonZeroU32::new(2), ..Limits::default() };
+/// let tenant = TenantLimiter::new(TenantId::fresh(now), limits, None, &Nodes::default());
+/// let caller = CallerLimits::new(tenant, Arc::default(), None);
 /// let first = caller.admit(node_max, now)?;
 /// let second = caller.admit(node_max, now)?;
 /// assert!(caller.admit(node_max, now).is_err());
@@ -117,8 +134,14 @@ pub struct KeyLimiter(Limiter);
 impl KeyLimiter {
     /// Makes a limiter that goes on where `known` is; the rates are those of all `nodes` together.
     #[must_use]
-    pub fn new(limits: Limits, known: Option<&Self>, nodes: &Nodes) -> Arc<Self> {
-        Arc::new(Self(Limiter::new(limits, known.map(|known| &known.0), nodes)))
+    pub fn new(
+        (tenant, key): (TenantId, KeyId),
+        limits: Limits,
+        known: Option<&Self>,
+        nodes: &Nodes,
+    ) -> Arc<Self> {
+        let owner = (tenant, Subject::Key(key));
+        Arc::new(Self(Limiter::new(owner, limits, known.map(|known| &known.0), nodes)))
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::{Nodes, RetryAfter};
+use super::schedule::Schedule;
+use super::{Nodes, RateKey, RetryAfter};
 
 const NANOS_PER_MINUTE: u64 = 60_000_000_000;
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
@@ -39,10 +40,7 @@ pub struct Gcra {
     per_minute: NonZeroU32,
     burst: u64,
     interval_nanos: u64,
-    /// Each has its part of the rate: units take so many times as long.
-    nodes: Nodes,
-    /// When the next unit is on schedule, in nanoseconds since the epoch.
-    next_nanos: Arc<AtomicU64>,
+    schedule: Arc<Schedule>,
 }
 
 /// What a limit has left.
@@ -60,35 +58,35 @@ impl Gcra {
     /// Makes a limiter of requests, which may come in bursts of ten seconds' worth.
     #[must_use]
     pub fn of_requests(per_minute: NonZeroU32) -> Self {
-        Self::new(per_minute, (per_minute.get() / BURST_PART).max(1), Arc::default())
+        Self::new(per_minute, (per_minute.get() / BURST_PART).max(1))
     }
 
     /// Makes a limiter of tokens, of which a whole minute's may be taken at once, as providers have it: one request
     /// takes thousands.
     #[must_use]
     pub fn of_tokens(per_minute: NonZeroU32) -> Self {
-        Self::new(per_minute, per_minute.get(), Arc::default())
+        Self::new(per_minute, per_minute.get())
     }
 
-    /// Has an equal part of the rate, and the whole burst, on each node.
-    pub(super) fn among(self, nodes: &Nodes) -> Self {
-        Self { nodes: nodes.clone(), ..self }
+    /// Has a part of the rate, and the whole burst, on each node.
+    pub(super) fn among(self, nodes: &Nodes, key: RateKey) -> Self {
+        Self { schedule: Arc::new(Schedule::shared(nodes.clone(), key)), ..self }
     }
 
     /// Goes on with `known`'s schedule at this rate: what was taken under the one can be given back to the other.
     pub(super) fn continuing(self, known: Option<&Self>) -> Self {
         match known {
-            Some(known) => Self { next_nanos: Arc::clone(&known.next_nanos), ..self },
+            Some(known) => Self { schedule: Arc::clone(&known.schedule), ..self },
             None => self,
         }
     }
 
-    fn new(per_minute: NonZeroU32, burst: u32, next_nanos: Arc<AtomicU64>) -> Self {
+    fn new(per_minute: NonZeroU32, burst: u32) -> Self {
         // Rounded up: the rate is never exceeded, and a rate beyond one per nanosecond is not divided to
         // nothing.
         let interval_nanos = NANOS_PER_MINUTE.div_ceil(u64::from(per_minute.get()));
         let burst = u64::from(burst);
-        Self { per_minute, burst, interval_nanos, nodes: Nodes::default(), next_nanos }
+        Self { per_minute, burst, interval_nanos, schedule: Arc::default() }
     }
 
     /// Returns the units per minute.
@@ -113,6 +111,7 @@ impl Gcra {
 
     /// Takes `units` if the bucket then still holds one `part`-th of a burst; 0: no matter what it holds.
     pub(super) fn take_leaving(&self, part: u64, units: u64, now: DateTime<Utc>) -> Result<(), RetryAfter> {
+        self.schedule.want(self.interval_nanos.saturating_mul(units));
         let now = nanos(now);
         let burst = self.burst_nanos();
         let kept = burst.checked_div(part).unwrap_or(0);
@@ -121,7 +120,7 @@ impl Gcra {
             let after = self.on_clock(next, now).saturating_add(cost);
             (after - now <= burst - kept).then_some(after)
         };
-        match self.next_nanos.fetch_update(Ordering::AcqRel, Ordering::Acquire, step) {
+        match self.schedule.next_nanos.fetch_update(Ordering::AcqRel, Ordering::Acquire, step) {
             Ok(_) => Ok(()),
             Err(next) => {
                 let after = self.on_clock(next, now).saturating_add(cost).saturating_add(kept);
@@ -132,33 +131,35 @@ impl Gcra {
 
     /// Gives back units that were taken and not used.
     pub fn give_back(&self, units: u64) {
+        self.schedule.want_less(self.interval_nanos.saturating_mul(units));
         let cost = self.cost(units);
         // Time that it gives back and that is over already is lost with the next taking: the bucket was full.
         let step = |next: u64| Some(next.saturating_sub(cost));
-        let _always = self.next_nanos.fetch_update(Ordering::AcqRel, Ordering::Acquire, step);
+        let _always = self.schedule.next_nanos.fetch_update(Ordering::AcqRel, Ordering::Acquire, step);
     }
 
     /// Takes units that are used already: those who come next wait for them, for ten minutes at most.
     pub fn owe(&self, units: u64, now: DateTime<Utc>) {
+        self.schedule.want(self.interval_nanos.saturating_mul(units));
         let now = nanos(now);
         let cost = self.cost(units);
-        let most = now.saturating_add(self.burst_nanos()).saturating_add(DEBT_NANOS_MAX);
+        let most = now.saturating_add(self.burst_nanos()).saturating_add(self.debt_nanos_max());
         let step = |next: u64| Some(self.on_clock(next, now).saturating_add(cost).min(most));
-        let _always = self.next_nanos.fetch_update(Ordering::AcqRel, Ordering::Acquire, step);
+        let _always = self.schedule.next_nanos.fetch_update(Ordering::AcqRel, Ordering::Acquire, step);
     }
 
     /// Says what is left.
     #[must_use]
     pub fn standing(&self, now: DateTime<Utc>) -> Standing {
         let now = nanos(now);
-        let lead = self.on_clock(self.next_nanos.load(Ordering::Acquire), now) - now;
+        let lead = self.on_clock(self.schedule.next_nanos.load(Ordering::Acquire), now) - now;
         let remaining = self.burst_nanos().saturating_sub(lead) / self.cost(1).max(1);
         Standing { limit: self.per_minute, remaining, reset: Duration::from_nanos(lead) }
     }
 
-    /// Returns how long `units` take at the rate.
+    /// Returns how long `units` take at this node's part of the rate.
     pub(super) fn cost(&self, units: u64) -> u64 {
-        self.interval_nanos.saturating_mul(self.nodes.get().into()).saturating_mul(units)
+        self.schedule.stretched(self.interval_nanos.saturating_mul(units))
     }
 
     /// Returns how far the schedule may run ahead of the clock.
@@ -166,11 +167,15 @@ impl Gcra {
         self.cost(self.burst)
     }
 
+    fn debt_nanos_max(&self) -> u64 {
+        self.schedule.stretched(DEBT_NANOS_MAX)
+    }
+
     /// The schedule, but not behind the clock.
     fn on_clock(&self, next: u64, now: u64) -> u64 {
         // One further ahead than bursts and debts explain means that the clock was set back: start over. A lowered
         // rate inherits a schedule that is at most a minute ahead.
-        let ahead_max = self.burst_nanos().max(NANOS_PER_MINUTE) + DEBT_NANOS_MAX;
+        let ahead_max = self.burst_nanos().max(NANOS_PER_MINUTE).saturating_add(self.debt_nanos_max());
         if next > now.saturating_add(ahead_max) { now } else { next.max(now) }
     }
 }

@@ -1,12 +1,15 @@
-//! How many nodes share the rates.
+//! How many nodes serve, and which rates are in use on this one.
 
-use std::sync::Arc;
+use std::mem::take;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::Counted;
+use super::schedule::Schedule;
+use crate::ids::TenantId;
+use crate::ledger::Subject;
 
 /// The number of nodes that serve, as this one knows it; 1 until somebody says otherwise.
-///
-/// A rate that is divided by it is never exceeded by all together, beyond a burst each and the seconds in which not all have
-/// heard of a new one. It is not reached where callers are spread unevenly.
 ///
 /// ```
 /// use bulkhead_policy::limiter::Nodes;
@@ -16,11 +19,29 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// assert_eq!(same.get(), 3);
 /// ```
 #[derive(Debug, Clone)]
-pub struct Nodes(Arc<AtomicU32>);
+pub struct Nodes(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    count: AtomicU32,
+    /// Rates that are in use and that [`super::Sharing`] does not know of yet.
+    arriving: Mutex<Vec<Arc<Schedule>>>,
+}
+
+/// Names one rate on all nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateKey {
+    /// Whose policy.
+    pub tenant: TenantId,
+    /// Who is held to it.
+    pub subject: Subject,
+    /// What it counts: [`Counted::Requests`] or [`Counted::Tokens`].
+    pub counted: Counted,
+}
 
 impl Default for Nodes {
     fn default() -> Self {
-        Self(Arc::new(AtomicU32::new(1)))
+        Self(Arc::new(Inner { count: AtomicU32::new(1), arriving: Mutex::default() }))
     }
 }
 
@@ -28,11 +49,20 @@ impl Nodes {
     /// Returns the number, at least 1.
     #[must_use]
     pub fn get(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
+        self.0.count.load(Ordering::Relaxed)
     }
 
     /// Changes it for all that share it; 0 counts as 1: this one serves.
     pub fn set(&self, nodes: u32) {
-        self.0.store(nodes.max(1), Ordering::Relaxed);
+        self.0.count.store(nodes.max(1), Ordering::Relaxed);
+    }
+
+    /// Notes that a rate is in use; called once while it is.
+    pub(super) fn note(&self, rate: Arc<Schedule>) {
+        self.0.arriving.lock().unwrap_or_else(PoisonError::into_inner).push(rate);
+    }
+
+    pub(super) fn take_arriving(&self) -> Vec<Arc<Schedule>> {
+        take(&mut *self.0.arriving.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -1,5 +1,6 @@
 mod fair;
 mod law;
+mod sharing;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -7,8 +8,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::*;
+use uuid::Uuid;
+
+use crate::ids::{AgentId, TenantId};
+use crate::ledger::Subject;
 
 const ANY: NonZeroU32 = NonZeroU32::MAX;
+const TENANT: TenantId = TenantId::from_uuid(Uuid::nil());
 
 fn at(millis: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(1_700_000_000_000 + millis).unwrap()
@@ -91,11 +97,11 @@ fn limits(requests: u32, tokens: u32, concurrent: u32) -> Limits {
 
 /// A key of an agent of its own, with the limits of tenant, agent and key.
 fn caller(tenant: Limits, agent: Limits, key: Limits) -> CallerLimits {
-    let key = KeyLimiter::new(key, None, &Nodes::default());
+    let nodes = Nodes::default();
     CallerLimits::new(
-        TenantLimiter::new(tenant, None, &Nodes::default()),
-        AgentLimiter::new(agent, None, &Nodes::default()),
-        Some(key),
+        TenantLimiter::new(TENANT, tenant, None, &nodes),
+        AgentLimiter::new((TENANT, AgentId::from_uuid(Uuid::nil())), agent, None, &nodes),
+        Some(KeyLimiter::new((TENANT, "0aZ9bcdefghijklm".parse().unwrap()), key, None, &nodes)),
     )
 }
 
@@ -178,13 +184,13 @@ fn a_node_gives_no_tenant_more_places_than_it_may() {
 
 #[test]
 fn changed_limits_keep_what_is_running_and_the_schedule() {
-    let known = TenantLimiter::new(limits(6, 100, 5), None, &Nodes::default());
+    let known = TenantLimiter::new(TENANT, limits(6, 100, 5), None, &Nodes::default());
     let of = |tenant: &Arc<TenantLimiter>| CallerLimits::new(Arc::clone(tenant), Arc::default(), None);
     let (_guard, hold) = (of(&known).admit(ANY, at(0)).unwrap(), of(&known).take_tokens(80, at(0)).unwrap());
-    let narrower = of(&TenantLimiter::new(limits(6, 100, 1), Some(&known), &Nodes::default()));
+    let narrower = of(&TenantLimiter::new(TENANT, limits(6, 100, 1), Some(&known), &Nodes::default()));
     assert_eq!(narrower.tenant_running(), 1);
     assert_eq!(narrower.admit(ANY, at(60_000)).unwrap_err().counted, Counted::Concurrency);
-    let slower = of(&TenantLimiter::new(limits(1, 50, 0), Some(&known), &Nodes::default()));
+    let slower = of(&TenantLimiter::new(TENANT, limits(1, 50, 0), Some(&known), &Nodes::default()));
     assert_eq!(slower.admit(ANY, at(0)).unwrap_err().counted, Counted::Requests);
     assert!(slower.take_tokens(20, at(0)).is_err());
     drop(hold);
@@ -248,15 +254,16 @@ fn the_tightest_limit_is_the_one_that_is_told() {
 #[test]
 fn nodes_divide_a_rate_and_each_has_the_burst() {
     let nodes = Nodes::default();
-    let alone = || Gcra::of_requests(NonZeroU32::new(60).unwrap());
-    let gcra = alone().among(&nodes);
+    let key = RateKey { tenant: TENANT, subject: Subject::Tenant, counted: Counted::Requests };
+    let shared = || Gcra::of_requests(rate(60)).among(&nodes, key);
+    let gcra = shared();
     let took = |gcra: &Gcra, seconds: i64| {
         let now = at(0) + TimeDelta::seconds(seconds);
         (0..1_000).filter(|_| gcra.take(1, now).is_ok()).count()
     };
     assert_eq!((took(&gcra, 0), took(&gcra, 30)), (10, 10));
     nodes.set(3);
-    let each = [gcra, alone().among(&nodes), alone().among(&nodes)];
+    let each = [gcra, shared(), shared()];
     // A burst each, and from then on what one would have had.
     let first: usize = each.iter().map(|gcra| took(gcra, 1_000)).sum();
     assert_eq!(first, 30);

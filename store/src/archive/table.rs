@@ -25,8 +25,9 @@ pub(crate) enum Table {
 
 /// Tables with rows of tenants that are in no archive, each with the reason.
 #[cfg(test)]
-pub(crate) const LEFT_OUT: [(&str, &str); 4] = [
+pub(crate) const LEFT_OUT: [(&str, &str); 5] = [
     ("budget_leases", "what the nodes of one installation hold; those of another are granted anew"),
+    ("rate_shares", "what the nodes of one installation have of rates, for seconds"),
     ("policy_acks", "what the nodes of one installation say; those of another say it anew"),
     ("audit_heads", "follows from the entries: the last of each chain"),
     ("tenant_keys", "an archive outlives a tenant's erasure, and the keys must not"),

@@ -187,6 +187,10 @@ pub async fn delete_tenant(store: &Store, actor: &Actor, tenant: TenantId) -> Re
         .execute(tx.connection())
         .await
         .attempted("delete a tenant's budget usage")?;
+    sqlx::query!("delete from rate_shares where tenant_id = $1", id)
+        .execute(tx.connection())
+        .await
+        .attempted("delete a tenant's parts of rates")?;
     tx.record(actor, "tenant.delete", &name, json!({})).await?;
     tx.commit().await
 }

@@ -53,7 +53,7 @@ const CHANGES: [(&str, &[&str]); 33] = [
 
 /// What nodes write by themselves while they serve: what happened to requests, what is kept no longer, what nodes enforce.
 /// Nobody decides it, and a trail of it would be as long as the traces. And `step`: a move's beginning and end have entries.
-const OF_NODES: [&str; 15] = [
+const OF_NODES: [&str; 16] = [
     "are_heard",
     "insert_traces",
     "insert_placed",
@@ -62,6 +62,7 @@ const OF_NODES: [&str; 15] = [
     "add_budget_usage",
     "forget_old_usage",
     "lease",
+    "share_rates",
     "ensure_partitions",
     "expire_days",
     "expire_body_days",

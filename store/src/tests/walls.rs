@@ -17,6 +17,7 @@ use std::fmt::Debug;
 
 use bulkhead_policy::ids::{AgentId, BudgetId, KeyId, Revision, TenantId, TraceId};
 use bulkhead_policy::ledger::{AlertLines, BudgetUnit, Holder, LeaseAsk, LedgerDelta, LedgerKey, Subject};
+use bulkhead_policy::limiter::{Counted, PartAsk, RateKey};
 use bulkhead_policy::trace::TraceRecord;
 use chrono::{DateTime, Utc};
 use sqlx::AssertSqlSafe;
@@ -67,6 +68,7 @@ impl Victim {
         let Shipped::Stored(told) = writer::ship(&world.writer, &shipment).await.unwrap() else { panic!() };
         assert_eq!(told.len(), 1);
         writer::lease(&world.writer, holder(), &[ask(tenant.id)]).await.unwrap();
+        writer::share_rates(&world.writer, holder().spool, 1, &[part_ask(tenant.id)]).await.unwrap();
         system::sign_of_life(&world.sync, "node").await.unwrap();
         system::record_verdicts(&world.sync, "node", &[verdict(tenant.id)]).await.unwrap();
         Self { tenant: tenant.id, agent, key: key.id, trace: records[0].id, policy, api: world.api.clone() }
@@ -108,6 +110,10 @@ fn holder() -> Holder {
 fn ask(tenant: TenantId) -> LeaseAsk {
     let LedgerDelta { key, window_start, unit, .. } = usage(tenant).deltas.remove(0);
     LeaseAsk { key, unit, window_start, limit: 100, have: 0, need: 10, want: 20, opening: 0, number: 1 }
+}
+
+fn part_ask(tenant: TenantId) -> PartAsk {
+    PartAsk { key: RateKey { tenant, subject: Subject::Tenant, counted: Counted::Requests }, wanted: 1 }
 }
 
 fn verdict(tenant: TenantId) -> Verdict {

@@ -168,7 +168,7 @@ async fn report(
     Ok(())
 }
 
-/// Removes what recognises batches and stretches of spools after 30 days, and counts that have not changed for 60 days, with what was
+/// Removes what recognises batches and stretches of spools after 30 days, what nodes had of rates after one, and counts that have not changed for 60 days, with what was
 /// held and told of them, where their budget was counted in another window since. Meant to be called with
 /// [`super::ensure_partitions`].
 ///
@@ -177,7 +177,8 @@ async fn report(
 pub async fn forget_old_usage(store: &Store) -> Result<(), StoreError> {
     sqlx::query!(
         "with batches as (delete from budget_batches where at < clock_timestamp() - interval '30 days'),
-         positions as (delete from spool_positions where at < clock_timestamp() - interval '30 days')
+         positions as (delete from spool_positions where at < clock_timestamp() - interval '30 days'),
+         shares as (delete from rate_shares where changed_at < clock_timestamp() - interval '1 day')
          delete from budget_usage old where changed_at < clock_timestamp() - interval '60 days' and exists (
            select from budget_usage newer where newer.tenant_id = old.tenant_id and newer.budget = old.budget
              and newer.subject = old.subject and newer.unit = old.unit and newer.changed_at > old.changed_at)"

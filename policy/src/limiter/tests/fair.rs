@@ -7,7 +7,7 @@ use super::*;
 
 /// A tenant's agents; the first one floods.
 fn agents(tenant: Limits, number: usize) -> Vec<CallerLimits> {
-    let tenant = TenantLimiter::new(tenant, None, &Nodes::default());
+    let tenant = TenantLimiter::new(TENANT, tenant, None, &Nodes::default());
     (0..number).map(|_| CallerLimits::new(Arc::clone(&tenant), Arc::default(), None)).collect()
 }
 

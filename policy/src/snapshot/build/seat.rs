@@ -33,7 +33,7 @@ impl Builder {
             placement: raw.placement.clone(),
             platform: floor.platform.clone(),
             lacks_floor: floor.missing.is_some(),
-            limiter: TenantLimiter::new(limits, before.map(|before| &*before.limiter), &self.nodes),
+            limiter: TenantLimiter::new(raw.id, limits, before.map(|before| &*before.limiter), &self.nodes),
             agent_limiters: HashMap::with_capacity(raw.agents.len()),
             key_limiters: HashMap::new(),
             agents: raw.agents.iter().map(|agent| agent.id).collect(),
@@ -112,15 +112,22 @@ impl Tenant {
         let Some(policies) = self.policies.as_ref() else { return };
         for agent in &raw.agents {
             let known = before.and_then(|before| before.agent_limiters.get(&agent.id));
-            let limiter =
-                AgentLimiter::new(policies.of(agent.id).agent_limits(), known.map(AsRef::as_ref), nodes);
+            let limiter = AgentLimiter::new(
+                (raw.id, agent.id),
+                policies.of(agent.id).agent_limits(),
+                known.map(AsRef::as_ref),
+                nodes,
+            );
             self.agent_limiters.insert(agent.id, limiter);
         }
         for key in &raw.keys {
             let limits = policies.of(key.agent).key_limits();
             if limits != Limits::default() {
                 let known = before.and_then(|before| before.key_limiters.get(&key.id));
-                self.key_limiters.insert(key.id, KeyLimiter::new(limits, known.map(AsRef::as_ref), nodes));
+                self.key_limiters.insert(
+                    key.id,
+                    KeyLimiter::new((raw.id, key.id), limits, known.map(AsRef::as_ref), nodes),
+                );
             }
         }
     }

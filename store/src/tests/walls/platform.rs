@@ -6,7 +6,9 @@ use chrono::Days;
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
-use super::{MARK, Victim, World, ask, charged, holder, holdings, recorded, superuser, told, usage, verdict};
+use super::{
+    MARK, Victim, World, ask, charged, holder, holdings, part_ask, recorded, superuser, told, usage, verdict,
+};
 use crate::placement::{self, Custody, Mover};
 use crate::reveal::{Reason, RecordedReveal, record_reveal};
 use crate::system::{Resealed, Tenant};
@@ -65,6 +67,7 @@ pub(super) fn calls() -> Vec<Call> {
         ship = async { ship(store, it).await.map(|shipped| format!("{shipped:?}")) } => ["writer"], [];
         load_positions = writer::load_positions(store, Uuid::nil()) => ["writer"], [("migrator", "{}")];
         lease = writer::lease(store, holder(), &[ask(it.tenant)]) => ["writer"], [];
+        share_rates = writer::share_rates(store, Uuid::nil(), 1, &[part_ask(it.tenant)]) => ["writer"], [];
         insert_placed = writer::insert_placed(store, &[recorded(it.tenant, it.victim.key, now())]) => ["writer"], [];
         add_budget_usage = writer::add_budget_usage(store, &usage(it.tenant)) => ["writer"], [];
         forget_old_usage = writer::forget_old_usage(store) => ["writer"], [("migrator", "()")];
