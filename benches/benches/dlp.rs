@@ -14,9 +14,13 @@ use bulkhead_dlp::{
     Action, CompileLimits, CustomDetector, CustomPattern, Detector, Replacement, Rule, RuleSet, TextRules,
     TokenMap, ValueKey, apply_edits, catalogue,
 };
+use tiktoken::encoding::o200k_base;
 
 const PROMPT_BYTES: usize = 60_000;
 const HOSTILE_BYTES: usize = 1 << 20;
+/// Prose and code that somebody has written.
+const ANSWER: &str =
+    concat!(include_str!("../../ARCHITECTURE.md"), include_str!("../../proxy/src/gateway.rs"));
 const CARD: &str = "4539 5787 6362 1486";
 
 fn main() -> anyhow::Result<()> {
@@ -99,17 +103,12 @@ fn streams(out: &mut impl Write, rules: &Arc<RuleSet>) -> anyhow::Result<()> {
             time(text.len(), &released, stream)?
         )?;
     }
-    writeln!(
-        out,
-        "  held after a token                 {}",
-        held(&TextRules::from(Arc::clone(rules)), &text)?
-    )?;
+    writeln!(out, "  held after a token                 {}", held(&TextRules::from(Arc::clone(rules)))?)?;
     Ok(())
 }
 
 /// How much of an answer waits for what comes next, by what is looked for. Lengths alone: any build measures the same.
 fn delays(out: &mut impl Write) -> anyhow::Result<()> {
-    let text = history_text(PROMPT_BYTES);
     let terms = ["blue falcon", "red heron", "quiet harbour"].map(str::to_owned).into();
     let terms = CustomPattern::Terms { terms, ignore_case: true };
     let terms =
@@ -124,7 +123,7 @@ fn delays(out: &mut impl Write) -> anyhow::Result<()> {
     ];
     writeln!(out, "held after a token of an answer")?;
     for (class, rules) in classes {
-        writeln!(out, "  {class:<34} {}", held(&TextRules::from(rules), &text)?)?;
+        writeln!(out, "  {class:<34} {}", held(&TextRules::from(rules))?)?;
     }
     let tokenizing = Rule::new(Arc::clone(catalogue().email_domain()), Action::Tokenize);
     let tokenizing = RuleSet::new(vec![tokenizing], Vec::new()).with_value_key(ValueKey::new(b"bench"));
@@ -134,16 +133,16 @@ fn delays(out: &mut impl Write) -> anyhow::Result<()> {
         ensure!(tokens.insert(&token, b"@example.com"), "a token is noted");
     }
     let restoring = TextRules::from(rules_for(&[])).restoring(Arc::new(tokens));
-    writeln!(out, "  {:<34} {}", "tokens of the request", held(&restoring, &text)?)?;
+    writeln!(out, "  {:<34} {}", "tokens of the request", held(&restoring)?)?;
     Ok(())
 }
 
-/// How much is held after each token of a text.
-fn held(rules: &TextRules, text: &str) -> anyhow::Result<String> {
+/// How much is held after each token of an answer.
+fn held(rules: &TextRules) -> anyhow::Result<String> {
     let mut scanner = rules.scanner();
     let mut held: Vec<u32> = Vec::new();
-    for token in tokens(text) {
-        scanner.push(token.as_bytes());
+    for token in tokens(ANSWER) {
+        scanner.push(&token);
         held.push(u32::try_from(scanner.pushed() - scanner.released())?);
     }
     held.sort_unstable();
@@ -152,15 +151,10 @@ fn held(rules: &TextRules, text: &str) -> anyhow::Result<String> {
     Ok(format!("{at_once} % nothing, p50 {middle} B, p99 {high} B, most {most} B"))
 }
 
-/// Pieces as models produce them: a word with the space before it, at most eight bytes.
-fn tokens(text: &str) -> impl Iterator<Item = &str> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        let word = rest.char_indices().skip(1).find(|(_, letter)| *letter == ' ').map(|(at, _)| at);
-        let (token, tail) = rest.split_at(word.unwrap_or(rest.len()).min(8));
-        rest = tail;
-        Some(token).filter(|token| !token.is_empty())
-    })
+/// The tokens of a text, as bytes: one may end inside a character.
+fn tokens(text: &str) -> Vec<Vec<u8>> {
+    let encoding = o200k_base();
+    encoding.encode(text).iter().map(|token| encoding.decode(&[*token])).collect()
 }
 
 /// Time is linear in the text, whatever the text is: no more than five times ordinary text per byte.
