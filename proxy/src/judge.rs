@@ -21,6 +21,7 @@ use bytes::Bytes;
 use pingora::http::RequestHeader;
 use std::borrow::Cow;
 use std::sync::Arc;
+use tokio::sync::Mutex;
 
 /// A body that may go upstream.
 #[derive(Debug, Default)]
@@ -49,8 +50,15 @@ struct Verdict {
 /// Makes rules ready that nobody has used yet: else their first request would do it, and everybody's requests that run on its
 /// thread would wait for that.
 pub(crate) async fn make_ready(policy: &TenantPolicy) {
+    // One at a time: many that come at once would take all the threads that others' bodies need.
+    static BUILDING: Mutex<()> = Mutex::const_new(());
     let rules = [policy.request_rules(), policy.response_rules()];
-    if rules.iter().all(|rules| rules.is_ready()) {
+    let are_ready = || rules.iter().all(|rules| rules.is_ready());
+    if are_ready() {
+        return;
+    }
+    let _turn = BUILDING.lock().await;
+    if are_ready() {
         return;
     }
     let rules = rules.map(Arc::clone);

@@ -26,6 +26,7 @@ pub async fn share_rates(store: Store, node: Uuid, nodes: Nodes, metrics: Arc<Me
         look.tick().await;
         for asks in sharing.asks(Utc::now()).chunks(ASKS_MAX) {
             let asked_at = Utc::now();
+            sharing.expire(asked_at);
             let answer = writer::share_rates(&store, node, sharing.nodes(), asks);
             let error = match timeout(PATIENCE, answer).await {
                 Ok(Ok(parts)) => {
@@ -41,6 +42,10 @@ pub async fn share_rates(store: Store, node: Uuid, nodes: Nodes, metrics: Arc<Me
                 tracing::warn!(error, "this node goes by an equal part of each rate");
             }
             is_away = error.is_some();
+            if is_away {
+                // What is left waits for the next round, and is not trusted for longer than it may be meanwhile.
+                break;
+            }
         }
     }
 }

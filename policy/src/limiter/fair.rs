@@ -121,13 +121,13 @@ impl ShareSchedule {
     /// Says whether an agent has had more than one `active`-th of a rate.
     pub(super) fn is_beyond(&self, rate: &Gcra, active: NonZeroU32, now: DateTime<Utc>) -> bool {
         let lead = self.0.load(Ordering::Acquire).saturating_sub(nanos(now));
-        active.get() > 1 && lead > rate.burst_nanos() / BURST_KEPT_PART
+        active.get() > 1 && lead > rate.usual_costs(0).1 / BURST_KEPT_PART
     }
 
     /// Counts what an agent has taken.
     pub(super) fn take(&self, rate: &Gcra, active: NonZeroU32, units: u64, now: DateTime<Utc>) {
         let now = nanos(now);
-        let cost = rate.cost(units).saturating_mul(u64::from(active.get()));
+        let cost = rate.usual_costs(units).0.saturating_mul(u64::from(active.get()));
         let most = now.saturating_add(HELD_AGAINST_NANOS_MAX);
         let step = |next: u64| Some(next.min(most).max(now).saturating_add(cost).min(most));
         let _always = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, step);
@@ -135,7 +135,7 @@ impl ShareSchedule {
 
     /// Counts what an agent has given back.
     pub(super) fn give_back(&self, rate: &Gcra, active: NonZeroU32, units: u64) {
-        let cost = rate.cost(units).saturating_mul(u64::from(active.get()));
+        let cost = rate.usual_costs(units).0.saturating_mul(u64::from(active.get()));
         let step = |next: u64| Some(next.saturating_sub(cost));
         let _always = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, step);
     }

@@ -111,8 +111,8 @@ impl Gcra {
 
     /// Takes `units` if the bucket then still holds one `part`-th of a burst; 0: no matter what it holds.
     pub(super) fn take_leaving(&self, part: u64, units: u64, now: DateTime<Utc>) -> Result<(), RetryAfter> {
-        self.schedule.want(self.interval_nanos.saturating_mul(units));
         let now = nanos(now);
+        self.schedule.want(self.interval_nanos.saturating_mul(units), now);
         let burst = self.burst_nanos();
         let kept = burst.checked_div(part).unwrap_or(0);
         let cost = self.cost(units);
@@ -124,7 +124,7 @@ impl Gcra {
             Ok(_) => Ok(()),
             Err(next) => {
                 let after = self.on_clock(next, now).saturating_add(cost).saturating_add(kept);
-                Err(RetryAfter::nanos((after - now).saturating_sub(burst)))
+                Err(RetryAfter::nanos(self.schedule.usually((after - now).saturating_sub(burst))))
             }
         }
     }
@@ -140,8 +140,8 @@ impl Gcra {
 
     /// Takes units that are used already: those who come next wait for them, for ten minutes at most.
     pub fn owe(&self, units: u64, now: DateTime<Utc>) {
-        self.schedule.want(self.interval_nanos.saturating_mul(units));
         let now = nanos(now);
+        self.schedule.want(self.interval_nanos.saturating_mul(units), now);
         let cost = self.cost(units);
         let most = now.saturating_add(self.burst_nanos()).saturating_add(self.debt_nanos_max());
         let step = |next: u64| Some(self.on_clock(next, now).saturating_add(cost).min(most));
@@ -154,12 +154,22 @@ impl Gcra {
         let now = nanos(now);
         let lead = self.on_clock(self.schedule.next_nanos.load(Ordering::Acquire), now) - now;
         let remaining = self.burst_nanos().saturating_sub(lead) / self.cost(1).max(1);
-        Standing { limit: self.per_minute, remaining, reset: Duration::from_nanos(lead) }
+        Standing {
+            limit: self.per_minute,
+            remaining,
+            reset: Duration::from_nanos(self.schedule.usually(lead)),
+        }
     }
 
     /// Returns how long `units` take at this node's part of the rate.
     pub(super) fn cost(&self, units: u64) -> u64 {
         self.schedule.stretched(self.interval_nanos.saturating_mul(units))
+    }
+
+    /// Returns how long `units`, and a burst, take at the part that this node usually has.
+    pub(super) fn usual_costs(&self, units: u64) -> (u64, u64) {
+        let cost = |units| self.schedule.usually_stretched(self.interval_nanos.saturating_mul(units));
+        (cost(units), cost(self.burst))
     }
 
     /// Returns how far the schedule may run ahead of the clock.

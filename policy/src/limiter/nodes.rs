@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Counted;
 use super::schedule::Schedule;
+use super::sharing::WHOLE;
 use crate::ids::TenantId;
 use crate::ledger::Subject;
 
@@ -29,7 +30,7 @@ struct Inner {
 }
 
 /// Names one rate on all nodes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RateKey {
     /// Whose policy.
     pub tenant: TenantId,
@@ -50,6 +51,11 @@ impl Nodes {
     #[must_use]
     pub fn get(&self) -> u32 {
         self.0.count.load(Ordering::Relaxed)
+    }
+
+    /// What each has of a rate where nobody says otherwise.
+    pub(super) fn equal_part(&self) -> u32 {
+        (WHOLE / self.get()).max(1)
     }
 
     /// Changes it for all that share it; 0 counts as 1: this one serves.

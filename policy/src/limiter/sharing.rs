@@ -7,10 +7,12 @@
 //!    most the rate (but for one in 720,720 for each node: time at no part would never pass). A part counts for ten seconds; its node gives up on it after eight, if it cannot ask.
 //! 2. Every node wants its part of what is wanted, so a caller whose requests all come to one node gets the whole rate there
 //!    within seconds, and where more is wanted than there is, all get the same, or what they want if that is less.
-//! 3. A node that has not been answered yet, or cannot ask, goes by an equal part. So in the moments in which a node joins, begins
-//!    to use a rate, or loses the database while others do not, all together may have up to twice the rate, for less than ten seconds.
+//! 3. A node that has not been answered yet, or cannot ask, goes by an equal part. So in the seconds in which a node joins or begins
+//!    to use a rate, and as long as some nodes reach the database and others do not, all together may have up to twice the rate.
 //! 4. Each node has the whole burst, beyond its part.
+//! 5. What a node has that is gone is nobody's for ten seconds.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -77,18 +79,18 @@ fn level(wanted: u32, others: &[Portion]) -> u32 {
 #[derive(Debug)]
 pub struct Sharing {
     nodes: Nodes,
-    active: Vec<Active>,
+    /// For how many nodes the parts are that nobody has granted.
+    known_nodes: u32,
+    active: HashMap<RateKey, Active>,
 }
 
 #[derive(Debug)]
 struct Active {
     rate: Arc<Schedule>,
-    key: RateKey,
     wanted: u32,
-    /// When it was asked for, or came into use.
-    asked_at: DateTime<Utc>,
-    is_asked: bool,
+    came_at: DateTime<Utc>,
     last_wanted_at: DateTime<Utc>,
+    asked_at: Option<DateTime<Utc>>,
     /// When its answer was asked for.
     answered_at: Option<DateTime<Utc>>,
 }
@@ -106,7 +108,7 @@ impl Sharing {
     /// Shares what is in use among `nodes`.
     #[must_use]
     pub fn new(nodes: Nodes) -> Self {
-        Self { nodes, active: Vec::new() }
+        Self { known_nodes: nodes.get(), nodes, active: HashMap::new() }
     }
 
     /// Returns among how many nodes rates are shared.
@@ -117,25 +119,56 @@ impl Sharing {
 
     /// Returns what to ask now; nothing where this node is alone.
     pub fn asks(&mut self, now: DateTime<Utc>) -> Vec<PartAsk> {
-        let arriving = self.nodes.take_arriving().into_iter().filter_map(|rate| Active::new(rate, now));
-        self.active.extend(arriving);
+        for rate in self.nodes.take_arriving() {
+            let Some(key) = rate.key() else { continue };
+            if let Some(before) = self.active.insert(key, Active::new(Arc::clone(&rate), now)) {
+                rate.go_on_from(&before.rate, nanos(now));
+            }
+        }
+        self.expire(now);
         let is_alone = self.nodes.get() == 1;
-        self.active.retain_mut(|active| {
+        self.active.retain(|_, active| {
             // What it took ahead must come out of its part, not out of an equal one that the others have.
             let is_idle = now - active.last_wanted_at > IDLE_AFTER && active.rate.is_on_time(nanos(now));
-            let is_over = is_alone || is_idle;
-            if is_over {
+            if is_alone || is_idle {
                 active.rate.retire(nanos(now));
             }
-            !is_over
+            !(is_alone || is_idle)
         });
-        self.active.iter_mut().filter_map(|active| active.ask(now)).collect()
+        let asks = self.active.iter_mut().filter_map(|(key, active)| {
+            let wanted = active.ask(now)?;
+            Some(PartAsk { key: *key, wanted })
+        });
+        asks.collect()
     }
 
-    /// Goes by the answers to what was asked at `asked_at`.
-    pub fn answered(&mut self, asks: &[PartAsk], parts: &[u32], asked_at: DateTime<Utc>, now: DateTime<Utc>) {
+    /// Goes by equal parts where no answer is new enough.
+    pub fn expire(&mut self, now: DateTime<Utc>) {
+        let has_changed = std::mem::replace(&mut self.known_nodes, self.nodes.get()) != self.known_nodes;
+        for active in self.active.values_mut() {
+            let age = active.answered_at.map(|at| now - at);
+            if age.is_some_and(|age| age < TimeDelta::zero()) {
+                // By a clock that was set back since, and so is its schedule.
+                active.rate.start_over();
+            }
+            let is_over = age.is_some_and(|age| !(TimeDelta::zero()..=TRUSTED_FOR).contains(&age));
+            if is_over || has_changed && age.is_none() {
+                active.answered_at = None;
+                active.rate.set_equal_part(nanos(now));
+            }
+        }
+    }
+
+    /// Goes by the answers to what was asked at `asked_at`; `None` for a rate that somebody else holds.
+    pub fn answered(
+        &mut self,
+        asks: &[PartAsk],
+        parts: &[Option<u32>],
+        asked_at: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) {
         for (ask, part) in asks.iter().zip(parts) {
-            for active in self.active.iter_mut().filter(|active| active.key == ask.key) {
+            if let (Some(active), Some(part)) = (self.active.get_mut(&ask.key), part) {
                 active.answered_at = Some(asked_at);
                 active.rate.set_part(*part, nanos(now));
             }
@@ -144,38 +177,24 @@ impl Sharing {
 }
 
 impl Active {
-    fn new(rate: Arc<Schedule>, now: DateTime<Utc>) -> Option<Self> {
-        let key = rate.key()?;
-        Some(Self {
-            rate,
-            key,
-            wanted: 0,
-            asked_at: now,
-            is_asked: false,
-            last_wanted_at: now,
-            answered_at: None,
-        })
+    fn new(rate: Arc<Schedule>, now: DateTime<Utc>) -> Self {
+        Self { rate, wanted: 0, came_at: now, last_wanted_at: now, asked_at: None, answered_at: None }
     }
 
-    fn ask(&mut self, now: DateTime<Utc>) -> Option<PartAsk> {
-        if self.answered_at.is_some_and(|at| now - at > TRUSTED_FOR) {
-            self.answered_at = None;
-            self.rate.set_part(0, nanos(now));
-        }
+    /// How much of the rate to ask for, if it is time to.
+    fn ask(&mut self, now: DateTime<Utc>) -> Option<u32> {
+        let since = now - self.asked_at.unwrap_or(self.came_at);
         // A clock that was set back asks at once.
-        let since = now - self.asked_at;
-        if self.is_asked && (TimeDelta::zero()..ASK_EVERY).contains(&since) {
+        if self.asked_at.is_some() && (TimeDelta::zero()..ASK_EVERY).contains(&since) {
             return None;
         }
         let wanted = self.rate.take_wanted();
-        if wanted > 0 {
-            self.last_wanted_at = now;
-        }
+        self.last_wanted_at = if wanted > 0 { now } else { self.last_wanted_at.min(now) };
         let span = since.max(ASK_EVERY).num_nanoseconds().and_then(|span| u64::try_from(span).ok());
         let wanted = u128::from(wanted) * u128::from(WHOLE) / u128::from(span.unwrap_or(u64::MAX).max(1));
         // Quick to want more, slow to want less: requests come in bursts.
         self.wanted = u32::try_from(wanted).unwrap_or(WHOLE).min(WHOLE).max(self.wanted / 2);
-        (self.asked_at, self.is_asked) = (now, true);
-        Some(PartAsk { key: self.key, wanted: self.wanted })
+        self.asked_at = Some(now);
+        Some(self.wanted)
     }
 }

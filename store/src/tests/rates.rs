@@ -1,12 +1,14 @@
 //! Parts of rates: each node's own, together never more than the rate.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bulkhead_policy::ids::TenantId;
 use bulkhead_policy::ledger::Subject;
 use bulkhead_policy::limiter::{Counted, PartAsk, RateKey, WHOLE};
 use sqlx::types::Json;
 use sqlx::{Executor as _, Row as _};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::World;
@@ -32,7 +34,14 @@ async fn each_node_gets_what_the_others_leave_of_each_rate() {
             ask(first, Counted::Tokens, WHOLE),
         ]
     };
-    let parts = async |node, wanted| share_rates(&world.writer, node, 2, &asks(wanted)).await.unwrap();
+    let parts = async |node, wanted| {
+        share_rates(&world.writer, node, 2, &asks(wanted))
+            .await
+            .unwrap()
+            .into_iter()
+            .map(Option::unwrap)
+            .collect::<Vec<_>>()
+    };
     assert_eq!(parts(node(1), WHOLE).await, [WHOLE, WHOLE / 2, WHOLE]);
     assert_eq!(parts(node(2), WHOLE).await, [1, WHOLE / 2, 1], "the other has not given anything back yet");
     assert_eq!(parts(node(1), 0).await[0], 1, "what is not wanted is left to who wants all of it");
@@ -60,6 +69,21 @@ async fn nodes_that_ask_at_once_never_have_more_than_the_rate() {
         }
     };
     tokio::join!(asks(1), asks(2), asks(3));
+}
+
+#[tokio::test]
+async fn a_rate_that_somebody_holds_for_long_keeps_no_other_waiting() {
+    let world = World::new().await;
+    let (first, second) = (world.tenant("first").await.id, world.tenant("second").await.id);
+    let asks = [first, second].map(|tenant| ask(tenant, Counted::Requests, WHOLE));
+    share_rates(&world.writer, node(1), 2, &asks).await.unwrap();
+    let mut busy = superuser(&world).await;
+    busy.execute("begin").await.unwrap();
+    let hold = sqlx::query("select from rate_shares where tenant_id = $1 for update").bind(first.as_uuid());
+    hold.execute(&mut busy).await.unwrap();
+    // As long as a node waits for its answers.
+    let answers = timeout(Duration::from_secs(2), share_rates(&world.writer, node(1), 2, &asks));
+    assert_eq!(answers.await.unwrap().unwrap(), [None, Some(WHOLE)]);
 }
 
 #[tokio::test]

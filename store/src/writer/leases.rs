@@ -115,12 +115,12 @@ struct Granted {
     total: u64,
 }
 
-/// What to do about counts that somebody else has locked.
+/// What to do about rows that somebody else has locked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Busy {
+pub(super) enum Busy {
     /// Wait, but less than a node does: what it has given up on would hold the others' locks on.
     Wait,
-    /// Leave them out: one tenant's count must not keep all others waiting.
+    /// Leave them out: one tenant's row must not keep all others waiting.
     Skip,
 }
 

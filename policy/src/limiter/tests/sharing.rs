@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 
+use super::super::fair::Share;
 use super::*;
 
 const KEY: RateKey = RateKey { tenant: TENANT, subject: Subject::Tenant, counted: Counted::Requests };
@@ -61,6 +62,7 @@ proptest! {
 
 /// One of several nodes, with its own view of the rate.
 struct Node {
+    nodes: Nodes,
     rate: Gcra,
     sharing: Sharing,
     taken: i64,
@@ -71,7 +73,7 @@ impl Node {
         let count = Nodes::default();
         count.set(nodes);
         let rate = Gcra::of_requests(NonZeroU32::new(per_minute).unwrap()).among(&count, KEY);
-        Self { rate, sharing: Sharing::new(count), taken: 0 }
+        Self { rate, sharing: Sharing::new(count.clone()), nodes: count, taken: 0 }
     }
 
     fn ask_for(&mut self, units: u32, now: DateTime<Utc>) {
@@ -81,7 +83,7 @@ impl Node {
     fn look(&mut self, number: usize, row: Option<&mut Row>, now: DateTime<Utc>) {
         let (asks, nodes) = (self.sharing.asks(now), self.sharing.nodes());
         let Some(row) = row else { return };
-        let parts: Vec<u32> = asks.iter().map(|ask| row.answer(number, ask.wanted, nodes, now)).collect();
+        let parts: Vec<_> = asks.iter().map(|ask| Some(row.answer(number, ask.wanted, nodes, now))).collect();
         self.sharing.answered(&asks, &parts, now, now);
     }
 }
@@ -149,11 +151,112 @@ fn what_was_taken_ahead_stays_as_many_units_when_the_part_changes() {
     assert_eq!(rate(&node), 40);
     let ask = node.sharing.asks(at(0))[0];
     for part in [WHOLE, 10, 250_000, 1, WHOLE] {
-        node.sharing.answered(&[ask], &[part], at(0), at(0));
+        node.sharing.answered(&[ask], &[Some(part)], at(0), at(0));
         assert_eq!(rate(&node), 40, "{part}");
     }
     node.rate.give_back(10);
     assert_eq!(rate(&node), 50);
+}
+
+#[test]
+fn what_was_taken_ahead_stays_as_many_units_when_nodes_come_and_go() {
+    for (per_minute, nodes, part) in
+        [(60, 2, WHOLE / 2), (60, 2, WHOLE / 60), (60, 2, 1), (60_000, 5, WHOLE / 5), (60_000, 2, WHOLE / 10)]
+    {
+        let mut node = Node::new(per_minute, nodes);
+        node.ask_for(1, at(0));
+        let asks = node.sharing.asks(at(0));
+        node.sharing.answered(&asks, &[Some(part)], at(0), at(0));
+        while node.rate.take(1, at(0)).is_ok() {}
+        node.nodes.set(1);
+        assert_eq!(node.sharing.asks(at(0)), []);
+        assert!(node.rate.take(1, at(0)).is_err(), "nothing is given for it");
+        assert!(node.rate.take(1, at(1_100)).is_ok(), "{per_minute} per minute of {nodes}, {part}");
+    }
+    // Nobody looks: it is in use on one node only.
+    let mut node = Node::new(PER_MINUTE, 1);
+    while node.rate.take(1, at(0)).is_ok() {}
+    node.nodes.set(8);
+    assert!(node.rate.take(1, at(0)).is_err(), "another burst for more nodes");
+    node.nodes.set(1);
+    node.sharing.asks(at(0));
+    assert!(node.rate.take(1, at(200)).is_ok());
+}
+
+#[test]
+fn what_is_owed_stays_owed_when_nodes_go() {
+    let mut node = Node::new(PER_MINUTE, 2);
+    node.rate.owe(6_000, at(0));
+    node.sharing.asks(at(0));
+    node.nodes.set(1);
+    node.sharing.asks(at(0));
+    assert!(node.rate.take(1, at(500_000)).is_err());
+    assert!(node.rate.take(1, at(601_000)).is_ok());
+}
+
+#[test]
+fn a_limit_that_comes_back_goes_on_and_its_node_has_one_part() {
+    let mut node = Node::new(PER_MINUTE, 2);
+    node.ask_for(60, at(0));
+    let asks = node.sharing.asks(at(0));
+    node.sharing.answered(&asks, &[Some(WHOLE / 4)], at(0), at(0));
+    // The policy had no limit meanwhile.
+    node.rate = Gcra::of_requests(NonZeroU32::new(PER_MINUTE).unwrap()).among(&node.nodes, KEY);
+    node.ask_for(10, at(0));
+    let asks = node.sharing.asks(at(2_000));
+    assert_eq!(asks.len(), 1);
+    assert!(node.rate.standing(at(2_000)).remaining < 60, "what was taken before");
+    assert_eq!(node.sharing.asks(at(4_000)).len(), 1);
+}
+
+#[test]
+fn a_clock_that_is_set_back_stops_nobody() {
+    for part in [None, Some(WHOLE / 100), Some(1)] {
+        let mut node = Node::new(60, 2);
+        let later = at(7_200_000);
+        node.ask_for(1, later);
+        let asks = node.sharing.asks(later);
+        node.sharing.answered(&asks, &[part], later, later);
+        node.ask_for(20, later);
+        // The database is away.
+        let waited = (0..8_000).find(|second| {
+            let now = at(second * 1_000);
+            node.sharing.asks(now);
+            node.rate.take(1, now).is_ok()
+        });
+        assert!(waited.unwrap() <= 20, "{part:?}: {waited:?}");
+    }
+}
+
+#[test]
+fn who_waits_for_a_part_is_not_told_to_come_back_tomorrow() {
+    let mut node = Node::new(60, 2);
+    node.ask_for(1, at(0));
+    let asks = node.sharing.asks(at(0));
+    node.sharing.answered(&asks, &[Some(1)], at(0), at(0));
+    while node.rate.take(1, at(0)).is_ok() {}
+    assert_eq!(node.rate.take(1, at(0)).unwrap_err().seconds(), 2, "at half the rate");
+    assert_eq!(node.rate.standing(at(0)).reset.as_secs(), 20);
+}
+
+#[test]
+fn an_agents_share_does_not_swing_with_the_part() {
+    let two = NonZeroU32::new(2).unwrap();
+    let mut node = Node::new(PER_MINUTE, 2);
+    node.ask_for(1, at(0));
+    let asks = node.sharing.asks(at(0));
+    node.sharing.answered(&asks, &[Some(100)], at(0), at(0));
+    let share = Share::default();
+    let share = share.schedule(Counted::Requests);
+    share.take(&node.rate, two, 1, at(0));
+    node.sharing.answered(&asks, &[Some(WHOLE)], at(0), at(0));
+    assert!(!share.is_beyond(&node.rate, two, at(0)), "one request is not more than its share");
+    for _ in 0..100 {
+        share.take(&node.rate, two, 1, at(0));
+    }
+    node.sharing.answered(&asks, &[Some(1)], at(0), at(0));
+    share.give_back(&node.rate, two, 1);
+    assert!(share.is_beyond(&node.rate, two, at(0)), "a hundred were");
 }
 
 #[test]

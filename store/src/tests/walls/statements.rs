@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Executor as _};
 use super::{World, superuser, tables_of_tenants};
 
 /// Statements that are not about one tenant, by how they begin, and why.
-const OF_ALL_TENANTS: [(&str, &str); 19] = [
+const OF_ALL_TENANTS: [(&str, &str); 20] = [
     (
         "select id, name, suspended, revision, changed_at, placement from tenants",
         "a node loads all tenants, or some",
@@ -26,6 +26,7 @@ const OF_ALL_TENANTS: [(&str, &str); 19] = [
     ("select usage.amount as settled", "a round of leases is for all tenants that need one"),
     ("insert into budget_usage as counted", "a shipment counts for all tenants in it"),
     ("update budget_leases lease", "a shipment reports for all tenants in it"),
+    ("select tenant_id, subject, counted, nodes", "a node asks for all rates that are in use on it"),
     ("update rate_shares shared", "a node asks for all rates that are in use on it"),
     ("with batches as (delete from budget_batches", "old counts of all tenants go"),
     (
