@@ -106,7 +106,7 @@ pub fn reply(input: &[u8]) {
             assert_eq!(event.logprobs, blank_logprobs(&document));
             let blanked = splice(data, &event.logprobs);
             let blanked = Document::parse(&blanked, &Limits::RESPONSE).expect("blanked JSON is JSON");
-            assert_eq!(blank_logprobs(&blanked).len(), event.logprobs.len());
+            assert!(blank_logprobs(&blanked).is_empty(), "something is left to blank");
         }
     }
 }
