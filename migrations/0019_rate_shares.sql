@@ -1,5 +1,8 @@
 -- Which part of a rate each node has, and how much of it it wants: read and changed together, under the lock of the rate's row.
 -- Protocol: policy/src/limiter/sharing.rs.
+--
+-- No foreign key: one tenant that is gone must not hold up the other tenants' rates in its batch. A node that has not heard of it yet may
+-- write its row once more; that is gone after a day.
 create table rate_shares (
   tenant_id uuid not null,
   -- `tenant`, `agent:<uuid>` or `key:<key id>`.
