@@ -4,7 +4,8 @@
 //! asks every two seconds for each rate that is in use on it, never while a request waits; [`fitting_part`] is the answer.
 //!
 //! 1. The row is locked while a node is answered, and no answer is more than what the others leave: all parts together are at
-//!    most the rate (but for one in 720,720 for each node: time at no part would never pass). A part counts for ten seconds; its node gives up on it after eight, if it cannot ask.
+//!    most the rate (but for one in 720,720 for each node: time at no part would never pass). A part counts for ten seconds; its
+//!    node gives up on it after eight, if it cannot ask.
 //! 2. Every node wants its part of what is wanted, so a caller whose requests all come to one node gets the whole rate there
 //!    within seconds, and where more is wanted than there is, all get the same, or what they want if that is less.
 //! 3. A node that has not been answered yet, or cannot ask, goes by an equal part. So in the seconds in which a node joins or begins
@@ -121,9 +122,12 @@ impl Sharing {
     pub fn asks(&mut self, now: DateTime<Utc>) -> Vec<PartAsk> {
         for rate in self.nodes.take_arriving() {
             let Some(key) = rate.key() else { continue };
-            if let Some(before) = self.active.insert(key, Active::new(Arc::clone(&rate), now)) {
-                rate.go_on_from(&before.rate, nanos(now));
+            let mut active = Active::new(rate, now);
+            if let Some(before) = self.active.remove(&key) {
+                active.rate.go_on_from(&before.rate, nanos(now));
+                active.answered_at = before.answered_at;
             }
+            self.active.insert(key, active);
         }
         self.expire(now);
         let is_alone = self.nodes.get() == 1;

@@ -207,6 +207,9 @@ fn a_limit_that_comes_back_goes_on_and_its_node_has_one_part() {
     assert_eq!(asks.len(), 1);
     assert!(node.rate.standing(at(2_000)).remaining < 60, "what was taken before");
     assert_eq!(node.sharing.asks(at(4_000)).len(), 1);
+    // Nobody answers any more: it has not the part of that time for ever.
+    node.sharing.asks(at(9_000));
+    assert_eq!(node.rate.usual_costs(1).0, node.rate.cost(1));
 }
 
 #[test]
