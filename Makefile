@@ -11,6 +11,9 @@
 # rustup's installer puts cargo there, but only new login shells find it.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
+# Where cargo puts what it builds.
+BUILT := $(or $(CARGO_TARGET_DIR),target)
+
 .PHONY: setup demo test check bench fuzz build
 
 setup:
@@ -20,7 +23,7 @@ setup:
 demo: setup
 	@echo "building bulkhead (unoptimised; the first build takes a few minutes)" >&2
 	cargo build --locked -p bulkhead
-	@exec target/debug/bulkhead dev
+	@exec $(BUILT)/debug/bulkhead dev
 
 # The tests in tests/ run the binary itself, so it has to exist first.
 test:
@@ -35,15 +38,16 @@ check: setup
 
 bench: setup
 	cargo build --locked --release -p bulkhead -p bulkhead-benches --bins
-	target/release/load
+	$(BUILT)/release/load
 	cargo bench --locked -p bulkhead-benches
 
 FUZZ_SECONDS ?= 600
 
-# What a target finds lies in fuzz/artifacts afterwards, and becomes a test in fuzz-cases.
+# What a target finds lies in fuzz/artifacts afterwards, and becomes a test in fuzz-cases. Without sanitizers, which look for
+# what safe code cannot do and cost most of the time.
 fuzz:
 	@set -e; for target in $$(cargo fuzz list); do \
-		cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=512 -timeout=20 -rss_limit_mb=4096; \
+		cargo +nightly fuzz run --sanitizer none $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=512 -timeout=20 -rss_limit_mb=4096; \
 	done
 
 build: setup
