@@ -3,7 +3,10 @@
 //! A match is reported one byte late, on the byte after it or at the end of the text, because only then
 //! a word boundary at its end is decided.
 
-use regex_automata::dfa::{Automaton as _, dense, sparse};
+mod compact;
+mod table;
+
+use regex_automata::dfa::{self, dense};
 use regex_automata::nfa::thompson::{self, WhichCaptures};
 use regex_automata::util::primitives::StateID;
 use regex_automata::util::start;
@@ -12,139 +15,13 @@ use regex_syntax::ast;
 use regex_syntax::hir::Hir;
 use regex_syntax::hir::translate::TranslatorBuilder;
 
+use crate::before::Before;
 use crate::view;
+use compact::Compact;
+use table::Table;
 
 /// How deep groups may nest in a pattern; bounds the recursion of everything that walks it.
 const NEST_MAX: u32 = 64;
-
-/// What stands before a candidate: what its pattern's first look-around can tell, and an escape that has begun.
-///
-/// A channel may carry JSON inside JSON, and then `\n` is one character of the value in two bytes. So the
-/// letter of such an escape, and the digits of `\uXXXX`, start no candidate and are no word bytes for what
-/// follows them. Nobody says which channels carry JSON: the rule is the same for every text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Before {
-    Text,
-    LineFeed,
-    CarriageReturn,
-    Word,
-    NonWord,
-    /// One backslash or more: JSON inside JSON inside JSON has two before the letter of an escape.
-    Backslash,
-    /// `\u` and fewer than four hex digits; so many more belong to it.
-    FourDigits,
-    ThreeDigits,
-    TwoDigits,
-    OneDigit,
-}
-
-/// The longest escape in bytes: `\uXXXX`.
-pub(crate) const ESCAPE_BYTES_MAX: usize = 6;
-
-impl Before {
-    /// What a pattern tells apart.
-    pub(crate) const SEEN: [Self; 5] =
-        [Self::Text, Self::LineFeed, Self::CarriageReturn, Self::Word, Self::NonWord];
-
-    /// What stands inside an escape.
-    pub(crate) const ESCAPES: [Self; 5] =
-        [Self::Backslash, Self::FourDigits, Self::ThreeDigits, Self::TwoDigits, Self::OneDigit];
-
-    /// How many states there are.
-    pub(crate) const COUNT: usize = Self::SEEN.len() + Self::ESCAPES.len();
-
-    const ALL: [Self; Self::COUNT] = {
-        let [a, b, c, d, e] = Self::SEEN;
-        let [f, g, h, i, j] = Self::ESCAPES;
-        [a, b, c, d, e, f, g, h, i, j]
-    };
-
-    /// What stands before `position`; the same as stepping over every byte from the start of the text.
-    pub(crate) fn at(text: &[u8], position: usize) -> Self {
-        let before = text.get(..position).unwrap_or(text);
-        // An escape whose letter is in the earlier part has ended before the last byte: read it as plain text.
-        let (earlier, last) = before.split_at(before.len().saturating_sub(ESCAPE_BYTES_MAX));
-        let start = match earlier.last() {
-            None => Self::Text,
-            Some(b'\\') => Self::Backslash,
-            Some(_) => Self::NonWord,
-        };
-        last.iter().fold(start, |state, &byte| state.then(byte))
-    }
-
-    /// What a pattern sees: an escape that has ended is no word byte.
-    pub(crate) fn seen(self) -> Self {
-        if Self::SEEN.contains(&self) { self } else { Self::NonWord }
-    }
-
-    /// What stands before the byte after this one.
-    #[inline]
-    pub(crate) fn then(self, byte: u8) -> Self {
-        let row = THEN.get(self as usize);
-        row.and_then(|row| row.get(usize::from(byte))).copied().unwrap_or(Self::NonWord)
-    }
-
-    const fn then_by_rule(self, byte: u8) -> Self {
-        match (self, byte) {
-            (Self::Backslash, b'u') => Self::FourDigits,
-            _ if !self.is_in_escape(byte) => Self::from_byte(byte),
-            (Self::FourDigits, _) => Self::ThreeDigits,
-            (Self::ThreeDigits, _) => Self::TwoDigits,
-            (Self::TwoDigits, _) => Self::OneDigit,
-            _ => Self::NonWord,
-        }
-    }
-
-    /// Whether the next byte, if it is this one, is an escape's letter or digit, so that nothing starts at it.
-    pub(crate) const fn is_in_escape(self, byte: u8) -> bool {
-        match self {
-            Self::Text | Self::LineFeed | Self::CarriageReturn | Self::Word | Self::NonWord => false,
-            Self::Backslash => matches!(byte, b'n' | b't' | b'r' | b'b' | b'f' | b'u'),
-            Self::FourDigits | Self::ThreeDigits | Self::TwoDigits | Self::OneDigit => {
-                byte.is_ascii_hexdigit()
-            }
-        }
-    }
-
-    const fn from_byte(byte: u8) -> Self {
-        match byte {
-            b'\n' => Self::LineFeed,
-            b'\r' => Self::CarriageReturn,
-            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'_' => Self::Word,
-            b'\\' => Self::Backslash,
-            _ => Self::NonWord,
-        }
-    }
-
-    /// A byte that a pattern takes for this, for the automaton's own classification.
-    fn sample(self) -> Option<u8> {
-        match self {
-            Self::Text => None,
-            Self::LineFeed => Some(b'\n'),
-            Self::CarriageReturn => Some(b'\r'),
-            Self::Word => Some(b'a'),
-            _ => Some(b' '),
-        }
-    }
-}
-
-/// What stands after each state and byte. A branch instead costs a stream a nanosecond per byte.
-static THEN: [[Before; 256]; Before::COUNT] = {
-    let mut table = [[Before::NonWord; 256]; Before::COUNT];
-    let mut rest: &mut [[Before; 256]] = &mut table;
-    let mut states: &[Before] = &Before::ALL;
-    while let ([state, other_states @ ..], [row, other_rows @ ..]) = (states, rest) {
-        let mut cells: &mut [Before] = row;
-        let mut byte = 0;
-        while let [cell, other_cells @ ..] = cells {
-            *cell = state.then_by_rule(byte);
-            byte = byte.wrapping_add(1);
-            cells = other_cells;
-        }
-        (states, rest) = (other_states, other_rows);
-    }
-    table
-};
 
 /// Why a pattern has no automaton.
 #[derive(Debug)]
@@ -155,22 +32,89 @@ pub(crate) enum BuildError {
     Dfa(Box<dense::BuildError>),
 }
 
-/// The transitions of an automaton.
-enum Transitions {
-    /// A row per state: fast, for what all tenants share.
-    Dense(dense::DFA<Vec<u32>>),
-    /// Only what leads on: a tenth of the memory and half the speed, for a tenant's own.
-    Sparse(sparse::DFA<Vec<u8>>),
+/// Where a candidate stands in its automaton, and what that means for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct State(u32);
+
+impl State {
+    /// No match can follow.
+    pub(crate) const DEAD: Self = Self(1 << 31);
+    const MATCH: u32 = 1 << 30;
+    const LAST: u32 = 1 << 29;
+
+    /// The state at a place of the transitions. They are far shorter than 2^29: the limits of patterns see to that.
+    fn new(dfa: &impl dfa::Automaton, alphabet: &[u8], id: StateID, place: usize) -> Self {
+        let place = u32::try_from(place).ok().filter(|&place| place < Self::LAST);
+        let (Some(place), false) = (place, is_dead(dfa, id)) else { return Self::DEAD };
+        if !dfa.is_match_state(id) {
+            return Self(place);
+        }
+        let mut next = alphabet.iter().map(|&byte| dfa.next_state(id, byte));
+        let is_last = next.all(|next| is_dead(dfa, next)) && !dfa.is_match_state(dfa.next_eoi_state(id));
+        Self(place | Self::MATCH | if is_last { Self::LAST } else { 0 })
+    }
+
+    #[inline]
+    fn place(self) -> usize {
+        (self.0 & (Self::LAST - 1)) as usize
+    }
+
+    /// Whether it is worth a closer look: a match or the end of a candidate.
+    #[inline]
+    pub(crate) fn is_special(self) -> bool {
+        self.0 >= Self::LAST
+    }
+
+    #[inline]
+    pub(crate) fn is_dead(self) -> bool {
+        self == Self::DEAD
+    }
+
+    #[inline]
+    pub(crate) fn is_match(self) -> bool {
+        self.0 & Self::MATCH != 0
+    }
+
+    /// Whether it is a match that no longer one can follow.
+    ///
+    /// A match shows one byte late, and without this its head would live one byte longer still.
+    #[inline]
+    pub(crate) fn is_last(self) -> bool {
+        self.0 & Self::LAST != 0
+    }
 }
 
-/// Asks whichever automaton it is.
-macro_rules! ask {
-    ($transitions:expr, $dfa:ident => $question:expr) => {
-        match &$transitions {
-            Transitions::Dense($dfa) => $question,
-            Transitions::Sparse($dfa) => $question,
-        }
-    };
+fn is_dead(dfa: &impl dfa::Automaton, state: StateID) -> bool {
+    dfa.is_dead_state(state) || dfa.is_quit_state(state)
+}
+
+/// Where candidates start, in the order of [`Before::SEEN`].
+type Starts = [Option<State>; Before::SEEN.len()];
+
+/// The start states by what stands before them.
+fn start_ids(dfa: &impl dfa::Automaton) -> [Option<StateID>; Before::SEEN.len()] {
+    Before::SEEN.map(|before| {
+        let config = start::Config::new().anchored(Anchored::Yes).look_behind(before.sample());
+        // Only a quit byte fails here, and ASCII word boundaries have none.
+        dfa.start_state(&config).ok()
+    })
+}
+
+/// One byte of every class of bytes that an automaton tells apart, by class.
+fn alphabet(dfa: &dense::DFA<Vec<u32>>) -> Box<[u8]> {
+    dfa.byte_classes().representatives(..).filter_map(|unit| unit.as_u8()).collect()
+}
+
+/// The transitions of an automaton.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "every byte of a candidate asks the table, a tenant's own are few"
+)]
+enum Transitions {
+    /// For what all tenants share.
+    Dense(Table),
+    /// For a tenant's own.
+    Compact(Compact),
 }
 
 /// How much memory an automaton may take for its speed.
@@ -184,10 +128,7 @@ pub(crate) enum Built {
 
 pub(crate) struct Automaton {
     transitions: Transitions,
-    /// The start states, in the order of [`Before::SEEN`].
-    starts: [Option<StateID>; Before::SEEN.len()],
-    /// One byte of every class of bytes that the automaton tells apart.
-    alphabet: Box<[u8]>,
+    starts: Starts,
     len_min: usize,
     len_max: Option<usize>,
 }
@@ -214,7 +155,7 @@ impl Automaton {
             .map_err(|error| BuildError::Nfa(Box::new(error)))?;
         let config = dense::Config::new()
             .match_kind(MatchKind::All)
-            .start_kind(regex_automata::dfa::StartKind::Anchored)
+            .start_kind(dfa::StartKind::Anchored)
             .accelerate(false)
             .dfa_size_limit(Some(bytes_max))
             .determinize_size_limit(Some(bytes_max.saturating_mul(4)));
@@ -222,21 +163,18 @@ impl Automaton {
             .configure(config)
             .build_from_nfa(&nfa)
             .map_err(|error| BuildError::Dfa(Box::new(error)))?;
-        let alphabet = dfa.byte_classes().representatives(..).filter_map(|unit| unit.as_u8()).collect();
-        let transitions = match built {
-            Built::Shared => Transitions::Dense(dfa),
+        let (transitions, starts) = match built {
+            Built::Shared => {
+                let (table, starts) = Table::of(&dfa);
+                (Transitions::Dense(table), starts)
+            }
             Built::Compact => {
-                Transitions::Sparse(dfa.to_sparse().map_err(|error| BuildError::Dfa(Box::new(error)))?)
+                let (compact, starts) = Compact::of(&dfa).map_err(BuildError::Dfa)?;
+                (Transitions::Compact(compact), starts)
             }
         };
         let properties = hir.properties();
-        let starts = Before::SEEN.map(|before| {
-            let config = start::Config::new().anchored(Anchored::Yes).look_behind(before.sample());
-            // Only a quit byte fails here, and ASCII word boundaries have none.
-            ask!(transitions, dfa => dfa.start_state(&config).ok())
-        });
         Ok(Self {
-            alphabet,
             transitions,
             starts,
             len_min: properties.minimum_len().unwrap_or(0),
@@ -246,7 +184,10 @@ impl Automaton {
 
     /// Bytes of the transitions.
     pub(crate) fn bytes(&self) -> usize {
-        ask!(self.transitions, dfa => dfa.memory_usage())
+        match &self.transitions {
+            Transitions::Dense(table) => table.bytes(),
+            Transitions::Compact(compact) => compact.bytes(),
+        }
     }
 
     pub(crate) fn len_min(&self) -> usize {
@@ -258,46 +199,24 @@ impl Automaton {
     }
 
     /// The state after the first byte of a candidate, unless that byte cannot start one; for [`Before::SEEN`].
-    pub(crate) fn enter(&self, before: Before, byte: u8) -> Option<StateID> {
+    pub(crate) fn enter(&self, before: Before, byte: u8) -> Option<State> {
         let start = *self.starts.get(before as usize)?;
         let state = self.step(start?, byte);
-        (!self.is_dead(state)).then_some(state)
+        (!state.is_dead()).then_some(state)
     }
 
     #[inline]
-    pub(crate) fn step(&self, state: StateID, byte: u8) -> StateID {
-        ask!(self.transitions, dfa => dfa.next_state(state, byte))
+    pub(crate) fn step(&self, state: State, byte: u8) -> State {
+        match &self.transitions {
+            Transitions::Dense(table) => table.step(state, byte),
+            Transitions::Compact(compact) => compact.step(state, byte),
+        }
     }
 
-    #[inline]
-    pub(crate) fn finish(&self, state: StateID) -> StateID {
-        ask!(self.transitions, dfa => dfa.next_eoi_state(state))
-    }
-
-    /// Whether the state is worth a closer look: a match or the end of a candidate.
-    #[inline]
-    pub(crate) fn is_special(&self, state: StateID) -> bool {
-        ask!(self.transitions, dfa => dfa.is_special_state(state))
-    }
-
-    #[inline]
-    pub(crate) fn is_match(&self, state: StateID) -> bool {
-        ask!(self.transitions, dfa => dfa.is_match_state(state))
-    }
-
-    /// Whether no longer match can follow.
-    ///
-    /// A match shows one byte late, and without this its head would live one byte longer still.
-    pub(crate) fn is_final(&self, state: StateID) -> bool {
-        self.alphabet.iter().all(|&byte| self.is_dead(self.step(state, byte)))
-            && !self.is_match(self.finish(state))
-    }
-
-    #[inline]
-    pub(crate) fn is_dead(&self, state: StateID) -> bool {
-        ask!(self.transitions, dfa => dfa.is_dead_state(state) || dfa.is_quit_state(state))
+    pub(crate) fn finish(&self, state: State) -> State {
+        match &self.transitions {
+            Transitions::Dense(table) => table.finish(state),
+            Transitions::Compact(compact) => compact.finish(state),
+        }
     }
 }
-
-#[cfg(test)]
-mod tests;

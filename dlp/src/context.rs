@@ -6,12 +6,15 @@
 use std::mem;
 use std::sync::Arc;
 
-use crate::automaton::Before;
+use crate::before::Before;
 use crate::detector::Detector;
 use crate::trie::{Builder, Node, Text, Trie};
 
 /// How far before a match its context word may start, in bytes.
 pub(crate) const CONTEXT_BYTES: u64 = 64;
+
+/// A byte of a word after which a context word may start.
+const UNDERSCORE: u8 = b'_';
 
 /// The context words of rules, looked for together.
 #[derive(Debug)]
@@ -55,6 +58,12 @@ impl ContextWords {
         }
         Some(Self { words, firsts, rules: rules_of_words, rule_count: first + detectors.len() })
     }
+
+    /// Whether a byte need not be stepped over while no word has begun; see [`Context::passes`].
+    pub(crate) fn is_quiet(&self, before: Before, byte: u8) -> bool {
+        let first = self.firsts.get(usize::from(byte)).copied().flatten();
+        byte != UNDERSCORE && (before == Before::Word || first.is_none())
+    }
 }
 
 /// Where in a text matches that need a context may start.
@@ -83,6 +92,18 @@ impl Context {
         if starts_word && let Some(&Some(node)) = words.firsts.get(usize::from(byte)) {
             self.begun.push((position, node));
         }
+    }
+
+    /// Whether bytes that are [quiet](ContextWords::is_quiet) may be passed over from here on.
+    #[inline]
+    pub(crate) fn passes(&self) -> bool {
+        self.begun.is_empty() && self.previous != UNDERSCORE
+    }
+
+    /// Notes the last of the bytes that were passed over.
+    #[inline]
+    pub(crate) fn pass(&mut self, last: u8) {
+        self.previous = last;
     }
 
     fn step_begun(&mut self, words: &ContextWords, byte: u8) {

@@ -198,7 +198,7 @@ impl Detector {
             context: &[],
             samples: None,
         };
-        Ok(Self::new(&spec.id, &spec.id, description, move || Matcher { automaton, gate }))
+        Ok(Self::new(&spec.id, &spec.id, description, move || Matcher { automaton: automaton.into(), gate }))
     }
 }
 

@@ -90,7 +90,7 @@ pub struct Detector {
 
 /// What a detector's pattern is compiled to.
 pub(crate) struct Matcher {
-    pub(crate) automaton: Automaton,
+    pub(crate) automaton: Arc<Automaton>,
     pub(crate) gate: Gate,
 }
 
@@ -231,7 +231,7 @@ impl Detector {
     }
 
     #[inline]
-    pub(crate) fn automaton(&self) -> &Automaton {
+    pub(crate) fn automaton(&self) -> &Arc<Automaton> {
         &self.matcher.automaton
     }
 

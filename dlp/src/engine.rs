@@ -10,15 +10,12 @@
 mod candidate;
 mod openings;
 mod resolve;
+mod step;
 
-use std::mem;
 use std::sync::Arc;
 
-use crate::action::Action;
-use crate::automaton::Before;
-use crate::catalogue::catalogue;
+use crate::before::Before;
 use crate::context::Context;
-use crate::detector::Detector;
 use crate::finding::{Edit, Match, Replacement, Scan};
 use crate::keyed::Token;
 use crate::rules::RuleSet;
@@ -109,22 +106,6 @@ impl Default for Engine {
 }
 
 impl Engine {
-    /// Takes one byte. `window` must hold it and everything live heads cover.
-    #[inline]
-    pub(crate) fn step(&mut self, rules: &RuleSet, window: Window<'_>, byte: u8) {
-        if !self.heads.is_empty() || !self.openings.is_empty() {
-            self.step_open(rules, window, Some(byte));
-        }
-        if rules.may_start(self.before, byte) && self.blocked.is_none() {
-            self.start_heads(rules, byte);
-        }
-        if let Some(words) = rules.context_words() {
-            self.context.step(words, self.position, self.before, byte);
-        }
-        self.before = self.before.then(byte);
-        self.position += 1;
-    }
-
     /// Ends the text: every head gets its last chance.
     pub(crate) fn finish(&mut self, rules: &RuleSet, window: Window<'_>) {
         if self.blocked.is_some() {
@@ -281,73 +262,6 @@ impl Engine {
         scan
     }
 
-    /// Steps everything open by one byte, or by the end of the text.
-    #[inline(never)]
-    fn step_open(&mut self, rules: &RuleSet, window: Window<'_>, byte: Option<u8>) {
-        let mut any_dead = false;
-        let mut settle = false;
-        for head in &mut self.heads {
-            let Some(detector) = rules.detector(head.rule) else { continue };
-            let automaton = detector.automaton();
-            head.state = match byte {
-                Some(byte) => automaton.step(head.state, byte),
-                None => automaton.finish(head.state),
-            };
-            if !automaton.is_special(head.state) {
-                continue;
-            }
-            let is_match = automaton.is_match(head.state);
-            if is_match && is_valid(detector, window, head.start, self.position) {
-                head.end = self.position;
-                settle |= detector.is_open_ended();
-            }
-            if !is_match || automaton.is_final(head.state) {
-                head.dead = true;
-                any_dead = true;
-                settle |= head.end != 0;
-            }
-        }
-        // After the heads, because a head that begins here has taken the byte already.
-        let opening_ended = match byte {
-            Some(byte) => self.step_openings(rules, window, byte),
-            None => !mem::take(&mut self.openings).is_empty(),
-        };
-        if settle || (any_dead || opening_ended) && !self.pending.is_empty() {
-            self.settle(rules, window);
-        } else if any_dead {
-            self.heads.retain(|head| !head.dead);
-        }
-    }
-
-    #[inline(never)]
-    fn start_heads(&mut self, rules: &RuleSet, byte: u8) {
-        let start = self.position;
-        let open = self.openings.len() + self.heads.len() + self.pending.len();
-        for starts in rules.starts(self.before, byte) {
-            if let Some(node) = starts.opening {
-                self.openings.push(Opening { start, before: self.before.seen(), node });
-            }
-            self.heads.extend(starts.heads.iter().map(|&candidate| Head::new(start, candidate)));
-            if !starts.with_context.is_empty() && self.context.allows_any(start) {
-                let context = &self.context;
-                let allowed = starts.with_context.iter().filter(|with| context.allows(with.rule, start));
-                self.heads.extend(allowed.map(|&candidate| Head::new(start, candidate)));
-            }
-        }
-        self.open_peak = self.open_peak.max(open);
-        if open > HEADS_MAX {
-            let start = self.released(|at| at);
-            let detector = Arc::clone(catalogue().hold_limit());
-            self.block(Match {
-                start,
-                end: self.position,
-                detector,
-                action: Action::Block,
-                fingerprint: None,
-            });
-        }
-    }
-
     /// Freezes what has been decided; nothing after it is looked at.
     fn block(&mut self, cause: Match) {
         self.frozen = Some(Frozen { held_from: self.held_from(), decided: self.decided() });
@@ -356,11 +270,6 @@ impl Engine {
         self.heads.clear();
         self.pending.clear();
     }
-}
-
-fn is_valid(detector: &Detector, window: Window<'_>, start: u64, end: u64) -> bool {
-    // Text of a live head is always in the window; were it not, the shape alone decides.
-    window.get(start, end).is_none_or(|value| detector.accepts(value))
 }
 
 fn to_match(rules: &RuleSet, found: Decided) -> Option<Match> {

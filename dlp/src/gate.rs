@@ -18,7 +18,8 @@ use std::sync::Arc;
 use regex_syntax::hir::literal::Extractor;
 use regex_syntax::hir::{Hir, Look};
 
-use crate::automaton::{Automaton, Before, ESCAPE_BYTES_MAX};
+use crate::automaton::Automaton;
+use crate::before::{Before, ESCAPE_BYTES_MAX};
 use crate::detector::Detector;
 use bytes::{ByteFinder, Marker};
 use digits::DigitFinder;
@@ -318,7 +319,7 @@ fn takes(detector: &Detector, text: &[u8], start: usize) -> bool {
     let Some(mut state) = automaton.enter(Before::at(text, start).seen(), first) else { return false };
     for &byte in rest {
         state = automaton.step(state, byte);
-        if automaton.is_dead(state) {
+        if state.is_dead() {
             return false;
         }
     }

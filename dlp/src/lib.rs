@@ -26,6 +26,7 @@
 
 mod action;
 mod automaton;
+mod before;
 mod beginning;
 mod catalogue;
 mod context;

@@ -1,5 +1,6 @@
 //! Rules compiled together: which detectors may start at a byte, and what a match leads to.
 
+mod scan;
 mod starts;
 
 use std::cmp::Ordering;
@@ -10,14 +11,14 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::action::Action;
-use crate::automaton::Before;
+use crate::automaton::Automaton;
+use crate::before::Before;
 use crate::catalogue::is_example;
 use crate::context::ContextWords;
 use crate::detector::Detector;
-use crate::encoded::{self, Allowance, DeepScan};
-use crate::engine::{Engine, Window};
+use crate::encoded::{self, Allowance};
 use crate::finding::Scan;
-use crate::gate::{RuleGate, Search};
+use crate::gate::RuleGate;
 use crate::keyed::ValueKey;
 use crate::stream::StreamScanner;
 use crate::trie::Trie;
@@ -256,67 +257,22 @@ impl RuleSet {
         }
     }
 
-    /// The result, and whether a match may have begun that goes on behind the text; see [`DeepScan::goes_on`].
-    fn scan_where_gates_open(&self, view: &[u8], offsets: &Offsets) -> (Scan, bool) {
-        if view.len() < self.len_min {
-            return (Scan::default(), false);
-        }
-        let gates = self.gates();
-        if gates.iter().any(|gate| gate.is_closed_to_skipping()) {
-            return self.scan_every_byte_of_view(view, offsets);
-        }
-        let search = Search::new(gates, view);
-        if search.is_over() { (Scan::default(), false) } else { self.scan_stops(search, view, offsets) }
-    }
-
-    fn scan_every_byte_of_view(&self, view: &[u8], offsets: &Offsets) -> (Scan, bool) {
-        let mut engine = Engine::default();
-        let window = Window { base: 0, text: view };
-        for &byte in view {
-            engine.step(self, window, byte);
-        }
-        self.results(engine, window, offsets)
-    }
-
-    fn results(&self, mut engine: Engine, window: Window<'_>, offsets: &Offsets) -> (Scan, bool) {
-        let goes_on = engine.has_far_candidate(self, DeepScan::NEAR_START as u64);
-        engine.finish(self, window);
-        let released = engine.released(|at| offsets.floor(at, window));
-        (engine.into_scan(self, released), goes_on)
-    }
-
-    /// Scans only where a match may start.
-    fn scan_stops(&self, mut search: Search<'_>, text: &[u8], offsets: &Offsets) -> (Scan, bool) {
-        let mut engine = Engine::default();
-        let window = Window { base: 0, text };
-        let mut at = 0;
-        while let Some(stop) = search.next(at) {
-            let start = stop.start;
-            engine.skip_to(start, Before::at(text, start), last_before(text, start));
-            at = start;
-            for &byte in text.get(start..).unwrap_or_default() {
-                engine.step(self, window, byte);
-                at += 1;
-                if engine.is_idle() && at > stop.window {
-                    break;
-                }
-            }
-            if engine.needs_every_byte() {
-                return self.scan_every_byte_of_view(text, offsets);
-            }
-        }
-        engine.skip_to(text.len(), Before::at(text, text.len()), text.last().copied());
-        let results = self.results(engine, window, offsets);
-        // What blocks at the very end was found with heads left out.
-        if results.0.blocked.is_some() { self.scan_every_byte_of_view(text, offsets) } else { results }
-    }
-
     #[inline]
     pub(crate) fn detector(&self, index: u32) -> Option<&Arc<Detector>> {
         let index = usize::try_from(index).ok()?;
         match index.checked_sub(self.own.len()) {
             None => self.own.get(index),
             Some(index) => self.shared_starts.detectors().get(index),
+        }
+    }
+
+    /// The automaton of a rule's detector.
+    #[inline]
+    pub(crate) fn automaton(&self, index: u32) -> Option<&Automaton> {
+        let index = usize::try_from(index).ok()?;
+        match index.checked_sub(self.own.len()) {
+            None => self.own_starts.automaton(index),
+            Some(index) => self.shared_starts.automaton(index),
         }
     }
 
@@ -330,6 +286,12 @@ impl RuleSet {
     #[inline]
     pub(crate) fn may_start(&self, before: Before, byte: u8) -> bool {
         self.shared_starts.may_start(before, byte) || self.own_starts.may_start(before, byte)
+    }
+
+    /// What stands behind a byte at which nothing starts; `None` also where a context word may start or go on.
+    #[inline]
+    pub(crate) fn pass(&self, before: Before, byte: u8) -> Option<Before> {
+        self.shared_starts.pass(before, byte).filter(|_| !self.own_starts.may_start(before, byte))
     }
 
     pub(crate) fn starts(&self, before: Before, byte: u8) -> [Starts<'_>; 2] {
@@ -364,10 +326,6 @@ impl Treatment {
     fn of(self, detector: &Arc<Detector>) -> RuleRef<'_> {
         RuleRef { detector, action: self.action, keep_last: self.keep_last }
     }
-}
-
-fn last_before(text: &[u8], position: usize) -> Option<u8> {
-    text.get(..position)?.last().copied()
 }
 
 impl fmt::Debug for RuleSet {

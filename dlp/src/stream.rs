@@ -97,9 +97,7 @@ impl StreamScanner {
 
     fn step_from(&mut self, new: usize) {
         let window = Window { base: self.base, text: &self.view };
-        for &byte in self.view.get(new..).unwrap_or_default() {
-            self.engine.step(&self.rules, window, byte);
-        }
+        self.engine.run(&self.rules, window, self.view.get(new..).unwrap_or_default());
         self.note_block();
     }
 

@@ -125,6 +125,6 @@ impl Entry {
             Near::NameParts(words) => Gate::from_name_parts(words),
             Near::Positions => Gate::from_positions(&automaton, &hir),
         };
-        Matcher { automaton, gate }
+        Matcher { automaton: automaton.into(), gate }
     }
 }

@@ -1,6 +1,6 @@
 //! What the engine keeps of a text: candidates, open and closed, and what was decided.
 
-use regex_automata::util::primitives::StateID;
+use crate::automaton::State;
 
 use crate::action::Action;
 use crate::keyed::{Fingerprint, TokenHash};
@@ -12,7 +12,7 @@ pub(super) struct Head {
     pub(super) start: u64,
     /// The longest valid end so far; 0 while there is none.
     pub(super) end: u64,
-    pub(super) state: StateID,
+    pub(super) state: State,
     pub(super) rule: u32,
     pub(super) dead: bool,
     /// An open-ended match that has won already and is masked as it goes on; see `resolve`.

@@ -6,7 +6,7 @@
 use std::mem;
 
 use super::{Engine, Head, Window};
-use crate::automaton::Before;
+use crate::before::Before;
 use crate::rules::{RuleSet, Start};
 use crate::trie::Node;
 
@@ -45,7 +45,7 @@ impl Engine {
         let automaton = detector.automaton();
         let Some(entered) = automaton.enter(before, first) else { return };
         let state = rest.iter().fold(entered, |state, &byte| automaton.step(state, byte));
-        if !automaton.is_dead(state) && !self.is_lost(rules, start, rule) {
+        if !state.is_dead() && !self.is_lost(rules, start, rule) {
             let place = self.heads.partition_point(|other| other.start <= start);
             self.heads.insert(place, Head::new(start, Start { rule, state }));
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::positions::DigitRun;
 use super::{Shape, Stop, is_word_before, takes};
-use crate::automaton::ESCAPE_BYTES_MAX;
+use crate::before::ESCAPE_BYTES_MAX;
 use crate::detector::Detector;
 
 /// The longest run that is looked at for a number, in bytes; a longer one is looked at in parts.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Stop, is_word_before, takes};
-use crate::automaton::Before;
+use crate::before::Before;
 use crate::detector::Detector;
 
 /// Whether long values consist of such bytes.

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use regex_automata::util::primitives::StateID;
-
 use super::long_words::is_long_word_byte;
 use super::texts::Window;
-use crate::automaton::{Automaton, Before};
+use crate::automaton::{Automaton, State};
+use crate::before::Before;
 
 /// The bytes that can stand at one place of a match.
 pub(super) type Place = BTreeSet<u8>;
@@ -71,11 +70,11 @@ fn longest_run(places: &[Place], fits: impl Fn(u8) -> bool) -> DigitRun {
 /// The bytes that can stand at each place of a match, as far as the shortest match goes.
 fn places(automaton: &Automaton) -> Vec<Place> {
     let mut places = Vec::new();
-    let mut states: BTreeSet<Option<StateID>> = BTreeSet::from([None]);
+    let mut states: BTreeSet<Option<State>> = BTreeSet::from([None]);
     while places.len() < automaton.len_min().min(PLACES_MAX) {
         let (mut bytes, mut next) = (Place::new(), BTreeSet::new());
         for byte in 0..=u8::MAX {
-            let reached: Vec<StateID> =
+            let reached: Vec<State> =
                 states.iter().flat_map(|&state| after(automaton, state, byte)).collect();
             if !reached.is_empty() {
                 bytes.insert(byte);
@@ -89,11 +88,11 @@ fn places(automaton: &Automaton) -> Vec<Place> {
 }
 
 /// The states after one more byte; `None` stands for the state before the first.
-fn after(automaton: &Automaton, state: Option<StateID>, byte: u8) -> Vec<StateID> {
+fn after(automaton: &Automaton, state: Option<State>, byte: u8) -> Vec<State> {
     match state {
         None => Before::SEEN.into_iter().filter_map(|before| automaton.enter(before, byte)).collect(),
         Some(state) => {
-            Some(automaton.step(state, byte)).into_iter().filter(|&state| !automaton.is_dead(state)).collect()
+            Some(automaton.step(state, byte)).into_iter().filter(|&state| !state.is_dead()).collect()
         }
     }
 }

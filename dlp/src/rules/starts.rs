@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, Weak};
 
-use regex_automata::util::primitives::StateID;
+use crate::automaton::{Automaton, State};
 
-use crate::automaton::Before;
+use crate::before::Before;
 use crate::context::ContextWords;
 use crate::detector::Detector;
 use crate::gate::{Gate, RuleGate};
@@ -15,7 +15,7 @@ use crate::trie::{Builder, Node, Text, Trie};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Start {
     pub(crate) rule: u32,
-    pub(crate) state: StateID,
+    pub(crate) state: State,
 }
 
 /// What may start with a byte.
@@ -29,14 +29,18 @@ pub(crate) struct Starts<'a> {
 }
 
 /// The candidates that survive their first byte, by that byte and the one before it.
-#[derive(Debug)]
 pub(super) struct StartTable {
     /// Of a shared table: whose starts these are.
     detectors: Box<[Arc<Detector>]>,
+    /// The detectors' automata, which every byte of every open candidate asks.
+    automata: Box<[Arc<Automaton>]>,
     /// Bytes with the same starts share a column.
     columns: Box<[u8; 256]>,
     /// By column: a bit for each [`Before`] after which something starts.
     busy: Vec<u16>,
+    /// Of a shared table: what stands behind a byte at which nothing starts and no context word either, by what
+    /// stands before it.
+    quiet: Box<[Quiet]>,
     /// By column, then what stands before.
     cells: Vec<Cell<Range>>,
     starts: Vec<Start>,
@@ -54,6 +58,9 @@ struct Cell<T> {
     heads: T,
     with_context: T,
 }
+
+/// What stands behind each byte that is not worth a closer look.
+type Quiet = [Option<Before>; 256];
 
 /// A part of a table's starts.
 type Range = (u32, u32);
@@ -76,7 +83,8 @@ impl StartTable {
             return table;
         }
         let table = Self::new(&detectors, first, Openings::of(&detectors, first));
-        let table = Arc::new(Self { detectors: detectors.into(), ..table });
+        let quiet = table.quiet_bytes();
+        let table = Arc::new(Self { detectors: detectors.into(), quiet, ..table });
         shared.insert(key, Arc::downgrade(&table));
         table
     }
@@ -105,7 +113,9 @@ impl StartTable {
         let context_words = ContextWords::new(detectors, first);
         let mut table = Self {
             detectors: Box::default(),
+            automata: detectors.iter().map(|detector| Arc::clone(detector.automaton())).collect(),
             columns,
+            quiet: Box::default(),
             busy: distinct.iter().map(busy).collect(),
             cells: Vec::new(),
             starts: Vec::new(),
@@ -143,6 +153,12 @@ impl StartTable {
         &self.detectors
     }
 
+    /// The automaton of the detector at an index of this table.
+    #[inline]
+    pub(super) fn automaton(&self, index: usize) -> Option<&Automaton> {
+        self.automata.get(index).map(|automaton| &**automaton)
+    }
+
     /// The words without which some of these starts do not count.
     pub(super) fn context_words(&self) -> Option<&ContextWords> {
         self.context_words.as_ref()
@@ -162,6 +178,26 @@ impl StartTable {
     #[inline]
     pub(super) fn texts(&self) -> &Trie {
         &self.texts
+    }
+
+    fn quiet_bytes(&self) -> Box<[Quiet]> {
+        let words = self.context_words.as_ref();
+        let after = |before: Before| {
+            let mut quiet: Quiet = [None; 256];
+            for (place, byte) in quiet.iter_mut().zip(0..=u8::MAX) {
+                let is_quiet =
+                    !self.may_start(before, byte) && words.is_none_or(|words| words.is_quiet(before, byte));
+                *place = is_quiet.then(|| before.then(byte));
+            }
+            quiet
+        };
+        Before::ALL.map(after).into()
+    }
+
+    /// What stands behind a byte at which nothing starts; `None` also where a context word may start or go on.
+    #[inline]
+    pub(super) fn pass(&self, before: Before, byte: u8) -> Option<Before> {
+        *self.quiet.get(before as usize)?.get(usize::from(byte))?
     }
 
     /// Whether anything starts with a byte.
