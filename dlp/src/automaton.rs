@@ -30,6 +30,8 @@ pub(crate) enum BuildError {
     Nfa(Box<thompson::BuildError>),
     /// The automaton is too large for the limit, or needs a feature it does not have.
     Dfa(Box<dense::BuildError>),
+    /// What only leads on takes more than the limit: so it is where nearly every byte leads elsewhere.
+    TooLarge,
 }
 
 /// Where a candidate stands in its automaton, and what that means for it.
@@ -174,12 +176,13 @@ impl Automaton {
             }
         };
         let properties = hir.properties();
-        Ok(Self {
+        let automaton = Self {
             transitions,
             starts,
             len_min: properties.minimum_len().unwrap_or(0),
             len_max: properties.maximum_len(),
-        })
+        };
+        if automaton.bytes() <= bytes_max { Ok(automaton) } else { Err(BuildError::TooLarge) }
     }
 
     /// Bytes of the transitions.

@@ -288,6 +288,7 @@ fn build_error(id: &str, error: &BuildError, limits: &CompileLimits) -> CompileE
     let too_large = match error {
         BuildError::Nfa(error) => error.size_limit().is_some(),
         BuildError::Dfa(error) => error.is_size_limit_exceeded(),
+        BuildError::TooLarge => true,
     };
     let id = id.to_owned();
     // What an automaton over bytes cannot do at all is Unicode word boundaries, reachable by `(?u:\b)`.

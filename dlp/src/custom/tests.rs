@@ -46,6 +46,21 @@ fn terms_are_found_inside_words_and_the_longest_wins() {
 }
 
 #[test]
+fn the_limit_holds_for_the_form_that_is_kept() {
+    // Nearly every letter leads elsewhere here, so what only leads on takes more than a table of all.
+    let pattern = CustomPattern::Regex("[a-z]{1,9}n[a-z]{1,9}nkk".into());
+    let spec = CustomDetector { id: "X".into(), pattern };
+    let sized = |max| {
+        let limits = CompileLimits { automaton_bytes_max: max, ..CompileLimits::default() };
+        Detector::custom(&spec, &limits).map(|detector| detector.automaton_bytes())
+    };
+    let bytes = sized(1 << 20).unwrap();
+    assert_eq!(sized(bytes).unwrap(), bytes);
+    let error = sized(bytes - 1).unwrap_err().to_string();
+    assert!(error.contains(&format!("exceeds the limit of {} bytes", bytes - 1)), "{error}");
+}
+
+#[test]
 fn regexes_find_the_longest_match() {
     let cases = [
         ("EMP-[0-9]{6}", "id EMP-123456!", "id [X]!"),
