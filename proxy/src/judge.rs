@@ -20,6 +20,7 @@ use bulkhead_policy::trace::Direction;
 use bytes::Bytes;
 use pingora::http::RequestHeader;
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
@@ -42,7 +43,7 @@ pub(crate) struct Judged {
 struct Verdict {
     judged: Judged,
     findings: Findings,
-    blocked: Vec<String>,
+    blocked: BTreeSet<String>,
     /// Not everything in it could be decoded.
     incomplete: bool,
 }
@@ -165,7 +166,7 @@ pub(crate) fn judge_head(
         return Ok(());
     }
     let mut findings = Findings::default();
-    let mut refused = Vec::new();
+    let mut refused = BTreeSet::new();
     for text in rewrite::forwarded_texts(head) {
         let DeepScan { scan, complete, .. } = rules.scan_deep(&text);
         if !complete {
@@ -174,7 +175,7 @@ pub(crate) fn judge_head(
         for found in scan.matches {
             findings.add(&found, Direction::Request, Cow::Borrowed("head"), (found.start, found.end));
             if found.action != Action::Alert {
-                refused.push(found.detector.id().to_string());
+                refused.insert(found.detector.id().to_string());
             }
         }
     }
@@ -189,6 +190,7 @@ pub(crate) fn judge_head(
 pub(crate) async fn with_ceiling(endpoint: Endpoint, body: &Bytes, ceiling: u64) -> Result<Bytes, Rejection> {
     const DOING: &str = "lowering the answer's ceiling";
     let body = body.clone();
+    let is_short = body.len() <= INLINE_INSPECT_BYTES;
     let write = move || -> Option<Bytes> {
         let document = Document::parse(&body, &Limits::REQUEST).ok()?;
         Some(match max_output_tokens_edit(endpoint, &document, ceiling) {
@@ -196,8 +198,7 @@ pub(crate) async fn with_ceiling(endpoint: Endpoint, body: &Bytes, ceiling: u64)
             None => body.clone(),
         })
     };
-    // Where it may take long, not on the event loop.
-    let written = tokio::task::spawn_blocking(write).await.ok().flatten();
+    let written = if is_short { write() } else { tokio::task::spawn_blocking(write).await.ok().flatten() };
     written.ok_or_else(|| Rejection::internal(DOING))
 }
 

@@ -4,9 +4,9 @@
 //! takes as final; a budget must never carry a long `Retry-After`, because SDKs sleep for it; a stream that
 //! was stopped ends with the dialect's error event, because most SDKs take a clean end for a whole answer.
 
-use crate::framing::Violation;
 mod limits;
 
+use crate::framing::Violation;
 use bulkhead_dialect::error::{ErrorInfo, ErrorKind};
 use bulkhead_dialect::json::JsonError;
 use bulkhead_dialect::request::BadRequest;
@@ -14,6 +14,7 @@ use bulkhead_dialect::{Dialect, Operation};
 use bulkhead_policy::limiter::{Counted, Scope};
 use bulkhead_policy::trace::Outcome;
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Who is to blame for a failure; a metric label and a log key.
@@ -33,6 +34,9 @@ impl Source {
         }
     }
 }
+
+/// The most detectors that a refusal names: the whole catalogue would fill pages.
+const DETECTORS_NAMED_MAX: usize = 20;
 
 /// Code of requests that are refused because there is no room for traces; these leave none.
 pub(crate) const TRACES_FULL: &str = "traces_full";
@@ -250,12 +254,17 @@ impl Rejection {
     }
 
     /// Names the detectors, never the value.
-    pub(crate) fn dlp_blocked(direction: &str, detectors: Vec<String>) -> Self {
-        let message = format!("the {direction} was blocked by a data-loss-prevention rule");
+    pub(crate) fn dlp_blocked(direction: &str, detectors: BTreeSet<String>) -> Self {
+        let message = if detectors.len() <= DETECTORS_NAMED_MAX {
+            format!("the {direction} was blocked by a data-loss-prevention rule")
+        } else {
+            let count = detectors.len();
+            format!("the {direction} was blocked by {count} data-loss-prevention rules, among them these")
+        };
         Self {
             kind: ErrorKind::DlpBlocked,
             outcome: Outcome::Blocked,
-            detectors,
+            detectors: detectors.into_iter().take(DETECTORS_NAMED_MAX).collect(),
             ..Self::invalid("dlp_blocked", message)
         }
     }

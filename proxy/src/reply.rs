@@ -183,7 +183,7 @@ fn concat<'b>(pieces: impl Iterator<Item = &'b Bytes> + Clone) -> Bytes {
 fn stopped(stop: Stop, config: &Config) -> Rejection {
     match stop {
         Stop::Blocked(detectors) => Rejection::dlp_blocked("answer", detectors),
-        Stop::HoldExceeded => Rejection::dlp_blocked("answer", vec![bulkhead_dlp::HOLD_LIMIT.to_owned()]),
+        Stop::HoldExceeded => Rejection::dlp_blocked("answer", [bulkhead_dlp::HOLD_LIMIT.to_owned()].into()),
         Stop::Uninspectable => Rejection::answer_uninspectable(),
         Stop::EventTooLarge => Rejection::answer_too_large(config.limits.event_bytes),
     }

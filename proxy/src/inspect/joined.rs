@@ -10,18 +10,19 @@
 mod chains;
 mod pieces;
 
+use super::disjoint::{Disjoint, Edits};
 use super::known::CleanTexts;
 use super::whole::{Form, HIDDEN, Inspected, raw_range, remembered_text, written};
-use bulkhead_dialect::json::Splice;
 use bulkhead_dialect::request::TextPart;
-use bulkhead_dlp::{Action, DeepScan, Detector, Edit, Match, RuleSet};
+use bulkhead_dlp::{Action, DeepScan, DetectorId, Edit, Match, RuleSet};
 use bulkhead_policy::trace::Direction;
 use chains::{Chain, Ends, Segment, chains};
 pub(crate) use chains::{REACH_BYTES, visible_len_of};
 use pieces::Allowance;
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::mem;
 use std::ops::Range;
-use std::sync::Arc;
 
 /// How many texts are tried without their neighbours.
 const FEW_TEXTS: usize = 6;
@@ -38,6 +39,25 @@ struct Joined<'c, 'a> {
     text: Vec<u8>,
     /// Where each segment stands in the text.
     places: Vec<Range<usize>>,
+}
+
+/// What was found, by where it stands in the body.
+#[derive(Default)]
+struct Found {
+    masks: Edits,
+    hidden: Edits,
+    /// The values that reach over an end, by their detectors: another way to cut may show a part of the same value.
+    split: HashMap<DetectorId, Disjoint<()>>,
+}
+
+impl Found {
+    fn of(inspected: &mut Inspected) -> Self {
+        Self {
+            masks: mem::take(&mut inspected.splices.masks).into(),
+            hidden: mem::take(&mut inspected.hidden).into(),
+            split: HashMap::new(),
+        }
+    }
 }
 
 /// Adds to `inspected` the values that reach over texts which adjoin.
@@ -75,21 +95,25 @@ fn join(
     clean: &CleanTexts,
     inspected: &mut Inspected,
 ) {
-    // Another way to cut may show a part of the same value.
-    let mut known_places = Vec::new();
+    let mut stretches = stretches.into_iter().peekable();
+    if stretches.peek().is_none() {
+        return;
+    }
+    let mut found = Found::of(inspected);
     let mut pieces = Allowance::default();
     for stretch in stretches {
         for chain in &chains(parts, stretch, |index, part| Ends::in_reach(raw, index, part)) {
             for joined in ways_to_join(chain) {
-                joined.inspect(rules, Some(clean), &mut known_places, inspected);
+                joined.inspect(rules, Some(clean), &mut found, inspected);
             }
             pieces::ways_to_join(chain, &mut pieces, |joined| {
-                joined.inspect(rules, None, &mut known_places, inspected);
+                joined.inspect(rules, None, &mut found, inspected);
             });
         }
     }
     inspected.incomplete |= pieces.is_used_up();
-    inspected.splices.masks.sort_by_key(|splice| splice.range.start);
+    inspected.splices.masks = found.masks.into();
+    inspected.hidden = found.hidden.into();
 }
 
 /// The stretches of parts in which a value may reach over an end.
@@ -166,40 +190,40 @@ impl<'c, 'a> Joined<'c, 'a> {
         &self,
         rules: &RuleSet,
         clean: Option<&CleanTexts>,
-        known_places: &mut Vec<(Arc<Detector>, Range<usize>)>,
+        found: &mut Found,
         inspected: &mut Inspected,
     ) {
         let known = clean.and_then(|clean| Some((clean, clean.fingerprint(rules, &self.text, Form::Plain)?)));
         if known.is_some_and(|(clean, fingerprint)| clean.contains(fingerprint)) {
             return;
         }
-        let found = rules.scan_deep(&self.text);
-        inspected.incomplete |= !found.complete;
-        if is_clean(&found) {
+        let scanned = rules.scan_deep(&self.text);
+        inspected.incomplete |= !scanned.complete;
+        if is_clean(&scanned) {
             known.into_iter().for_each(|(clean, fingerprint)| clean.insert(fingerprint));
         }
-        let split = found.scan.matches.iter().filter(|found| self.is_split(rules, found));
-        let split: Vec<&Match> = split.filter(|found| !self.is_known(found, known_places)).collect();
-        split.iter().for_each(|found| self.add(found, inspected));
-        let masks = |edit: &&Edit| split.iter().any(|found| found.start < edit.end && edit.start < found.end);
-        found.scan.edits.iter().filter(masks).for_each(|edit| self.mask(edit, inspected));
-        for found in split {
-            let places = self.in_body(found).map(|place| (Arc::clone(&found.detector), place));
-            known_places.extend(places);
+        let split = scanned.scan.matches.iter().filter(|value| self.is_split(rules, value));
+        let split: Vec<&Match> = split.filter(|value| !self.is_known(value, found)).collect();
+        split.iter().for_each(|value| self.add(value, found, inspected));
+        let spans: Disjoint<()> = split.iter().map(|value| span(value.start, value.end)).collect();
+        let masks = |edit: &&Edit| spans.overlaps(&span(edit.start, edit.end));
+        scanned.scan.edits.iter().filter(masks).for_each(|edit| self.mask(edit, found, inspected));
+        for value in split {
+            let known = found.split.entry(value.detector.id().clone()).or_default();
+            self.in_body(value).for_each(|place| known.insert(place, ()));
         }
     }
 
     /// The segments that a span touches, and where in their texts.
     fn touched(&self, start: u64, end: u64) -> impl Iterator<Item = (&'c Segment<'a>, Range<usize>)> {
-        let offset = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
-        let (start, end) = (offset(start), offset(end));
-        let segments = self.segments.iter().zip(&self.places);
-        segments.filter(move |(_, place)| start < place.end && place.start < end).map(
-            move |(segment, place)| {
-                let within = |at: usize| at.clamp(place.start, place.end) - place.start;
-                (segment, within(start)..within(end))
-            },
-        )
+        let Range { start, end } = span(start, end);
+        let first = self.places.partition_point(|place| place.end <= start);
+        let segments = self.segments.iter().zip(&self.places).skip(first);
+        let touched = segments.take_while(move |(_, place)| place.start < end);
+        touched.filter(|(_, place)| !place.is_empty()).map(move |(segment, place)| {
+            let within = |at: usize| at.clamp(place.start, place.end) - place.start;
+            (segment, within(start)..within(end))
+        })
     }
 
     /// Whether a value needs more than one text.
@@ -223,37 +247,32 @@ impl<'c, 'a> Joined<'c, 'a> {
     }
 
     /// Whether the same detector has found this, or some of it, already.
-    fn is_known(&self, found: &Match, known: &[(Arc<Detector>, Range<usize>)]) -> bool {
-        let same = known.iter().filter(|(detector, _)| detector.id() == found.detector.id());
-        same.into_iter().any(|(_, known)| {
-            self.in_body(found).any(|place| place.start < known.end && known.start < place.end)
-        })
+    fn is_known(&self, value: &Match, found: &Found) -> bool {
+        let known = found.split.get(value.detector.id());
+        known.is_some_and(|known| self.in_body(value).any(|place| known.overlaps(&place)))
     }
 
-    fn add(&self, found: &Match, inspected: &mut Inspected) {
-        let mut touched = self.touched(found.start, found.end);
+    fn add(&self, value: &Match, found: &mut Found, inspected: &mut Inspected) {
+        let mut touched = self.touched(value.start, value.end);
         let Some((first, span)) = touched.next() else { return };
         let at = in_body(first, span);
         let at = (at.start as u64, at.end as u64);
-        inspected.findings.add(found, Direction::Request, Cow::Borrowed("body"), at);
-        if !matches!(found.action, Action::Alert | Action::Block) {
+        inspected.findings.add(value, Direction::Request, Cow::Borrowed("body"), at);
+        if !matches!(value.action, Action::Alert | Action::Block) {
             return;
         }
-        if found.action == Action::Block {
-            inspected.blocked.push(found.detector.id().to_string());
+        if value.action == Action::Block {
+            inspected.blocked.insert(value.detector.id().to_string());
         }
-        for string in std::iter::once(first).chain(touched.map(|(segment, _)| segment)).map(|s| &s.string) {
-            if !inspected.hidden.iter().any(|hidden| hidden.range == *string) {
-                inspected.hidden.push(Splice::new(string.clone(), HIDDEN));
-            }
+        for (segment, _) in std::iter::once((first, 0..0)).chain(touched) {
+            found.hidden.insert(segment.string.clone(), Cow::Borrowed(HIDDEN));
         }
     }
 
-    fn mask(&self, edit: &Edit, inspected: &mut Inspected) {
+    fn mask(&self, edit: &Edit, found: &mut Found, inspected: &mut Inspected) {
         let mut text = remembered_text(edit, &self.text, &mut inspected.tokens);
         for (segment, span) in self.touched(edit.start, edit.end) {
-            let new = Splice::new(in_body(segment, span), written(text, segment.form));
-            add_splice(&mut inspected.splices.masks, new);
+            found.masks.insert(in_body(segment, span), written(text, segment.form).into());
             text = "";
         }
     }
@@ -264,19 +283,14 @@ fn is_clean(found: &DeepScan) -> bool {
     found.scan.clean() && found.complete && !found.goes_on && !found.decoded
 }
 
+fn span(start: u64, end: u64) -> Range<usize> {
+    let offset = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
+    offset(start)..offset(end)
+}
+
 fn in_body(segment: &Segment<'_>, span: Range<usize>) -> Range<usize> {
     let range = raw_range(segment.raw, segment.form, span.start as u64..span.end as u64);
     segment.at.start + range.start..segment.at.start + range.end
-}
-
-/// Adds an edit, or widens the one that is there already.
-fn add_splice(splices: &mut Vec<Splice<'static>>, new: Splice<'static>) {
-    let overlaps =
-        |old: &&mut Splice<'static>| old.range.start < new.range.end && new.range.start < old.range.end;
-    match splices.iter_mut().find(overlaps) {
-        Some(old) => old.range = old.range.start.min(new.range.start)..old.range.end.max(new.range.end),
-        None => splices.push(new),
-    }
 }
 
 #[cfg(test)]

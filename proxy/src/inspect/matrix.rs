@@ -194,7 +194,7 @@ fn a_value_in_two_events_is_masked_blocked_or_told() {
             let (text, found, result) = streamed(field, &pieces, &alert);
             assert_eq!((text, found, result), (pieces.concat(), 1, Ok(())), "{case}");
             let (text, found, result) = streamed(field, &pieces, &block);
-            let blocked = Err(Stop::Blocked(vec!["CREDIT_CARD".to_owned()]));
+            let blocked = Err(Stop::Blocked(["CREDIT_CARD".to_owned()].into()));
             assert_eq!((text.as_str(), found, result), ("pay ", 1, blocked), "{case}");
         }
     }

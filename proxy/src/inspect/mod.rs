@@ -3,10 +3,12 @@
 //! - [`whole`]: a complete body, JSON or not.
 //! - [`joined`]: values split over the texts of a request.
 //! - [`known`]: what was clean before; [`history`]: how much of a conversation that is.
+//! - [`disjoint`]: ranges of a body, found by where they stand.
 //! - [`stream`]: an answer's event stream, with verdicts that reach over events.
 //!
 //! Both end in the same three things: bytes that may leave, findings for the trace, or a block.
 
+pub(crate) mod disjoint;
 pub(crate) mod history;
 pub(crate) mod joined;
 pub(crate) mod known;

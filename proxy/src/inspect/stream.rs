@@ -15,9 +15,10 @@ mod repeats;
 mod texts;
 
 use super::Findings;
+use super::disjoint::Disjoint;
 use super::whole::{Form, Inspected, Splices};
 use bulkhead_dialect::error::ErrorInfo;
-use bulkhead_dialect::json::{Document, Limits, Splice};
+use bulkhead_dialect::json::{Document, Limits};
 use bulkhead_dialect::sse::{Decoder, Frame};
 use bulkhead_dialect::stream::{Closes, StreamEvent, StreamReader, TextSpan};
 use bulkhead_dialect::tokens::Counter;
@@ -27,14 +28,13 @@ use bytes::Bytes;
 use repeats::Repeats;
 use smallvec::SmallVec;
 use std::collections::{BTreeSet, VecDeque};
-use std::ops::Range;
 use texts::{EndedText, Part, TextState, splice_part};
 
 /// Why a stream must not go on.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
     /// These detectors' rules block.
-    Blocked(Vec<String>),
+    Blocked(BTreeSet<String>),
     /// More bytes wait for a verdict than the limit allows.
     HoldExceeded,
     /// One event is larger than the limit allows.
@@ -282,16 +282,17 @@ impl StreamInspector {
         self.uninspected |= opaque;
         let mut parts = SmallVec::new();
         let mut whole = Inspected::default();
+        let blank: Disjoint<()> = event.logprobs.iter().map(|splice| splice.range.clone()).collect();
         for span in &event.texts {
             let raw = data.get(span.raw.clone()).unwrap_or_default();
             match span.channel {
                 Some(channel) => parts.extend(self.scan_part(channel, span, raw)?),
-                None if self.rules.is_empty() || is_inside(&event.logprobs, &span.raw) => {}
+                None if self.rules.is_empty() || blank.contains(&span.raw) => {}
                 None => self.scan_whole(raw, span.raw.clone(), form(&event, span), &mut whole),
             }
         }
         if has_rules {
-            for at in event.numbers.iter().filter(|at| !is_inside(&event.logprobs, at)) {
+            for at in event.numbers.iter().filter(|at| !blank.contains(at)) {
                 let digits = data.get(at.clone()).unwrap_or_default();
                 self.scan_whole(digits, at.clone(), Form::Number, &mut whole);
             }
@@ -354,10 +355,6 @@ fn form(event: &StreamEvent, span: &TextSpan) -> Form {
         (true, false) => Form::Json,
         (true, true) => Form::EscapedJson,
     }
-}
-
-fn is_inside(outer: &[Splice<'_>], range: &Range<usize>) -> bool {
-    outer.iter().any(|splice| splice.range.start <= range.start && range.end <= splice.range.end)
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
 //! Inspects a complete body: every string of a JSON document, or the text as it stands.
 
 use super::Findings;
+use super::disjoint::Disjoint;
 use super::known::{CleanTexts, SeenTexts};
 use bulkhead_dialect::json::{RawOffsets, Rest, Splice, escape, plain_integer, splice, unescape};
 use bulkhead_dlp::{Action, Edit, Match, Replacement, TextRules, TokenMap};
 use bulkhead_policy::trace::Direction;
 use bytes::Bytes;
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 /// Stands in a trace's copy where a string held a value that was not masked on its way.
@@ -24,7 +26,7 @@ pub(crate) struct Inspected {
     /// More edits for the copy that a trace keeps: there, what only alerts or blocks is hidden as well.
     pub(crate) hidden: Vec<Splice<'static>>,
     /// Ids of the detectors whose rule blocks.
-    pub(crate) blocked: Vec<String>,
+    pub(crate) blocked: BTreeSet<String>,
     /// A text carries more in other encodings than is decoded.
     pub(crate) incomplete: bool,
     /// Where texts begin in which a value may have begun that goes on behind them, in ascending order.
@@ -72,10 +74,8 @@ impl Inspected {
     /// The body for the trace: every string with a finding that was not masked is hidden whole, and no value is
     /// put back.
     pub(crate) fn for_trace(&self, body: &Bytes) -> Bytes {
-        let is_hidden = |splice: &&Splice<'static>| {
-            self.hidden.iter().any(|h| h.range.start <= splice.range.start && splice.range.end <= h.range.end)
-        };
-        let masks = self.splices.masks.iter().filter(|splice| !is_hidden(splice));
+        let hidden: Disjoint<()> = self.hidden.iter().map(|splice| splice.range.clone()).collect();
+        let masks = self.splices.masks.iter().filter(|splice| !hidden.contains(&splice.range));
         let mut edits: Vec<_> = masks.chain(&self.hidden).cloned().collect();
         edits.sort_by_key(|edit| edit.range.start);
         if edits.is_empty() { body.clone() } else { splice(body, &edits).into() }

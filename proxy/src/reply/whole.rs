@@ -4,6 +4,7 @@ use super::{Answer, Body, INLINE_INSPECT_BYTES, Relay, join, stopped};
 use crate::charge::body_tokens;
 use crate::forward::{Reply, while_caller_stays};
 use crate::inspect::Findings;
+use crate::inspect::disjoint::Disjoint;
 use crate::inspect::stream::{Outgoing, Stop, StreamInspector};
 use crate::inspect::whole::{self, Inspected, Splices};
 use crate::rejection::Rejection;
@@ -18,6 +19,7 @@ use bulkhead_policy::trace::Direction;
 use bytes::{Bytes, BytesMut};
 use http::header;
 use pingora::protocols::http::ServerSession;
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 impl Relay<'_> {
@@ -199,7 +201,7 @@ struct Whole {
     /// The copy for the trace; the body itself where they are the same.
     captured: Bytes,
     findings: Findings,
-    blocked: Vec<String>,
+    blocked: BTreeSet<String>,
     usage: Option<Usage>,
     model: Option<String>,
 }
@@ -245,12 +247,10 @@ fn blank(inspected: &mut Inspected, document: &Document<'_>) {
     if blanks.is_empty() {
         return;
     }
-    let inside = |range: &std::ops::Range<usize>| {
-        blanks.iter().any(|blank| blank.range.start <= range.start && range.end <= blank.range.end)
-    };
+    let inside: Disjoint<()> = blanks.iter().map(|blank| blank.range.clone()).collect();
     let Splices { masks, restored } = &mut inspected.splices;
     for splices in [&mut *masks, restored, &mut inspected.hidden] {
-        splices.retain(|splice| !inside(&splice.range));
+        splices.retain(|splice| !inside.contains(&splice.range));
     }
     masks.extend(blanks);
     masks.sort_by_key(|splice| splice.range.start);

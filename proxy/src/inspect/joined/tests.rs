@@ -4,7 +4,7 @@ use super::*;
 use crate::inspect::{self, whole};
 use bulkhead_dialect::json::{Document, Limits};
 use bulkhead_dialect::request::{self, messages};
-use bulkhead_dlp::{CompileLimits, CustomDetector, CustomPattern, Rule, TextRules, catalogue};
+use bulkhead_dlp::{CompileLimits, CustomDetector, CustomPattern, Detector, Rule, TextRules, catalogue};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -311,4 +311,27 @@ fn what_is_near_the_ends_tells_whether_a_value_reaches_over_them() {
     ];
     let found = compare_near_with_all(&own(patterns));
     assert!(found >= 14, "{found}");
+}
+
+#[test]
+fn values_by_the_ten_thousand_are_told_once_each_and_their_detectors_once() {
+    // Whatever compares each with each takes minutes here.
+    const PAIRS: usize = 10_000;
+    let mut rules = vec![Rule::new(Arc::clone(catalogue().select("EMAIL_ADDRESS").remove(0)), Action::Mask)];
+    rules.push(Rule::new(Arc::clone(catalogue().select("AWS_ACCESS_KEY_ID").remove(0)), Action::Block));
+    let rules = TextRules::from(Arc::new(RuleSet::new(rules, Vec::new())));
+    let pair = |number: usize| {
+        format!(
+            r#"{{"type":"text","text":"AKIAHT5R"}},{{"type":"text","text":"MGN3GNRY2345 to u{number}@example.com"}}"#
+        )
+    };
+    let parts: Vec<String> = (0..PAIRS).map(pair).collect();
+    let body = format!(r#"{{"messages":[{{"role":"user","content":[{}]}}]}}"#, parts.join(","));
+    let document = Document::parse(body.as_bytes(), &Limits::REQUEST).unwrap();
+    let found = inspect::request(&rules, &document, &CleanTexts::new());
+    assert_eq!(found.findings.total, 2 * PAIRS as u64);
+    assert_eq!(found.blocked, ["AWS_ACCESS_KEY_ID".to_owned()].into());
+    let kept = String::from_utf8(found.for_trace(&Bytes::from(body)).into()).unwrap();
+    assert_eq!(kept.matches("[HIDDEN]").count(), 2 * PAIRS);
+    assert!(!kept.contains('@') && !kept.contains("AKIA"));
 }

@@ -6,6 +6,7 @@ use bulkhead_dialect::sse::Frame;
 use bulkhead_dlp::Action;
 use bulkhead_policy::trace::Direction;
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 impl StreamInspector {
@@ -35,7 +36,7 @@ impl StreamInspector {
             // No data, or several lines of it: whatever is in those is scanned again as one text.
             None => (raw.as_ref(), &[][..]),
         };
-        let mut hiding = Vec::new();
+        let mut hiding = BTreeSet::new();
         for fields in [before, after] {
             if self.repeats.knows(fields) {
                 continue;

@@ -126,7 +126,7 @@ fn a_blocked_stream_releases_nothing_of_the_value() {
         let stream =
             [delta(0, "the key is "), delta(0, &key[..cut]), delta(0, &key[cut..]), delta(0, " ok")].concat();
         let (out, result) = run(&stream, &[7], &rules, OPTIONS);
-        assert_eq!(result, Err(Stop::Blocked(vec!["AWS_ACCESS_KEY_ID".into()])));
+        assert_eq!(result, Err(Stop::Blocked(["AWS_ACCESS_KEY_ID".into()].into())));
         assert_eq!(texts(&out, 1), ["the key is "], "{cut}");
     }
 }
@@ -156,7 +156,7 @@ fn texts_that_events_repeat_are_masked_wherever_they_differ() {
     let stream = [&clean, &clean, &event("chatcmpl-0123456789abcdef", "4111 1111 1111 1111")];
     let (out, result) = run(&stream.map(String::as_str).concat(), &[40], &rules(Action::Mask), OPTIONS);
     assert_eq!(out, [clean.as_str(), &clean].concat());
-    assert_eq!(result, Err(Stop::Blocked(vec!["CREDIT_CARD".into()])));
+    assert_eq!(result, Err(Stop::Blocked(["CREDIT_CARD".into()].into())));
 
     // The same bytes are another text where escapes count.
     let escaped = event(r"AKIAIOSFODNN7EXAMPL\u0045", "on");

@@ -132,7 +132,7 @@ impl StreamInspector {
             self.findings.add(&found, Direction::Response, label, (found.start, found.end));
         }
         match text.scanner.blocked() {
-            Some(found) => Err(Stop::Blocked(vec![found.detector.id().to_string()])),
+            Some(found) => Err(Stop::Blocked([found.detector.id().to_string()].into())),
             None => Ok(()),
         }
     }

@@ -113,7 +113,7 @@ fn an_interrupted_secret_is_blocked() {
         let stream =
             [delta(0, &key[..cut]), reasoning("hm "), delta(0, &key[cut..]), delta(0, " ok ")].concat();
         let (out, result) = run(&stream, &[9], &rules(Action::Block), OPTIONS);
-        assert_eq!((out.as_str(), result), ("", Err(Stop::Blocked(vec!["AWS_ACCESS_KEY_ID".into()]))));
+        assert_eq!((out.as_str(), result), ("", Err(Stop::Blocked(["AWS_ACCESS_KEY_ID".into()].into()))));
     }
 }
 
