@@ -1,29 +1,43 @@
 //! Names of upstreams to addresses, off the request path.
 //!
-//! 1. A host name is looked up by the operating system, at most once per [`FRESH`] while it is used.
-//! 2. A stale name is looked up by one request at a time; a failed look-up keeps the last good answer.
-//! 3. Every address is checked when it is resolved and the connection goes to that very address, so a name
+//! 1. A host name is looked up by the operating system, one look-up of a name at a time and [`LOOKUPS_MAX`] in all: each
+//!    takes a thread until the system gives up, whoever waits for it.
+//! 2. A request waits only where nothing is known that is younger than [`OLD`]. Until then it goes by what is known, and
+//!    from [`FRESH`] on a look-up is under way beside it.
+//! 3. A failed look-up keeps the last good answer; without one, requests fail at once for [`FAILED`].
+//! 4. Every address is checked when it is resolved and the connection goes to that very address, so a name
 //!    that later points inwards (DNS rebinding) never reaches the inside.
 
 use arc_swap::ArcSwap;
 use bulkhead_policy::address::is_public;
 use std::collections::HashMap;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 
 /// How long an answer is used without asking again.
 const FRESH: Duration = Duration::from_secs(20);
-const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long it is used while it is asked again: machines of providers come and go.
+const OLD: Duration = Duration::from_secs(300);
+/// How long a failure is.
+const FAILED: Duration = Duration::from_secs(2);
+/// How long a request waits for a look-up.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Names kept at once; the oldest goes first. Upstreams come from policies, so only operators can add names.
 const NAMES_MAX: usize = 4096;
+/// Look-ups at once: few of the threads on which also bodies are inspected.
+const LOOKUPS_MAX: usize = 32;
 
 /// Why a name has no usable address.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum ResolveError {
     #[error("looking up the upstream's host failed")]
-    Lookup(#[source] std::io::Error),
-    #[error("looking up the upstream's host took longer than {} s", LOOKUP_TIMEOUT.as_secs())]
+    Lookup(#[source] Arc<io::Error>),
+    #[error("looking up the upstream's host took longer than {} s", PATIENCE.as_secs())]
     Timeout,
     #[error("the upstream's host has no public address; private ones are refused")]
     NotPublic,
@@ -35,75 +49,152 @@ struct Name {
     port: u16,
 }
 
+type Found = Result<Arc<[SocketAddr]>, ResolveError>;
+
+/// What the last look-ups of a name gave.
 #[derive(Debug)]
 struct Answer {
-    addresses: Vec<SocketAddr>,
-    fetched: Instant,
+    found: Found,
+    ask_again: Instant,
+    wait_from: Instant,
 }
 
+/// Asks the operating system, or in tests whoever plays it.
+type LookUp =
+    Box<dyn Fn(Name) -> Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>> + Send + Sync>;
+
 /// Resolves upstream hosts and remembers the answers.
-#[derive(Debug)]
 pub(crate) struct Resolver {
+    names: Arc<Names>,
+}
+
+struct Names {
     answers: ArcSwap<HashMap<Name, Arc<Answer>>>,
+    /// Look-ups that have begun: these channels close when they end.
+    under_way: Mutex<HashMap<Name, watch::Receiver<()>>>,
+    turns: Semaphore,
+    look_up: LookUp,
     allow_private: bool,
 }
 
 impl Resolver {
-    /// `allow_private` admits loopback and private addresses: for development and for upstreams inside the
-    /// operator's own network, never for policies that tenants write themselves.
+    /// `allow_private` admits loopback and private addresses: for development, never for policies that tenants write
+    /// themselves.
     pub(crate) fn new(allow_private: bool) -> Self {
-        Self { answers: ArcSwap::default(), allow_private }
+        let look_up: LookUp = Box::new(|Name { host, port }| {
+            Box::pin(async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) })
+        });
+        Self::with(look_up, allow_private)
+    }
+
+    fn with(look_up: LookUp, allow_private: bool) -> Self {
+        Self {
+            names: Arc::new(Names {
+                answers: ArcSwap::default(),
+                under_way: Mutex::default(),
+                turns: Semaphore::new(LOOKUPS_MAX),
+                look_up,
+                allow_private,
+            }),
+        }
     }
 
     /// Returns the usable addresses of `host`, at least one.
-    pub(crate) async fn addresses(&self, host: &str, port: u16) -> Result<Arc<[SocketAddr]>, ResolveError> {
+    pub(crate) async fn addresses(&self, host: &str, port: u16) -> Found {
         if let Ok(ip) = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
-            return self.usable(std::iter::once(SocketAddr::new(ip, port))).map(Into::into);
+            return self.names.usable(vec![SocketAddr::new(ip, port)]);
         }
         let name = Name { host: host.to_owned(), port };
-        let known = self.answers.load().get(&name).cloned();
-        let Some(known) = known else {
-            let addresses = self.look_up(&name).await?;
-            self.remember(name, addresses.clone());
-            return Ok(addresses.into());
-        };
-        if known.fetched.elapsed() >= FRESH {
-            // Put back first: meanwhile the others go on with what is known, and a look-up that fails or is given
-            // up is not repeated by every request.
-            self.remember(name.clone(), known.addresses.clone());
-            if let Ok(fresh) = self.look_up(&name).await {
-                self.remember(name, fresh);
+        let known = self.names.known(&name);
+        if let Some(known) = &known {
+            let now = Instant::now();
+            if now < known.ask_again {
+                return known.found.clone();
+            }
+            if now < known.wait_from {
+                let _goes_on_beside = self.names.ask(name);
+                return known.found.clone();
             }
         }
-        Ok(known.addresses.as_slice().into())
+        let mut ended = self.names.ask(name.clone());
+        // Nothing is ever sent: the channel closes.
+        let waited = tokio::time::timeout(PATIENCE, ended.changed()).await;
+        let known = if waited.is_ok() { self.names.known(&name) } else { known };
+        known.map_or(Err(ResolveError::Timeout), |answer| answer.found.clone())
+    }
+}
+
+impl Names {
+    fn known(&self, name: &Name) -> Option<Arc<Answer>> {
+        self.answers.load().get(name).cloned()
     }
 
-    async fn look_up(&self, name: &Name) -> Result<Vec<SocketAddr>, ResolveError> {
-        let lookup = tokio::net::lookup_host((name.host.as_str(), name.port));
-        let found = tokio::time::timeout(LOOKUP_TIMEOUT, lookup)
-            .await
-            .map_err(|_| ResolveError::Timeout)?
-            .map_err(ResolveError::Lookup)?;
-        self.usable(found)
+    /// Looks a name up, unless somebody does; the channel closes when that has ended.
+    ///
+    /// It goes on although nobody may wait for it any more: the system's look-up cannot be ended, and another one
+    /// beside it would take another thread.
+    fn ask(self: &Arc<Self>, name: Name) -> watch::Receiver<()> {
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ended) = under_way.get(&name) {
+            return ended.clone();
+        }
+        let (ends, ended) = watch::channel(());
+        under_way.insert(name.clone(), ended.clone());
+        let lookup = Lookup { names: Arc::clone(self), name, _ends: ends };
+        tokio::spawn(lookup.run());
+        ended
     }
 
-    fn usable(&self, found: impl Iterator<Item = SocketAddr>) -> Result<Vec<SocketAddr>, ResolveError> {
-        let usable: Vec<_> = found.filter(|address| self.allow_private || is_public(address.ip())).collect();
+    fn usable(&self, found: Vec<SocketAddr>) -> Found {
+        let is_usable = |address: &SocketAddr| self.allow_private || is_public(address.ip());
+        let usable: Arc<[_]> = found.into_iter().filter(is_usable).collect();
         if usable.is_empty() { Err(ResolveError::NotPublic) } else { Ok(usable) }
     }
 
-    fn remember(&self, name: Name, addresses: Vec<SocketAddr>) {
-        let answer = Arc::new(Answer { addresses, fetched: Instant::now() });
+    fn remember(&self, name: &Name, found: Found) {
+        let now = Instant::now();
+        let before = || self.known(name).filter(|before| before.found.is_ok());
+        let answer = match found {
+            Ok(_) => Answer { found, ask_again: now + FRESH, wait_from: now + OLD },
+            Err(_) if let Some(before) = before() => {
+                Answer { found: before.found.clone(), ask_again: now + FRESH, wait_from: now + OLD }
+            }
+            Err(_) => Answer { found, ask_again: now + FAILED, wait_from: now + FAILED },
+        };
+        let answer = Arc::new(answer);
         self.answers.rcu(|answers| {
             let mut answers = HashMap::clone(answers);
-            if answers.len() >= NAMES_MAX && !answers.contains_key(&name) {
-                let oldest =
-                    answers.iter().min_by_key(|(_, answer)| answer.fetched).map(|(name, _)| name.clone());
+            if answers.len() >= NAMES_MAX && !answers.contains_key(name) {
+                let oldest = answers.iter().min_by_key(|(_, answer)| answer.ask_again);
+                let oldest = oldest.map(|(name, _)| name.clone());
                 oldest.map(|oldest| answers.remove(&oldest));
             }
             answers.insert(name.clone(), Arc::clone(&answer));
             answers
         });
+    }
+}
+
+/// One look-up; however it ends, it is no longer under way then.
+struct Lookup {
+    names: Arc<Names>,
+    name: Name,
+    _ends: watch::Sender<()>,
+}
+
+impl Lookup {
+    async fn run(self) {
+        // The semaphore is never closed.
+        let _turn = self.names.turns.acquire().await;
+        let found = (self.names.look_up)(self.name.clone()).await;
+        let found = found.map_err(|error| ResolveError::Lookup(Arc::new(error)));
+        self.names.remember(&self.name, found.and_then(|found| self.names.usable(found)));
+    }
+}
+
+impl Drop for Lookup {
+    fn drop(&mut self) {
+        self.names.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
     }
 }
 
