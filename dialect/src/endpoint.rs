@@ -127,6 +127,13 @@ impl Operation {
         Self::Moderations,
     ];
 
+    /// Whether providers charge nothing for it, whatever number of tokens its answer names: the answer to
+    /// [`Self::CountTokens`] names those of a request that was never made.
+    #[must_use]
+    pub fn is_free(self) -> bool {
+        matches!(self, Self::Models | Self::CountTokens | Self::Moderations)
+    }
+
     /// Whether an answer is made of choices that are written side by side, each to its own end.
     #[must_use]
     pub fn has_choices(self) -> bool {

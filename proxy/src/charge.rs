@@ -60,6 +60,8 @@ pub(crate) struct Charge {
 #[derive(Debug, Default)]
 pub(crate) struct Settlement {
     pub(crate) tokens: TraceTokens,
+    /// How many of them budgets and rates count.
+    pub(crate) counted: u64,
     pub(crate) cost: NanoUsd,
     pub(crate) charged: Charged,
 }
@@ -220,8 +222,9 @@ impl Charge {
         };
         let price = price.or(self.estimate.price);
         let cost = price.map_or(NanoUsd::ZERO, |price| cost(&price, &counts));
-        let amount = Amount { cost, tokens: tokens.input.saturating_add(tokens.output), requests: 1 };
-        Settlement { tokens, cost, charged: reservation.settle(amount) }
+        let counted = if self.estimate.is_free { 0 } else { tokens.input.saturating_add(tokens.output) };
+        let charged = reservation.settle(Amount { cost, tokens: counted, requests: 1 });
+        Settlement { tokens, counted, cost, charged }
     }
 
     /// Settles a request that ends without a reply: what it may have cost if an upstream had it, nothing otherwise.

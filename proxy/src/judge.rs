@@ -234,9 +234,7 @@ pub(crate) fn price(
     endpoint: Endpoint,
     model: Option<&str>,
 ) -> Result<Option<Price>, Rejection> {
-    let is_free =
-        matches!(endpoint.operation, Operation::Models | Operation::CountTokens | Operation::Moderations);
-    let Some(model) = model.filter(|_| !is_free) else { return Ok(None) };
+    let Some(model) = model.filter(|_| !endpoint.operation.is_free()) else { return Ok(None) };
     let price = policy.price(model);
     let counts_money = ledgers.iter().any(|ledger| ledger.spec().unit == BudgetUnit::Usd);
     if price.is_none() && counts_money {

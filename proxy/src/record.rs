@@ -219,13 +219,13 @@ impl Recorder {
 
     /// What the request was charged.
     pub(crate) fn settled(&mut self, settlement: Settlement) {
-        let Settlement { tokens, cost, charged } = settlement;
+        let Settlement { tokens, counted, cost, charged } = settlement;
         self.record.tokens = tokens;
         self.record.cost = cost;
         self.deltas = charged.deltas;
         self.record.budgets = charged.budgets;
         self.is_settled = true;
-        std::mem::take(&mut self.hold).settle(tokens.input.saturating_add(tokens.output), Utc::now());
+        std::mem::take(&mut self.hold).settle(counted, Utc::now());
     }
 
     /// What the request cost, once that is settled.

@@ -141,6 +141,10 @@ impl Names {
         let (ends, ended) = watch::channel(());
         under_way.insert(name.clone(), ended.clone());
         let lookup = Lookup { names: Arc::clone(self), name, _ends: ends };
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "nothing could stop the system's look-up, and it ends by itself"
+        )]
         tokio::spawn(lookup.run());
         ended
     }

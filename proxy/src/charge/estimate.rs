@@ -62,6 +62,8 @@ pub(crate) struct Estimate {
     pub(super) choices: u64,
     /// The caller named the ceiling.
     pub(super) ceiling_is_asked: bool,
+    /// Nobody charges for it.
+    pub(super) is_free: bool,
     /// The answer may have cost tokens before its first text.
     pub(super) may_reason_unseen: bool,
     question: Option<Question>,
@@ -77,17 +79,10 @@ impl Estimate {
             let of_model = price.and_then(|price| price.max_output_tokens);
             asked.or(of_model).unwrap_or(OUTPUT_TOKENS_UNKNOWN).saturating_mul(choices)
         };
-        let output_tokens = match operation {
-            Operation::Models | Operation::CountTokens | Operation::Moderations => {
-                return Self { choices, ..Self::default() };
-            }
-            Operation::Embeddings => 0,
-            Operation::Chat
-            | Operation::Completions
-            | Operation::Responses
-            | Operation::Messages
-            | Operation::GenerateContent => ceiling(),
-        };
+        if operation.is_free() {
+            return Self { choices, is_free: true, ..Self::default() };
+        }
+        let output_tokens = if operation == Operation::Embeddings { 0 } else { ceiling() };
         let asked = Asked {
             audio_input: head.parts.has_audio(),
             audio_output: head.parts.speaks,
@@ -102,6 +97,7 @@ impl Estimate {
             output_tokens,
             choices,
             ceiling_is_asked: head.max_output_tokens.is_some(),
+            is_free: false,
             may_reason_unseen: may_reason_unseen(&question.model),
             question: Some(question),
         }

@@ -71,6 +71,25 @@ fn usage(input: u64, output: u64) -> Usage {
 }
 
 #[test]
+fn counting_tokens_uses_none() {
+    let (tokens, requests) = (
+        ledger(BudgetUnit::Tokens, 10_000, AtLimit::Refuse),
+        ledger(BudgetUnit::Requests, 5, AtLimit::Refuse),
+    );
+    for operation in [Operation::CountTokens, Operation::Moderations] {
+        for ledger in [&tokens, &requests] {
+            let estimate = Estimate::new(question(operation), &RequestHead::default(), None);
+            let mut charge = reserve(ledger, estimate).unwrap();
+            charge.sent(Instant::now());
+            let settlement = charge.settle(Some(usage(9_000, 0)), true, None);
+            // The trace says what the answer says.
+            assert_eq!((settlement.tokens.input, settlement.counted), (9_000, 0), "{operation:?}");
+        }
+    }
+    assert_eq!((committed(&tokens), committed(&requests)), (0, 2));
+}
+
+#[test]
 fn the_worst_case_is_reserved_and_the_real_one_settled() {
     let tokens = ledger(BudgetUnit::Tokens, 10_000, AtLimit::Refuse);
     let mut charge = reserve(&tokens, chat(Some(500))).unwrap();
