@@ -17,6 +17,7 @@ mod policy_in_force;
 mod postgres;
 mod retention;
 mod signals;
+mod tasks;
 
 use std::process::ExitCode;
 

@@ -25,6 +25,7 @@ use crate::failure::Failure;
 use crate::policy_file::Upstreams;
 use crate::retention::Retention;
 use crate::signals::StopSignal;
+use crate::tasks::Tasks;
 
 const WRITER_CONNECTIONS_MAX: u32 = 4;
 const BACKGROUND_THREADS: usize = 2;
@@ -59,6 +60,8 @@ pub(crate) struct Node {
     retention: tokio::task::JoinHandle<()>,
     leaser: tokio::task::JoinHandle<()>,
     rates: tokio::task::JoinHandle<()>,
+    /// Hears of those that end too early.
+    tasks: Tasks,
     /// Ends what runs until nothing is admitted any more.
     stop: watch::Sender<bool>,
 }
@@ -122,14 +125,22 @@ impl Node {
                 Arc::new(FeedMetrics(Arc::clone(&metrics))),
             )?
         };
-        let rates =
-            runtime.spawn(bulkhead_proxy::share_rates(writer.clone(), holder.spool, sync.nodes(), metrics));
-        let leaser = runtime.spawn(leaser.run(stopped.clone()));
-        let feed = runtime.spawn(sync.run(stopped));
-        let shipper = runtime.spawn(shipper.run());
-        let partitions = runtime.spawn(keep_partitions(writer, placed, snapshot.clone()));
-        let retention = runtime.spawn(retention.run());
-        Ok(Self { runtime, service, snapshot, shipper, feed, partitions, retention, leaser, rates, stop })
+        let (tasks, on) = (Tasks::new(), runtime.handle().clone());
+        let rates = bulkhead_proxy::share_rates(writer.clone(), holder.spool, sync.nodes(), metrics);
+        let partitions = keep_partitions(writer, placed, snapshot.clone());
+        Ok(Self {
+            service,
+            snapshot,
+            rates: tasks.start(&on, "sharing of rates", rates),
+            leaser: tasks.start(&on, "leases of budgets", leaser.run(stopped.clone())),
+            feed: tasks.start(&on, "policy feed", sync.run(stopped)),
+            shipper: tasks.start(&on, "shipper of traces", shipper.run()),
+            partitions: tasks.start(&on, "partitions of traces", partitions),
+            retention: tasks.start(&on, "retention of traces", retention.run()),
+            tasks,
+            stop,
+            runtime,
+        })
     }
 
     /// Where the listeners are.
@@ -147,9 +158,23 @@ impl Node {
         self.runtime.block_on(work)
     }
 
-    /// Serves until the signal, then drains, ships what is left and returns.
+    /// Serves until the signal, then drains, ships what is left and returns. The end of a task that should have gone on is like
+    /// a signal, and an error: whoever started this node starts it again.
     pub(crate) fn serve(self, stop: &StopSignal) -> Result<(), Failure> {
-        let served = self.service.run(stop.receiver());
+        let (end, ended) = watch::channel(false);
+        let (stop, mut tasks) = (stop.clone(), self.tasks);
+        let watch = self.runtime.spawn(async move {
+            let ended_early = tokio::select! {
+                () = stop.wait() => None,
+                task = tasks.first_ended() => Some(task),
+            };
+            if let Some(task) = ended_early {
+                tracing::error!(task, "ended on its own; this node drains and ends");
+            }
+            end.send_replace(true);
+            ended_early
+        });
+        let served = self.service.run(ended);
         self.partitions.abort();
         self.rates.abort();
         self.retention.abort();
@@ -158,7 +183,12 @@ impl Node {
         self.stop.send_replace(true);
         let gave_back = self.runtime.block_on(self.leaser);
         let fed = self.runtime.block_on(self.feed);
+        watch.abort();
+        let ended_early = self.runtime.block_on(watch).ok().flatten();
         self.runtime.shutdown_timeout(Duration::from_secs(1));
+        if let Some(task) = ended_early {
+            return Err(Failure::failed(format!("the {task} ended on its own; the log says why")));
+        }
         served?;
         shipped?;
         gave_back?;
@@ -173,6 +203,9 @@ struct FeedMetrics(Arc<Metrics>);
 impl Observer for FeedMetrics {
     fn connected(&self, up: bool) {
         self.0.policy.connected.set(i64::from(up));
+        if up {
+            self.0.policy.from_file.set(0);
+        }
     }
 
     fn told(&self, yes: bool) {
@@ -194,6 +227,14 @@ impl Observer for FeedMetrics {
 
     fn rejected(&self, _: Option<TenantId>, _: Revision, _: &str) {
         self.0.policy.rejected.inc();
+    }
+
+    fn started_from_file(&self, _: Duration) {
+        self.0.policy.from_file.set(1);
+    }
+
+    fn snapshot_file_refused(&self, _: &str) {
+        self.0.policy.file_refused.inc();
     }
 }
 

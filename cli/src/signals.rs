@@ -41,11 +41,6 @@ impl StopSignal {
         *self.0.borrow()
     }
 
-    /// For those who wait themselves.
-    pub(crate) fn receiver(&self) -> watch::Receiver<bool> {
-        self.0.clone()
-    }
-
     /// Waits for the first signal.
     pub(crate) async fn wait(&self) {
         // The sender lives as long as the process.

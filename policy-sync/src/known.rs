@@ -8,7 +8,7 @@ use bulkhead_policy::ids::{Revision, TenantId};
 use bulkhead_policy::raw::{RawPolicy, RawSnapshot, RawTenant};
 use bulkhead_policy::snapshot::{Builder, Built, Rejected, Snapshot, Tenant};
 use chrono::{DateTime, Utc};
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::{JoinError, JoinSet, spawn_blocking};
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -17,6 +17,11 @@ use crate::file::{Contents, FileError, SnapshotFile};
 /// How long changes gather before the file is written again. A crash in between costs nothing but a start from slightly
 /// older rows, and only if the database is away then.
 const WRITE_DELAY: Duration = Duration::from_secs(1);
+
+/// Compiling broke off, so that nothing of what was loaded is known: it has to be loaded again.
+#[derive(Debug, thiserror::Error)]
+#[error("compiling the policies broke off")]
+pub(crate) struct NotBuilt(#[source] JoinError);
 
 /// The node's knowledge.
 #[derive(Debug)]
@@ -65,17 +70,21 @@ impl Known {
     }
 
     /// Takes over everything, and returns what was refused.
-    pub(crate) async fn apply_all(&mut self, builder: &Arc<Builder>, raw: RawSnapshot) -> Vec<Rejected> {
+    pub(crate) async fn apply_all(
+        &mut self,
+        builder: &Arc<Builder>,
+        raw: RawSnapshot,
+    ) -> Result<Vec<Rejected>, NotBuilt> {
         let (builder, previous) = (Arc::clone(builder), self.snapshot.clone());
         let build = move || (builder.build(&raw, previous.as_deref(), Utc::now()), raw);
-        let Ok((built, raw)) = spawn_blocking(build).await else { return Vec::new() };
+        let (built, raw) = spawn_blocking(build).await.map_err(NotBuilt)?;
         let is_platform_refused = built.rejected.iter().any(|rejected| rejected.tenant.is_none());
         if !is_platform_refused {
             self.kept_platform = raw.platform;
         }
         let present: HashSet<_> = raw.tenants.iter().map(|tenant| tenant.id).collect();
         self.kept.retain(|tenant, _| present.contains(tenant));
-        self.take_over(built, raw.tenants)
+        Ok(self.take_over(built, raw.tenants))
     }
 
     /// Takes over some tenants, and returns what was refused. Needs a snapshot to start from.
@@ -84,19 +93,19 @@ impl Known {
         builder: &Arc<Builder>,
         changed: Vec<RawTenant>,
         removed: Vec<TenantId>,
-    ) -> Vec<Rejected> {
-        let Some(previous) = self.snapshot.clone() else { return Vec::new() };
+    ) -> Result<Vec<Rejected>, NotBuilt> {
+        let Some(previous) = self.snapshot.clone() else { return Ok(Vec::new()) };
         let builder = Arc::clone(builder);
         let build = move || {
             let built = builder.update(&previous, &changed, &removed, Utc::now());
             (built, changed, removed)
         };
-        let Ok((built, changed, removed)) = spawn_blocking(build).await else { return Vec::new() };
+        let (built, changed, removed) = spawn_blocking(build).await.map_err(NotBuilt)?;
         for tenant in removed {
             self.kept.remove(&tenant);
             self.went_back.remove(&tenant);
         }
-        self.take_over(built, changed)
+        Ok(self.take_over(built, changed))
     }
 
     fn take_over(&mut self, built: Built, loaded: Vec<RawTenant>) -> Vec<Rejected> {

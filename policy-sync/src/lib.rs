@@ -174,7 +174,9 @@ impl PolicySync {
             Ok(None) => info!(path = %file.path().display(), "no snapshot file yet"),
             Ok(Some(contents)) => {
                 known.saved_at = Some(contents.saved_at);
-                known.apply_all(&self.builder, contents.into_raw()).await;
+                if let Err(reason) = known.apply_all(&self.builder, contents.into_raw()).await {
+                    error!(path = %file.path().display(), reason = %Causes(&reason), "snapshot file not used");
+                }
             }
             Err(reason) => {
                 error!(path = %file.path().display(), %reason, "snapshot file refused and ignored");

@@ -14,7 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tracing::{debug, info, warn};
 
 use crate::PolicySync;
-use crate::known::Known;
+use crate::known::{Known, NotBuilt};
 use crate::workshop::{self, Ready, Step, Workshop};
 
 /// Longest wait for an answer. A server that is stopped but not gone would hold us for ever.
@@ -29,6 +29,8 @@ pub(crate) enum Lost {
     Store(#[from] StoreError),
     #[error("no answer within {} seconds", ANSWER_TIMEOUT.as_secs())]
     Silent,
+    #[error(transparent)]
+    NotBuilt(#[from] NotBuilt),
 }
 
 /// Follows the database until it is lost. Sets `reached` once everything in it is known.
@@ -185,7 +187,7 @@ async fn load_all(
     let raw = answer(system::load_snapshot(&sync.store)).await?;
     let loaded: Vec<_> = raw.tenants.iter().map(|tenant| tenant.id).collect();
     let before = known.snapshot().cloned();
-    let refused = known.apply_all(&sync.builder, raw).await;
+    let refused = known.apply_all(&sync.builder, raw).await?;
     known.platform = Some(platform);
     publish(sync, known, before.as_deref(), &loaded, &refused);
     if told == Told::Everything {
@@ -264,7 +266,7 @@ async fn apply(
 ) -> Result<Vec<Rejected>, Lost> {
     let changed: Vec<_> = loaded.iter().map(|raw| raw.id).collect();
     let before = known.snapshot().cloned();
-    let refused = known.apply(&sync.builder, loaded, removed).await;
+    let refused = known.apply(&sync.builder, loaded, removed).await?;
     publish(sync, known, before.as_deref(), &changed, &refused);
     if told == Told::Everything {
         acknowledge(sync, known, &changed, &refused).await?;

@@ -35,7 +35,10 @@ impl Admin {
             return (StatusCode::METHOD_NOT_ALLOWED, TEXT, b"GET only\n".to_vec());
         }
         match path {
-            "/metrics" => (StatusCode::OK, "text/plain; version=0.0.4", self.metrics.render()),
+            "/metrics" => {
+                self.metrics.policy.note_staleness(&self.snapshot);
+                (StatusCode::OK, "text/plain; version=0.0.4", self.metrics.render())
+            }
             "/livez" => (StatusCode::OK, TEXT, b"ok\n".to_vec()),
             "/readyz" => match self.not_ready() {
                 None => (StatusCode::OK, TEXT, b"ok\n".to_vec()),

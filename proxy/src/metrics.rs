@@ -2,7 +2,10 @@
 //!
 //! Tenants are not a label: their number has no bound. Per-tenant figures are in the traces.
 
+mod policy;
+
 use bulkhead_policy::ledger::Alert;
+pub use policy::PolicyFeedMetrics;
 use prometheus::core::Collector;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
@@ -286,55 +289,6 @@ impl SpoolMetrics {
                 "bulkhead_placed_waits_total",
                 "Attempts to store traces in a placed database that will be repeated, by reason",
                 &["reason"],
-            )?,
-        })
-    }
-}
-
-/// What the policy feed does.
-#[derive(Debug)]
-pub struct PolicyFeedMetrics {
-    /// Highest policy revision that this node applied, over all tenants.
-    pub revision: IntGauge,
-    /// Policy documents that did not compile; the tenant kept its last good policy.
-    pub rejected: IntCounter,
-    /// Commit in PostgreSQL to publication on this node.
-    pub propagation_seconds: Histogram,
-    /// Tenants whose newest policy takes long to compile and is not in force yet.
-    pub compiling: IntGauge,
-    /// 1 while the policy feed is connected to PostgreSQL.
-    pub connected: IntGauge,
-    /// 1 while `PostgreSQL`'s notifications arrive.
-    pub notified: IntGauge,
-}
-
-impl PolicyFeedMetrics {
-    fn new(declare: &Declare<'_>) -> Result<Self, prometheus::Error> {
-        Ok(Self {
-            revision: declare.gauge(
-                "bulkhead_policy_revision",
-                "Highest policy revision applied on this node, over all tenants",
-            )?,
-            rejected: declare.counter(
-                "bulkhead_policy_rejected_total",
-                "Policy documents refused on this node; their tenants keep the last good policy",
-            )?,
-            propagation_seconds: declare.histogram(
-                "bulkhead_policy_propagation_seconds",
-                "Commit of a policy change in PostgreSQL until this node enforces it",
-                PROPAGATION_SECONDS,
-            )?,
-            compiling: declare.gauge(
-                "bulkhead_policy_compiling",
-                "Tenants whose newest policy takes long to compile and is not in force yet",
-            )?,
-            connected: declare.gauge(
-                "bulkhead_policy_feed_connected",
-                "1 while the policy feed is connected to PostgreSQL, else 0",
-            )?,
-            notified: declare.gauge(
-                "bulkhead_policy_feed_notified",
-                "1 while PostgreSQL's notifications arrive; 0 behind a pooler in transaction mode: changes then take seconds",
             )?,
         })
     }
