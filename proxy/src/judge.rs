@@ -3,7 +3,7 @@
 use crate::admit::{Exchange, may_call};
 use crate::inspect::known::CleanTexts;
 use crate::inspect::whole::Inspected;
-use crate::inspect::{self, Findings};
+use crate::inspect::{self, Effort, Findings};
 use crate::record::Recorder;
 use crate::rejection::Rejection;
 use crate::reply::INLINE_INSPECT_BYTES;
@@ -82,15 +82,18 @@ pub(crate) async fn judge(
     if endpoint.operation == Operation::Models {
         return Ok(Judged::default());
     }
-    let verdict = if raw.len() <= INLINE_INSPECT_BYTES {
-        read_and_inspect(&policy, endpoint, path, &raw, clean)
-    } else {
-        let (path, clean) = (path.to_owned(), Arc::clone(clean));
-        let inspect = move || read_and_inspect(&policy, endpoint, &path, &raw, &clean);
-        let inspected = tokio::task::spawn_blocking(inspect).await;
-        inspected.map_err(|_| Rejection::internal("inspecting the request"))?
+    let is_short = raw.len() <= INLINE_INSPECT_BYTES;
+    let quick = is_short.then(|| read_and_inspect(&policy, endpoint, path, &raw, clean, Effort::Little));
+    let verdict = match quick.transpose()?.flatten() {
+        Some(verdict) => verdict,
+        None => {
+            let (path, clean) = (path.to_owned(), Arc::clone(clean));
+            let inspect = move || read_and_inspect(&policy, endpoint, &path, &raw, &clean, Effort::Full);
+            let inspected = tokio::task::spawn_blocking(inspect).await.ok().transpose()?.flatten();
+            inspected.ok_or_else(|| Rejection::internal("inspecting the request"))?
+        }
     };
-    let Verdict { judged, findings, blocked, incomplete } = verdict?;
+    let Verdict { judged, findings, blocked, incomplete } = verdict;
     recorder.record.model_asked =
         judged.head.model.clone().map(|model| name_for_trace(exchange.key.policy(), model));
     recorder.record.streamed = judged.head.stream;
@@ -122,18 +125,19 @@ pub(crate) fn name_for_trace(policy: &TenantPolicy, name: String) -> String {
     }
 }
 
-/// CPU only: one parse, one pass over the strings.
+/// CPU only: one parse, one pass over the strings. `None` where that takes more than little effort.
 fn read_and_inspect(
     policy: &TenantPolicy,
     endpoint: Endpoint,
     path: &str,
     raw: &Bytes,
     clean: &CleanTexts,
-) -> Result<Verdict, Rejection> {
+    effort: Effort,
+) -> Result<Option<Verdict>, Rejection> {
     let document = Document::parse(raw, &Limits::REQUEST).map_err(|error| Rejection::bad_json(&error))?;
     let head = request::read(endpoint, path, &document).map_err(Rejection::bad_request)?;
     let rules = TextRules::from(Arc::clone(policy.request_rules()));
-    let inspected = inspect::request(&rules, &document, clean);
+    let Some(inspected) = inspect::request(&rules, &document, clean, effort) else { return Ok(None) };
     let (body, asked_for_usage) = match include_usage_edit(endpoint, &document) {
         Some(edit) => (with_edit(raw, &inspected, edit), !head.include_usage),
         None => (inspected.apply(raw), false),
@@ -141,7 +145,7 @@ fn read_and_inspect(
     let captured = (policy.capture() != Capture::None).then(|| inspected.for_trace(raw));
     let Inspected { findings, blocked, tokens, incomplete, .. } = inspected;
     let judged = Judged { head, body, captured, tokens: Arc::new(tokens), asked_for_usage };
-    Ok(Verdict { judged, findings, blocked, incomplete })
+    Ok(Some(Verdict { judged, findings, blocked, incomplete }))
 }
 
 fn with_edit(raw: &[u8], inspected: &Inspected, edit: bulkhead_dialect::json::Splice<'static>) -> Bytes {

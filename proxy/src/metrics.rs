@@ -5,7 +5,7 @@
 mod policy;
 
 use bulkhead_policy::ledger::Alert;
-pub use policy::PolicyFeedMetrics;
+pub(crate) use policy::PolicyFeedMetrics;
 use prometheus::core::Collector;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,

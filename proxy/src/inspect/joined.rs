@@ -10,9 +10,10 @@
 mod chains;
 mod pieces;
 
+use super::Effort;
 use super::disjoint::{Disjoint, Edits};
 use super::known::CleanTexts;
-use super::whole::{Form, HIDDEN, Inspected, raw_range, remembered_text, written};
+use super::whole::{Form, HIDDEN, Inspected, RawRanges, remembered_text, written};
 use bulkhead_dialect::request::TextPart;
 use bulkhead_dlp::{Action, DeepScan, DetectorId, Edit, Match, RuleSet};
 use bulkhead_policy::trace::Direction;
@@ -48,6 +49,8 @@ struct Found {
     hidden: Edits,
     /// The values that reach over an end, by their detectors: another way to cut may show a part of the same value.
     split: HashMap<DetectorId, Disjoint<()>>,
+    /// What segments hold by themselves, by where they stand: each is asked about in many ways to join it.
+    alone: HashMap<Range<usize>, Vec<Match>>,
 }
 
 impl Found {
@@ -56,20 +59,22 @@ impl Found {
             masks: mem::take(&mut inspected.splices.masks).into(),
             hidden: mem::take(&mut inspected.hidden).into(),
             split: HashMap::new(),
+            alone: HashMap::new(),
         }
     }
 }
 
-/// Adds to `inspected` the values that reach over texts which adjoin.
+/// Adds to `inspected` the values that reach over texts which adjoin. False where little effort was not enough.
 pub(crate) fn inspect(
     rules: &RuleSet,
     raw: &[u8],
     parts: &[TextPart],
     clean: &CleanTexts,
+    effort: Effort,
     inspected: &mut Inspected,
-) {
+) -> bool {
     let stretches = stretches(rules, raw, parts, clean, &inspected.going_on);
-    join(rules, raw, parts, stretches, clean, inspected);
+    join(rules, raw, parts, stretches, clean, effort, inspected)
 }
 
 /// Whether a chain joined has anything that a closer look may show to be a value. What `clean` knows is not scanned again.
@@ -86,34 +91,36 @@ fn may_hold_value(rules: &RuleSet, chain: &Chain<'_>, clean: &CleanTexts) -> boo
     !holds_nothing
 }
 
-/// Looks at stretches of parts with all that can belong to a value.
+/// Looks at stretches of parts with all that can belong to a value. False where little effort was not enough.
 fn join(
     rules: &RuleSet,
     raw: &[u8],
     parts: &[TextPart],
     stretches: impl IntoIterator<Item = Range<usize>>,
     clean: &CleanTexts,
+    effort: Effort,
     inspected: &mut Inspected,
-) {
+) -> bool {
     let mut stretches = stretches.into_iter().peekable();
     if stretches.peek().is_none() {
-        return;
+        return true;
     }
     let mut found = Found::of(inspected);
-    let mut pieces = Allowance::default();
+    let mut allowance = Allowance::new(effort);
     for stretch in stretches {
         for chain in &chains(parts, stretch, |index, part| Ends::in_reach(raw, index, part)) {
             for joined in ways_to_join(chain) {
                 joined.inspect(rules, Some(clean), &mut found, inspected);
             }
-            pieces::ways_to_join(chain, &mut pieces, |joined| {
+            pieces::ways_to_join(chain, &mut allowance, |joined| {
                 joined.inspect(rules, None, &mut found, inspected);
             });
         }
     }
-    inspected.incomplete |= pieces.is_used_up();
     inspected.splices.masks = found.masks.into();
     inspected.hidden = found.hidden.into();
+    inspected.incomplete |= allowance.is_used_up();
+    effort == Effort::Full || !allowance.is_used_up()
 }
 
 /// The stretches of parts in which a value may reach over an end.
@@ -202,8 +209,8 @@ impl<'c, 'a> Joined<'c, 'a> {
         if is_clean(&scanned) {
             known.into_iter().for_each(|(clean, fingerprint)| clean.insert(fingerprint));
         }
-        let split = scanned.scan.matches.iter().filter(|value| self.is_split(rules, value));
-        let split: Vec<&Match> = split.filter(|value| !self.is_known(value, found)).collect();
+        let is_new = |value: &&Match| self.is_split(rules, value, found) && !self.is_known(value, found);
+        let split: Vec<&Match> = scanned.scan.matches.iter().filter(is_new).collect();
         split.iter().for_each(|value| self.add(value, found, inspected));
         let spans: Disjoint<()> = split.iter().map(|value| span(value.start, value.end)).collect();
         let masks = |edit: &&Edit| spans.overlaps(&span(edit.start, edit.end));
@@ -227,17 +234,18 @@ impl<'c, 'a> Joined<'c, 'a> {
     }
 
     /// Whether a value needs more than one text.
-    fn is_split(&self, rules: &RuleSet, found: &Match) -> bool {
-        if self.touched(found.start, found.end).nth(1).is_none() {
+    fn is_split(&self, rules: &RuleSet, value: &Match, found: &mut Found) -> bool {
+        if self.touched(value.start, value.end).nth(1).is_none() {
             return false;
         }
         // A block without an upper length is never complete where its text ends.
-        found.detector.max_len().is_none()
-            || !self.touched(found.start, found.end).any(|(segment, span)| {
+        value.detector.max_len().is_none()
+            || !self.touched(value.start, value.end).any(|(segment, span)| {
                 let (start, end) = (span.start as u64, span.end as u64);
-                let complete = rules.scan_deep(&segment.text).scan.matches;
-                let same = |other: &Match| other.detector.id() == found.detector.id();
-                complete.iter().any(|other| same(other) && other.start < end && start < other.end)
+                let alone = found.alone.entry(segment.at.clone());
+                let alone = alone.or_insert_with(|| rules.scan_deep(&segment.text).scan.matches);
+                let same = |other: &Match| other.detector.id() == value.detector.id();
+                alone.iter().any(|other| same(other) && other.start < end && start < other.end)
             })
     }
 
@@ -289,7 +297,7 @@ fn span(start: u64, end: u64) -> Range<usize> {
 }
 
 fn in_body(segment: &Segment<'_>, span: Range<usize>) -> Range<usize> {
-    let range = raw_range(segment.raw, segment.form, span.start as u64..span.end as u64);
+    let range = RawRanges::new(segment.raw, segment.form).of(span.start as u64..span.end as u64);
     segment.at.start + range.start..segment.at.start + range.end
 }
 

@@ -26,11 +26,24 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use whole::Inspected;
 
+/// How much may be tried to find a value that is split into very many pieces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// No more than the others on an event loop can wait for.
+    Little,
+    Full,
+}
+
 /// Inspects a request's body: its strings, each alone and joined with those beside it. What `clean` knows is not
-/// looked at again.
-pub(crate) fn request(rules: &TextRules, document: &Document<'_>, clean: &CleanTexts) -> Inspected {
+/// looked at again. `None` where little effort is not enough.
+pub(crate) fn request(
+    rules: &TextRules,
+    document: &Document<'_>,
+    clean: &CleanTexts,
+    effort: Effort,
+) -> Option<Inspected> {
     if rules.is_empty() {
-        return Inspected::default();
+        return Some(Inspected::default());
     }
     let (rule_set, raw) = (rules.rules(), document.raw());
     let history = History::of(document, rule_set, clean);
@@ -39,9 +52,10 @@ pub(crate) fn request(rules: &TextRules, document: &Document<'_>, clean: &CleanT
     let texts = history.texts();
     // One reader takes the first of them, another the last: what adjoins is not known.
     inspected.incomplete |= texts.is_ambiguous;
-    joined::inspect(rule_set, raw, &texts.parts, clean, &mut inspected);
-    history.remember(&inspected, clean);
-    inspected
+    joined::inspect(rule_set, raw, &texts.parts, clean, effort, &mut inspected).then(|| {
+        history.remember(&inspected, clean);
+        inspected
+    })
 }
 
 /// What the detectors found in one direction; never a value.

@@ -180,16 +180,15 @@ pub(crate) fn inspect_string(
     if scan.clean() {
         return false;
     }
-    let position = |offsets: Range<u64>| {
-        let range = raw_range(raw, form, offsets);
+    let mut ranges = RawRanges::new(raw, form);
+    let mut position = |offsets: Range<u64>| {
+        let range = ranges.of(offsets);
         at.start + range.start..at.start + range.end
     };
-    let add = |found: &Match, findings: &mut Findings| {
-        let range = position(found.start..found.end);
-        findings.add(found, direction, Cow::Borrowed("body"), (range.start as u64, range.end as u64));
-    };
     for found in &scan.matches {
-        add(found, &mut inspected.findings);
+        let range = position(found.start..found.end);
+        let range = (range.start as u64, range.end as u64);
+        inspected.findings.add(found, direction, Cow::Borrowed("body"), range);
     }
     inspected.blocked.extend(scan.blocked.iter().map(|found| found.detector.id().to_string()));
     // A number is replaced whole: half of one beside a string would be no JSON.
@@ -207,16 +206,28 @@ pub(crate) fn inspect_string(
     true
 }
 
-/// Where decoded offsets stand in the raw text; never inside an escape.
-pub(crate) fn raw_range(raw: &[u8], form: Form, offsets: Range<u64>) -> Range<usize> {
-    let clamp = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(raw.len());
-    let (start, end) = (clamp(offsets.start), clamp(offsets.end));
-    if form != Form::EscapedJson {
-        return start..end;
+/// Where decoded offsets stand in the raw text; never inside an escape. One pass for ranges in the order of their starts.
+pub(crate) struct RawRanges<'a> {
+    len: usize,
+    form: Form,
+    offsets: RawOffsets<'a>,
+}
+
+impl<'a> RawRanges<'a> {
+    pub(crate) fn new(raw: &'a [u8], form: Form) -> Self {
+        Self { len: raw.len(), form, offsets: RawOffsets::new(raw) }
     }
-    let mut map = RawOffsets::new(raw);
-    let start = map.floor(start);
-    start..map.ceil(end)
+
+    pub(crate) fn of(&mut self, offsets: Range<u64>) -> Range<usize> {
+        let clamp = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(self.len);
+        let (start, end) = (clamp(offsets.start), clamp(offsets.end));
+        if self.form != Form::EscapedJson {
+            return start..end;
+        }
+        let start = self.offsets.floor(start);
+        // The next range may begin before this one ends.
+        start..self.offsets.clone().ceil(end)
+    }
 }
 
 /// The part of a text that an edit replaces.

@@ -20,8 +20,9 @@ fn known(body: &str, rules: &TextRules, clean: &CleanTexts) -> usize {
 /// What is judged with what is remembered; the same as without.
 fn check(body: &str, rules: &TextRules, clean: &CleanTexts) {
     let document = Document::parse(body.as_bytes(), &Limits::REQUEST).unwrap();
-    let (remembering, anew) =
-        (request(rules, &document, clean), request(rules, &document, &CleanTexts::new()));
+    let (remembering, anew) = [clean, &CleanTexts::new()]
+        .map(|clean| request(rules, &document, clean, crate::inspect::Effort::Full).unwrap())
+        .into();
     let facts = |inspected: &Inspected| {
         let found =
             inspected.findings.kept.iter().map(|found| (found.detector.clone(), found.start, found.end));

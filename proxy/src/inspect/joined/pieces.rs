@@ -5,6 +5,7 @@
 //! done only where a piece of a value is all that the texts can be: short, without white space, many in a row.
 
 use super::{FEW_TEXTS, Joined, Segment};
+use crate::inspect::Effort;
 
 /// Texts that lie within a value, at most this long. Of a longer one the few texts that are tried alone have enough.
 const PIECE_BYTES_MAX: usize = 24;
@@ -15,6 +16,9 @@ const PIECES_MAX: usize = 128;
 /// Bytes that are scanned in search of such values, for all of a request. Five hundred single characters are within.
 const SCANNED_BYTES_MAX: usize = 8 << 20;
 
+/// The same where others wait: a millisecond or two at worst.
+const LITTLE_BYTES_MAX: usize = 32 << 10;
+
 /// What stands between two groups: no part of any number, key or address.
 const APART: &str = " | ";
 
@@ -22,13 +26,14 @@ const APART: &str = " | ";
 #[derive(Debug)]
 pub(super) struct Allowance(Option<usize>);
 
-impl Default for Allowance {
-    fn default() -> Self {
-        Self(Some(SCANNED_BYTES_MAX))
-    }
-}
-
 impl Allowance {
+    pub(super) fn new(effort: Effort) -> Self {
+        Self(Some(match effort {
+            Effort::Little => LITTLE_BYTES_MAX,
+            Effort::Full => SCANNED_BYTES_MAX,
+        }))
+    }
+
     /// Whether there was more to scan.
     pub(super) fn is_used_up(&self) -> bool {
         self.0.is_none()

@@ -17,7 +17,7 @@ fn inspected(body: &str, action: Action) -> Inspected {
     let (rules, clean) = (TextRules::from(Arc::new(rules(action))), CleanTexts::new());
     let document = Document::parse(body.as_bytes(), &Limits::REQUEST).unwrap();
     // Twice, because what was clean is not scanned again.
-    let once = || inspect::request(&rules, &document, &clean);
+    let once = || inspect::request(&rules, &document, &clean, Effort::Full).unwrap();
     let (first, second) = (once(), once());
     assert_eq!((&first.splices, &first.blocked), (&second.splices, &second.blocked));
     first
@@ -241,6 +241,13 @@ fn more_pieces_than_can_be_tried_are_reported() {
         let parts = vec![r#"{"type":"text","text":"x"}"#; count];
         format!(r#"{{"messages":[{{"content":[{}]}}]}}"#, parts.join(","))
     };
+    let little = |body: &str| {
+        let document = Document::parse(body.as_bytes(), &Limits::REQUEST).unwrap();
+        let rules = TextRules::from(Arc::new(rules(Action::Mask)));
+        inspect::request(&rules, &document, &CleanTexts::new(), Effort::Little)
+    };
+    assert!(little(&body(10)).is_some_and(|found| !found.incomplete));
+    assert!(little(&body(400)).is_none());
     assert!(!inspected(&body(400), Action::Mask).incomplete);
     assert!(inspected(&body(4000), Action::Mask).incomplete);
 }
@@ -278,10 +285,10 @@ fn compare_near_with_all(detectors: &[(Arc<Detector>, String)]) -> usize {
                 let parts: Vec<_> =
                     messages(&document).flat_map(|message| request::texts(message).parts).collect();
                 if near {
-                    inspect(rules.rules(), body.as_bytes(), &parts, &clean, &mut inspected);
+                    inspect(rules.rules(), body.as_bytes(), &parts, &clean, Effort::Full, &mut inspected);
                 } else {
                     let all = std::iter::once(0..parts.len());
-                    join(rules.rules(), body.as_bytes(), &parts, all, &clean, &mut inspected);
+                    join(rules.rules(), body.as_bytes(), &parts, all, &clean, Effort::Full, &mut inspected);
                 }
                 inspected.splices
             };
@@ -328,7 +335,7 @@ fn values_by_the_ten_thousand_are_told_once_each_and_their_detectors_once() {
     let parts: Vec<String> = (0..PAIRS).map(pair).collect();
     let body = format!(r#"{{"messages":[{{"role":"user","content":[{}]}}]}}"#, parts.join(","));
     let document = Document::parse(body.as_bytes(), &Limits::REQUEST).unwrap();
-    let found = inspect::request(&rules, &document, &CleanTexts::new());
+    let found = inspect::request(&rules, &document, &CleanTexts::new(), Effort::Full).unwrap();
     assert_eq!(found.findings.total, 2 * PAIRS as u64);
     assert_eq!(found.blocked, ["AWS_ACCESS_KEY_ID".to_owned()].into());
     let kept = String::from_utf8(found.for_trace(&Bytes::from(body)).into()).unwrap();

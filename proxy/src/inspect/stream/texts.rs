@@ -1,7 +1,7 @@
 //! The texts of a stream: one scanner per channel, from its first piece until it ends, and beyond.
 
 use super::{Stop, StreamInspector};
-use crate::inspect::whole::{Form, Splices, new_text, raw_range, written};
+use crate::inspect::whole::{Form, RawRanges, Splices, new_text, written};
 use bulkhead_dialect::json::unescape;
 use bulkhead_dialect::stream::{Channel, TextSpan};
 use bulkhead_dlp::{Action, Edit, Replacement, TextScanner};
@@ -177,6 +177,7 @@ fn label(channel: Channel) -> String {
 pub(super) fn splice_part(part: &Part, data: &[u8], edits: &mut VecDeque<Edit>, splices: &mut Splices) {
     let raw = data.get(part.raw.clone()).unwrap_or_default();
     let within = |offset: u64| offset.clamp(part.offsets.start, part.offsets.end) - part.offsets.start;
+    let mut ranges = RawRanges::new(raw, part.form);
     while let Some(edit) = edits.front() {
         if edit.start >= part.offsets.end {
             return;
@@ -185,7 +186,7 @@ pub(super) fn splice_part(part: &Part, data: &[u8], edits: &mut VecDeque<Edit>, 
             // The new text stands where the old began; later events only lose their part of it.
             let begins_here = edit.start >= part.offsets.start;
             let text = if begins_here { written(new_text(edit), part.form) } else { Vec::new() };
-            let range = raw_range(raw, part.form, within(edit.start)..within(edit.end));
+            let range = ranges.of(within(edit.start)..within(edit.end));
             splices.add(edit, part.raw.start + range.start..part.raw.start + range.end, text);
         }
         if edit.end > part.offsets.end {
