@@ -180,6 +180,20 @@ impl<'a> Document<'a> {
         rest::long_integers(self.raw, self.tape.nodes())
     }
 
+    /// Integers of 6 to 11 digits that a name stands in front of, and that name: such a number may be an identity number,
+    /// and only the name tells.
+    ///
+    /// ```
+    /// use bulkhead_dialect::json::{Document, Limits};
+    ///
+    /// let document = Document::parse(br#"{"ssn":536221234,"n":[123456],"of":12}"#, &Limits::REQUEST)?;
+    /// assert_eq!(document.named_integers().collect::<Vec<_>>(), [(2..5, 7..16)]);
+    /// # Ok::<(), bulkhead_dialect::json::JsonError>(())
+    /// ```
+    pub fn named_integers(&self) -> impl Iterator<Item = (Range<usize>, Range<usize>)> + '_ {
+        rest::named_integers(self.raw, self.tape.nodes())
+    }
+
     /// What of the document stands outside these values of it.
     ///
     /// ```

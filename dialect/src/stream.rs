@@ -109,6 +109,8 @@ pub struct StreamEvent {
     /// Where the data has long integers, as [`Document::long_integers`] has them; without those in
     /// the `logprobs` ranges.
     pub numbers: Vec<Range<usize>>,
+    /// Shorter integers and the names in front of them, as [`Document::named_integers`] has them.
+    pub named_numbers: Vec<(Range<usize>, Range<usize>)>,
     /// What ends with this event, its own texts included.
     pub closes: SmallVec<[Closes; 2]>,
     /// What was used so far, where this event says something about it.
@@ -251,6 +253,7 @@ impl StreamReader {
         event.texts = texts(&document, &pieces);
         event.logprobs = blank_logprobs(&document);
         event.numbers = numbers(&document, &event.logprobs);
+        event.named_numbers = document.named_integers().collect();
         self.tape = document.into_tape();
         event
     }

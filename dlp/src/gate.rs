@@ -258,7 +258,7 @@ pub(crate) struct Search<'a> {
 
 impl<'a> Search<'a> {
     /// Nothing is allocated for a text without a stop.
-    pub(crate) fn new(gates: [&'a RuleGate; 2], text: &'a [u8]) -> Self {
+    pub(crate) fn new(gates: impl IntoIterator<Item = &'a RuleGate>, text: &'a [u8]) -> Self {
         let finders = gates.into_iter().flat_map(|gate| &gate.finders);
         let stops = finders.filter_map(|finder| Some((finder, finder.find(text, 0)?))).collect();
         Self { text, stops }

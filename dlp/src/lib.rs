@@ -37,6 +37,7 @@ mod engine;
 mod finding;
 mod gate;
 mod keyed;
+mod member;
 mod restore;
 mod rules;
 mod stream;

@@ -197,7 +197,7 @@ impl RuleSet {
         view::make_ready();
     }
 
-    fn gates(&self) -> [&RuleGate; 2] {
+    pub(crate) fn gates(&self) -> [&RuleGate; 2] {
         [self.own_starts.gate(&self.own), self.shared_starts.gate(self.shared_starts.detectors())]
     }
 

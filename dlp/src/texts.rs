@@ -62,7 +62,16 @@ impl TextRules {
     /// Scans a whole text; the same result as a [`TextScanner`] that is given the text and finished.
     #[must_use]
     pub fn scan(&self, text: &[u8]) -> Scan {
-        let mut scan = self.rules.scan(text);
+        self.restoring_in(text, self.rules.scan(text))
+    }
+
+    /// Scans the value of a member; see [`RuleSet::scan_member`].
+    #[must_use]
+    pub fn scan_member(&self, name: &[u8], value: &[u8]) -> Scan {
+        self.restoring_in(value, self.rules.scan_member(name, value))
+    }
+
+    fn restoring_in(&self, text: &[u8], mut scan: Scan) -> Scan {
         let mut restored = self.tokens.restore(text);
         restored.retain(|edit| {
             let next = scan.edits.partition_point(|made| made.end <= edit.start);

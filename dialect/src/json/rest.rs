@@ -32,10 +32,32 @@ impl<'d> Rest<'d> {
         self.stretches.iter().flat_map(|nodes| nodes.iter()).filter_map(Node::string)
     }
 
+    /// Integers of fewer digits and the names in front of them; see [`Document::named_integers`].
+    pub fn named_integers(&self) -> impl Iterator<Item = (Range<usize>, Range<usize>)> + '_ {
+        self.stretches.iter().flat_map(|nodes| named_integers(self.raw, nodes))
+    }
+
     /// Where the integers of 12 digits and more stand; see [`Document::long_integers`].
     pub fn long_integers(&self) -> impl Iterator<Item = Range<usize>> + '_ {
         self.stretches.iter().flat_map(|nodes| long_integers(self.raw, nodes))
     }
+}
+
+/// Shorter ones are counts, hours and percentages, whatever they are called.
+const NAMED_INTEGER_DIGITS: usize = 6;
+
+pub(super) fn named_integers<'d>(
+    raw: &'d [u8],
+    nodes: &'d [Node],
+) -> impl Iterator<Item = (Range<usize>, Range<usize>)> + 'd {
+    nodes.array_windows().filter_map(|[name, number]| {
+        let name = name.string().filter(|name| name.is_key)?;
+        let range = number.range();
+        let is_short = (NAMED_INTEGER_DIGITS..number::LONG_INTEGER_DIGITS).contains(&range.len());
+        let is_number = number.tag == Tag::Number && is_short;
+        let digits = raw.get(range.clone()).filter(|_| is_number)?;
+        digits.iter().all(u8::is_ascii_digit).then_some((name.raw, range))
+    })
 }
 
 pub(super) fn long_integers<'d>(raw: &'d [u8], nodes: &'d [Node]) -> impl Iterator<Item = Range<usize>> + 'd {

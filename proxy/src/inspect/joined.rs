@@ -233,9 +233,10 @@ impl<'c, 'a> Joined<'c, 'a> {
         })
     }
 
-    /// Whether a value needs more than one text.
+    /// Whether a value needs more than one text, or the word that tells it does.
     fn is_split(&self, rules: &RuleSet, value: &Match, found: &mut Found) -> bool {
-        if self.touched(value.start, value.end).nth(1).is_none() {
+        let needs_context = !value.detector.context().is_empty();
+        if self.touched(value.start, value.end).nth(1).is_none() && !needs_context {
             return false;
         }
         // A block without an upper length is never complete where its text ends.

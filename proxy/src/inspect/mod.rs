@@ -3,6 +3,7 @@
 //! - [`whole`]: a complete body, JSON or not.
 //! - [`joined`]: values split over the texts of a request.
 //! - [`known`]: what was clean before; [`history`]: how much of a conversation that is.
+//! - [`names`]: values that are told by their names.
 //! - [`disjoint`]: ranges of a body, found by where they stand.
 //! - [`stream`]: an answer's event stream, with verdicts that reach over events.
 //!
@@ -14,6 +15,7 @@ pub(crate) mod joined;
 pub(crate) mod known;
 #[cfg(test)]
 mod matrix;
+pub(crate) mod names;
 pub(crate) mod stream;
 pub(crate) mod whole;
 

@@ -16,7 +16,8 @@ mod texts;
 
 use super::Findings;
 use super::disjoint::Disjoint;
-use super::whole::{Form, Inspected, Splices};
+use super::names::Names;
+use super::whole::{Form, Inspected, Splices, Text};
 use bulkhead_dialect::error::ErrorInfo;
 use bulkhead_dialect::json::{Document, Limits};
 use bulkhead_dialect::sse::{Decoder, Frame};
@@ -28,6 +29,7 @@ use bytes::Bytes;
 use repeats::Repeats;
 use smallvec::SmallVec;
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 use texts::{EndedText, Part, TextState, splice_part};
 
 /// Why a stream must not go on.
@@ -81,10 +83,13 @@ pub(crate) struct StreamInspector {
     edits: Vec<Edit>,
 }
 
+/// The pieces of texts that one event carries.
+type Parts = SmallVec<[Part; 2]>;
+
 /// An event that waits for its verdicts.
 struct Waiting {
     frame: Frame,
-    parts: SmallVec<[Part; 2]>,
+    parts: Parts,
     /// Edits of the frame's data that are decided already.
     splices: Splices,
 }
@@ -264,6 +269,46 @@ impl StreamInspector {
         }
     }
 
+    /// Looks at every text of an event: what goes on with a channel, and what is whole.
+    fn inspect_data(&mut self, data: &[u8], event: StreamEvent) -> Result<(Parts, Inspected), Stop> {
+        let has_rules = !self.rules.rules().is_empty();
+        let mut parts = SmallVec::new();
+        let mut whole = Inspected::default();
+        let blank: Disjoint<()> = event.logprobs.iter().map(|splice| splice.range.clone()).collect();
+        let rules = Arc::clone(self.rules.rules());
+        let (mut names, mut name_at) = (Names::new(&rules), 0);
+        for span in &event.texts {
+            let raw = data.get(span.raw.clone()).unwrap_or_default();
+            if span.is_key {
+                (name_at, _) = (span.raw.start, names.pass(raw));
+            }
+            match span.channel {
+                Some(channel) => parts.extend(self.scan_part(channel, span, raw)?),
+                None if self.rules.is_empty() || blank.contains(&span.raw) => {}
+                None => {
+                    let text = Text { raw, at: span.raw.clone(), form: form(&event, span), name: None };
+                    let named = data.get(name_at..span.raw.end).unwrap_or_default();
+                    let name = || if span.is_key { None } else { names.telling() };
+                    self.scan_whole(text, named, name, &mut whole);
+                }
+            }
+        }
+        if has_rules {
+            for at in event.numbers.iter().filter(|at| !blank.contains(at)) {
+                self.scan_whole(Text::number(data, at.clone(), None), &[], || None, &mut whole);
+            }
+            for (name, at) in event.named_numbers.iter().filter(|(_, at)| !blank.contains(at)) {
+                names.pass(data.get(name.clone()).unwrap_or_default());
+                let name = names.telling();
+                if name.is_some() {
+                    self.scan_whole(Text::number(data, at.clone(), None), &[], || name, &mut whole);
+                }
+            }
+            whole.splices.masks.extend(event.logprobs);
+        }
+        Ok((parts, whole))
+    }
+
     fn enqueue(&mut self, frame: Frame, event: StreamEvent) -> Result<(), Stop> {
         if event.is_usage_only_chunk && self.options.drop_usage_chunk {
             return Ok(());
@@ -280,24 +325,7 @@ impl StreamInspector {
         self.repeats.begin();
         self.inspect_around_data(&frame)?;
         self.uninspected |= opaque;
-        let mut parts = SmallVec::new();
-        let mut whole = Inspected::default();
-        let blank: Disjoint<()> = event.logprobs.iter().map(|splice| splice.range.clone()).collect();
-        for span in &event.texts {
-            let raw = data.get(span.raw.clone()).unwrap_or_default();
-            match span.channel {
-                Some(channel) => parts.extend(self.scan_part(channel, span, raw)?),
-                None if self.rules.is_empty() || blank.contains(&span.raw) => {}
-                None => self.scan_whole(raw, span.raw.clone(), form(&event, span), &mut whole),
-            }
-        }
-        if has_rules {
-            for at in event.numbers.iter().filter(|at| !blank.contains(at)) {
-                let digits = data.get(at.clone()).unwrap_or_default();
-                self.scan_whole(digits, at.clone(), Form::Number, &mut whole);
-            }
-            whole.splices.masks.extend(event.logprobs);
-        }
+        let (parts, whole) = self.inspect_data(data, event)?;
         self.findings.append(whole.findings);
         if !whole.blocked.is_empty() {
             return Err(Stop::Blocked(whole.blocked));

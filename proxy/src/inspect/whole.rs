@@ -3,6 +3,7 @@
 use super::Findings;
 use super::disjoint::Disjoint;
 use super::known::{CleanTexts, SeenTexts};
+use super::names::Names;
 use bulkhead_dialect::json::{RawOffsets, Rest, Splice, escape, plain_integer, splice, unescape};
 use bulkhead_dlp::{Action, Edit, Match, Replacement, TextRules, TokenMap};
 use bulkhead_policy::trace::Direction;
@@ -96,11 +97,23 @@ pub(crate) fn json(
     if rules.is_empty() {
         return inspected;
     }
-    let mut seen = SeenTexts::new();
-    // Decoding and folding only make a text shorter.
-    for span in rest.strings().filter(|span| span.raw.len() >= rules.match_bytes_min()) {
+    let (mut seen, mut names) = (SeenTexts::new(), Names::new(rules.rules()));
+    for span in rest.strings() {
         let text = raw.get(span.raw.clone()).unwrap_or_default();
+        if span.is_key {
+            names.pass(text);
+        }
+        // Decoding and folding only make a text shorter.
+        if text.len() < rules.match_bytes_min() {
+            continue;
+        }
         let form = if span.escaped { Form::EscapedJson } else { Form::Json };
+        let name = if span.is_key { None } else { names.telling() };
+        if name.is_some() {
+            // What is known of a text was learned without a name.
+            inspect_string(rules, Text { raw: text, at: span.raw, form, name }, direction, &mut inspected);
+            continue;
+        }
         if seen.contains(text) {
             continue;
         }
@@ -108,7 +121,8 @@ pub(crate) fn json(
         if known.is_some_and(|(clean, fingerprint)| clean.contains(fingerprint)) {
             continue;
         }
-        let found = inspect_string(rules, text, span.raw, form, direction, &mut inspected);
+        let found =
+            inspect_string(rules, Text { raw: text, at: span.raw, form, name }, direction, &mut inspected);
         match known {
             _ if found => {}
             Some((clean, fingerprint)) => clean.insert(fingerprint),
@@ -117,8 +131,14 @@ pub(crate) fn json(
         }
     }
     for at in rest.long_integers() {
-        let digits = raw.get(at.clone()).unwrap_or_default();
-        inspect_string(rules, digits, at, Form::Number, direction, &mut inspected);
+        inspect_string(rules, Text::number(raw, at, None), direction, &mut inspected);
+    }
+    for (name, at) in rest.named_integers() {
+        names.pass(raw.get(name).unwrap_or_default());
+        let name = names.telling();
+        if name.is_some() {
+            inspect_string(rules, Text::number(raw, at, name), direction, &mut inspected);
+        }
     }
     // The numbers came last; edits go in order.
     inspected.splices.masks.sort_by_key(|splice| splice.range.start);
@@ -129,9 +149,25 @@ pub(crate) fn json(
 pub(crate) fn text(rules: &TextRules, body: &[u8], direction: Direction) -> Inspected {
     let mut inspected = Inspected::default();
     if !rules.is_empty() {
-        inspect_string(rules, body, 0..body.len(), Form::Plain, direction, &mut inspected);
+        let text = Text { raw: body, at: 0..body.len(), form: Form::Plain, name: None };
+        inspect_string(rules, text, direction, &mut inspected);
     }
     inspected
+}
+
+/// One text, as it stands in a body or an event.
+pub(crate) struct Text<'a> {
+    pub(crate) raw: &'a [u8],
+    pub(crate) at: Range<usize>,
+    pub(crate) form: Form,
+    /// The name in front of it, where that may make a value of it.
+    pub(crate) name: Option<Cow<'a, [u8]>>,
+}
+
+impl<'a> Text<'a> {
+    pub(crate) fn number(body: &'a [u8], at: Range<usize>, name: Option<Cow<'a, [u8]>>) -> Self {
+        Self { raw: body.get(at.clone()).unwrap_or_default(), at, form: Form::Number, name }
+    }
 }
 
 /// How a text is written in the bytes around it.
@@ -147,17 +183,16 @@ pub(crate) enum Form {
     Number,
 }
 
-/// Scans one text that stands at `at` and adds what it finds. False if it is known to hold nothing, whatever follows it.
+/// Scans one text and adds what it finds. False if it is known to hold nothing, whatever follows it.
 ///
 /// Of a request also what the text carries in other encodings: there is time, and agents write them.
 pub(crate) fn inspect_string(
     rules: &TextRules,
-    raw: &[u8],
-    at: Range<usize>,
-    form: Form,
+    text: Text<'_>,
     direction: Direction,
     inspected: &mut Inspected,
 ) -> bool {
+    let Text { raw, at, form, name } = text;
     let decoded = match form {
         Form::EscapedJson => unescape(raw),
         Form::Number => plain_integer(raw),
@@ -165,7 +200,10 @@ pub(crate) fn inspect_string(
     };
     let scan = match direction {
         Direction::Request => {
-            let found = rules.rules().scan_deep(&decoded);
+            let found = match name {
+                Some(name) => rules.rules().scan_member_deep(&name, &decoded),
+                None => rules.rules().scan_deep(&decoded),
+            };
             inspected.incomplete |= !found.complete;
             if found.goes_on && form != Form::Number {
                 inspected.going_on.push(at.start);
@@ -175,7 +213,10 @@ pub(crate) fn inspect_string(
             }
             found.scan
         }
-        Direction::Response => rules.scan(&decoded),
+        Direction::Response => match name {
+            Some(name) => rules.scan_member(&name, &decoded),
+            None => rules.scan(&decoded),
+        },
     };
     if scan.clean() {
         return false;

@@ -342,3 +342,14 @@ fn values_by_the_ten_thousand_are_told_once_each_and_their_detectors_once() {
     assert_eq!(kept.matches("[HIDDEN]").count(), 2 * PAIRS);
     assert!(!kept.contains('@') && !kept.contains("AKIA"));
 }
+
+#[test]
+fn a_word_in_one_text_tells_a_value_in_the_next() {
+    let body = |first: &str| {
+        format!(
+            r#"{{"messages":[{{"role":"user","content":"{first}"}},{{"role":"user","content":"536221234"}}]}}"#
+        )
+    };
+    check(&body("my ssn is"), &body("my ssn is").replace("536221234", "[US_SSN]"));
+    check(&body("my room is"), &body("my room is"));
+}

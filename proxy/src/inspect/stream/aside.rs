@@ -1,25 +1,31 @@
 //! What of an event belongs to no text that goes on over events.
 
 use super::{Stop, StreamInspector};
-use crate::inspect::whole::{Form, Inspected, inspect_string};
+use crate::inspect::whole::{Form, Inspected, Text, inspect_string};
 use bulkhead_dialect::sse::Frame;
 use bulkhead_dlp::Action;
 use bulkhead_policy::trace::Direction;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::ops::Range;
 
 impl StreamInspector {
     /// Scans a text that belongs to no channel.
-    pub(super) fn scan_whole(&mut self, raw: &[u8], at: Range<usize>, form: Form, into: &mut Inspected) {
+    /// `named` is the text with the name in front of it, as they stand in the event.
+    pub(super) fn scan_whole<'a>(
+        &mut self,
+        text: Text<'a>,
+        named: &[u8],
+        name: impl FnOnce() -> Option<Cow<'a, [u8]>>,
+        into: &mut Inspected,
+    ) {
         // Only here the bytes alone say which text it is.
-        let is_plain = form == Form::Json;
-        if is_plain && self.repeats.knows(raw) {
+        let is_plain = text.form == Form::Json;
+        if is_plain && self.repeats.knows(named) {
             return;
         }
-        let found = inspect_string(&self.rules, raw, at, form, Direction::Response, into);
+        let found = inspect_string(&self.rules, Text { name: name(), ..text }, Direction::Response, into);
         if is_plain && !found {
-            self.repeats.note_clean(raw);
+            self.repeats.note_clean(named);
         }
     }
 
