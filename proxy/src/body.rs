@@ -4,6 +4,7 @@
 //! because nothing leaves before it was judged.
 
 use crate::rejection::Rejection;
+use crate::rewrite::names_other_charset;
 use crate::room::Held;
 use bulkhead_dialect::encoding::{ContentEncoding, DecodeError};
 use bytes::{Bytes, BytesMut};
@@ -96,15 +97,12 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Rejection> {
     let Some(first) = types.next() else { return Ok(()) };
     let named = first.as_bytes().to_ascii_lowercase();
     let mut parts = named.split(|byte| matches!(byte, b';' | b',')).map(<[u8]>::trim_ascii);
-    let is_multipart = parts.clone().any(|part| part.starts_with(b"multipart/"));
-    let is_utf8 = parts.all(|part| {
-        let charset = part.strip_prefix(b"charset").map(|rest| rest.trim_ascii_start());
-        let charset = charset.and_then(|rest| rest.strip_prefix(b"=")).map(<[u8]>::trim_ascii);
-        charset.is_none_or(|charset| {
-            matches!(charset, b"utf-8" | b"utf8" | b"\"utf-8\"" | b"\"utf8\"" | b"us-ascii")
-        })
-    });
-    if is_multipart || !is_utf8 || types.next().is_some() { Err(Rejection::not_json()) } else { Ok(()) }
+    let is_multipart = parts.any(|part| part.starts_with(b"multipart/"));
+    if is_multipart || names_other_charset(&named) || types.next().is_some() {
+        Err(Rejection::not_json())
+    } else {
+        Ok(())
+    }
 }
 
 /// `None` for the identity encoding.

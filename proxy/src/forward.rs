@@ -169,7 +169,7 @@ impl Forwarder {
             }
             Err(error) => {
                 log_failure(upstream, &error);
-                self.release(session, &peer).await;
+                self.discard(session, &peer).await;
                 Err(if is_timeout(&error) { Failure::Timeout } else { Failure::Broken })
             }
         }
@@ -227,11 +227,18 @@ impl Forwarder {
     }
 
     async fn release(&self, mut session: UpstreamSession, peer: &HttpPeer) {
+        // An HTTP/1 connection with bytes left is closed.
+        if session.as_http2().is_some() || session.response_done() {
+            self.connector.release_http_session(session, peer, Some(IDLE)).await;
+        }
+    }
+
+    /// Ends without a reply. An HTTP/1 connection is closed: of one whose head was none pingora cannot say whether the body is
+    /// done, and panics when it is asked.
+    async fn discard(&self, session: UpstreamSession, peer: &HttpPeer) {
         // A stream of an HTTP/2 connection is reset when dropped, and its connection must always be released:
-        // the pool would hold it as in use for ever. An HTTP/1 connection with bytes left is closed.
-        let is_h2 = session.as_http2().is_some();
-        // Without a head pingora cannot say whether the body is done; it panics instead.
-        if is_h2 || (session.response_header().is_some() && session.response_done()) {
+        // the pool would hold it as in use for ever.
+        if session.as_http2().is_some() {
             self.connector.release_http_session(session, peer, Some(IDLE)).await;
         }
     }

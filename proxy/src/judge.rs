@@ -117,7 +117,10 @@ pub(crate) async fn judge(
 
 /// A model's name as the trace may keep it: it is text from the wire, and a value may stand in it.
 pub(crate) fn name_for_trace(policy: &TenantPolicy, name: String) -> String {
-    let is_clean = |rules: &RuleSet| rules.scan(name.as_bytes()).clean();
+    let is_clean = |rules: &RuleSet| {
+        let DeepScan { scan, complete, .. } = rules.scan_deep(name.as_bytes());
+        scan.clean() && complete
+    };
     if is_clean(policy.request_rules()) && is_clean(policy.response_rules()) {
         name
     } else {

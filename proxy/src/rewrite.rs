@@ -123,6 +123,28 @@ fn forwarded_query(query: &str) -> String {
     kept.collect::<Vec<_>>().join("&")
 }
 
+/// Whether a content type names characters other than those in which texts are inspected.
+pub(crate) fn names_other_charset(content_type: &[u8]) -> bool {
+    let named = content_type.to_ascii_lowercase();
+    named.split(|byte| matches!(byte, b';' | b',')).any(|part| {
+        let charset = part.trim_ascii().strip_prefix(b"charset").map(<[u8]>::trim_ascii_start);
+        let charset = charset.and_then(|rest| rest.strip_prefix(b"=")).map(<[u8]>::trim_ascii);
+        charset.is_some_and(|charset| {
+            !matches!(charset, b"utf-8" | b"utf8" | b"\"utf-8\"" | b"\"utf8\"" | b"us-ascii")
+        })
+    })
+}
+
+/// The content type of an answer that was inspected as UTF-8, so that its reader takes it for that, too.
+fn in_utf8(content_type: &HeaderValue) -> HeaderValue {
+    if !names_other_charset(content_type.as_bytes()) {
+        return content_type.clone();
+    }
+    let media = content_type.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+    let named = [media.trim_ascii(), b"; charset=utf-8"].concat();
+    HeaderValue::from_bytes(&named).unwrap_or_else(|_| HeaderValue::from_static("text/plain; charset=utf-8"))
+}
+
 /// Writes the head of the reply, with the provider's headers whose value `passes`. The caller adds framing.
 pub(crate) fn response_head(
     upstream: &ResponseHeader,
@@ -141,6 +163,12 @@ pub(crate) fn response_head(
             || tells_limits && is_rate_limit(name)
             || !passes(value)
         {
+            continue;
+        }
+        if name == header::CONTENT_TYPE {
+            if !head.headers.contains_key(header::CONTENT_TYPE) {
+                head.insert_header(name.clone(), in_utf8(value))?;
+            }
             continue;
         }
         // Ours name the trace; the provider's own stay readable beside them.

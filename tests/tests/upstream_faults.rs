@@ -9,6 +9,8 @@ use bulkhead_tests::shapes::{
 };
 use bulkhead_tests::{Answer, FakeProvider, Fixture, Shared, run};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinSet;
 
 static SHARED: Shared = Shared::new("{}");
 
@@ -253,6 +255,54 @@ fn an_endless_event_is_stopped() {
         let reply = tenant.client.post("/v1/chat/completions", &streamed(chat("gpt-endless", "hi"))).await;
         assert!(reply.body.len() < 40 << 20, "{} bytes were passed or kept", reply.body.len());
         assert_eq!(fixture.provider.only("gpt-endless").ended().await, End::Aborted);
+    });
+}
+
+/// An upstream that answers every request with these bytes and closes.
+async fn raw_upstream(answer: &'static str) -> (String, JoinSet<()>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let serve = async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = [0; 64 << 10];
+            let read = stream.read(&mut request).await.unwrap_or_default();
+            assert!(read > 0, "nothing was sent");
+            stream.write_all(answer.as_bytes()).await.expect("answer");
+            // All of the request is read, so that closing is no reset.
+            stream.shutdown().await.expect("close");
+            while stream.read(&mut request).await.is_ok_and(|read| read > 0) {}
+        }
+    };
+    (url, JoinSet::from_iter([serve]))
+}
+
+#[test]
+fn a_head_that_is_none_is_502() {
+    run(async {
+        let fixture = SHARED.get().await;
+        for (number, head) in [
+            "HTTP/1.1 200 OK\r\ncontent-length: abc\r\n\r\n{}",
+            "HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n{}",
+            "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}",
+            "HTTP/1.1 200 OK\r\ncontent-length: 99999999999999999999999\r\n\r\n{}",
+            "HTTP/1.1 100 Continue\r\n\r\n",
+            "HTTP/1.1 200",
+            "no head at all\r\n\r\n",
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let (url, _serving) = raw_upstream(head).await;
+            let tenant = tenant(fixture, &format!("no-head-{number}"), &url, &url).await;
+            let model = format!("gpt-no-head-{number}");
+            for request in [chat(&model, "hi"), streamed(chat(&model, "hi"))] {
+                let reply = tenant.client.post("/v1/chat/completions", &request).await.expect(502);
+                let error = error_of("/v1/chat/completions", &reply.json());
+                assert_eq!(error["code"], "upstream_reset", "{head:?}: {error}");
+                let trace = fixture.bulkhead.trace_of(&tenant.name, &reply.trace_id()).await;
+                assert_eq!((&trace["outcome"], &trace["status"]), (&json!("failed"), &json!(502)), "{trace}");
+            }
+        }
     });
 }
 

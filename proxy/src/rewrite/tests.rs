@@ -153,3 +153,26 @@ fn the_providers_limits_pass_unless_the_caller_has_some_of_its_own() {
     let own = (HeaderName::from_static("x-ratelimit-limit-tokens"), HeaderValue::from_static("5"));
     assert_eq!(limits(&[own]), ["x-ratelimit-limit-tokens: 5"]);
 }
+
+#[test]
+fn an_answer_is_read_in_the_characters_in_which_it_was_inspected() {
+    let sent = |types: &[&str]| {
+        let mut upstream = ResponseHeader::build(200, None).unwrap();
+        for content_type in types {
+            upstream.append_header("content-type", *content_type).unwrap();
+        }
+        let head = response_head(&upstream, &[], |_| true).unwrap();
+        let types =
+            head.headers.get_all("content-type").iter().map(|value| value.to_str().unwrap().to_owned());
+        types.collect::<Vec<_>>()
+    };
+    for (types, expected) in [
+        (&["application/json"][..], "application/json"),
+        (&["application/json; charset=UTF-8"], "application/json; charset=UTF-8"),
+        (&["application/json; charset=utf-7"], "application/json; charset=utf-8"),
+        (&["text/event-stream;x=1; Charset = \"UTF-16\""], "text/event-stream; charset=utf-8"),
+        (&["application/json", "application/json; charset=utf-7"], "application/json"),
+    ] {
+        assert_eq!(sent(types), [expected], "{types:?}");
+    }
+}
