@@ -4,8 +4,7 @@
 //! reply never gets in here: DLP refusals carry detector ids only.
 
 use crate::json::escape;
-use crate::stream::StreamReader;
-use crate::{Dialect, Endpoint};
+use crate::Dialect;
 
 /// A refusal, before it has a shape.
 #[derive(Clone, Copy, Debug)]
@@ -196,14 +195,6 @@ fn push_gemini(info: &ErrorInfo<'_>, out: &mut Vec<u8>) {
         push_string(&info.detectors.join(","), out);
     }
     out.extend_from_slice(b"}}]}}");
-}
-
-/// The error event of a stream of which no event was read yet; all bytes of the frame.
-///
-/// For a stream that has begun use [`StreamReader::error_event`], which goes on with its ids.
-#[must_use]
-pub fn stream_event(endpoint: Endpoint, info: &ErrorInfo<'_>) -> Vec<u8> {
-    StreamReader::new(endpoint).error_event(info)
 }
 
 /// What the stream has said about the response so far.

@@ -9,7 +9,8 @@
 //!   window.
 //! - What was settled is stored by whoever settled it: with the request's record ([`Charged::deltas`]), or, where there is
 //!   none, through [`LedgerBook::owe`]. No count remembers how much of it is stored.
-//! - The request path takes no lock. [`LedgerBook`] locks, and only snapshot building and the shipper use it.
+//! - The request path takes no lock while something is left of what is held. [`LedgerBook`] locks, and only snapshot building and
+//!   the shipper use it.
 
 mod account;
 mod alert;

@@ -183,8 +183,8 @@ impl Snapshot {
     }
 
     /// Returns the revision of the platform's policy in force.
-    #[must_use]
-    pub fn platform_revision(&self) -> Option<Revision> {
+    #[cfg(test)]
+    fn platform_revision(&self) -> Option<Revision> {
         self.platform.as_ref().map(|platform| platform.revision)
     }
 

@@ -226,7 +226,9 @@ impl Gateway {
         // The body may have taken a while: the rate is judged by the time at which the request leaves.
         recorder.hold = estimate.hold(key.limits(), Utc::now())?;
         let leases = &self.parts.leases;
+        let asked_at = Instant::now();
         let reserved = Charge::reserve(&ledgers, leases, estimate, arrival.at, endpoint.dialect).await;
+        recorder.waited(asked_at.elapsed());
         recorder.reserved(reserved, &ledgers)?;
         match recorder.charge.ceiling() {
             Some(ceiling) => judge::with_ceiling(endpoint, &judged.body, ceiling).await,

@@ -88,7 +88,7 @@ impl Metrics {
             )?,
             overhead_seconds: declare.histogram(
                 "bulkhead_overhead_seconds",
-                "Time that the proxy itself added to a request before it went to the upstream",
+                "Time that the proxy itself added to a request: inspecting it and its answer, counting, routing; no waiting for others",
                 OVERHEAD_SECONDS,
             )?,
             first_byte_seconds: declare.histograms(

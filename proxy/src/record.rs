@@ -70,6 +70,7 @@ pub(crate) struct Recorder {
     traces: TraceSender,
     started: Instant,
     own_work: Duration,
+    waited: Duration,
     ended: bool,
     is_failure_counted: bool,
     is_handed_over: bool,
@@ -120,6 +121,7 @@ impl Recorder {
             traces,
             started: arrival.started,
             own_work: Duration::ZERO,
+            waited: Duration::ZERO,
             ended: false,
             is_failure_counted: false,
             is_handed_over: false,
@@ -233,9 +235,18 @@ impl Recorder {
         self.is_settled.then_some(self.record.cost)
     }
 
-    /// Adds time that the proxy itself spent, as opposed to waiting for others.
+    /// Adds time that the proxy itself spent, as opposed to waiting for callers and upstreams.
     pub(crate) fn worked(&mut self, spent: Duration) {
         self.own_work += spent;
+    }
+
+    /// Takes out time within that in which it waited for the database.
+    pub(crate) fn waited(&mut self, spent: Duration) {
+        self.waited += spent;
+    }
+
+    fn overhead(&self) -> Duration {
+        self.own_work.saturating_sub(self.waited)
     }
 
     /// The answer reached its end.
@@ -283,7 +294,7 @@ impl Recorder {
         drop(std::mem::take(&mut self.hold));
         let elapsed = self.started.elapsed();
         self.record.timings.total_micros = micros(elapsed);
-        self.record.timings.overhead_micros = micros(self.own_work);
+        self.record.timings.overhead_micros = micros(self.overhead());
         self.count(elapsed);
         let findings = std::mem::take(&mut self.record.findings);
         let spooled = SpooledTrace {
@@ -301,7 +312,7 @@ impl Recorder {
         let class = status_class(record.status);
         metrics.requests.with_label_values(&[dialect, operation, record.outcome.as_str(), class]).inc();
         metrics.duration_seconds.with_label_values(&[dialect, operation]).observe(elapsed.as_secs_f64());
-        metrics.overhead_seconds.observe(self.own_work.as_secs_f64());
+        metrics.overhead_seconds.observe(self.overhead().as_secs_f64());
         if let Some(first) = record.timings.first_byte_micros {
             let seconds = Duration::from_micros(first).as_secs_f64();
             metrics.first_byte_seconds.with_label_values(&[dialect, operation]).observe(seconds);

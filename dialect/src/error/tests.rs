@@ -2,6 +2,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::classify;
+use crate::stream::StreamReader;
 
 const ALL: [ErrorKind; 11] = [
     ErrorKind::Authentication,
@@ -83,7 +84,7 @@ fn everything_is_escaped() {
 /// The event's name and data, after the framing was checked.
 fn event(path: &str, kind: ErrorKind) -> (String, Value) {
     let endpoint = classify("POST", path, None).unwrap();
-    let bytes = stream_event(endpoint, &info(kind));
+    let bytes = StreamReader::new(endpoint).error_event(&info(kind));
     let text = String::from_utf8(bytes).unwrap();
     let (name, data) = text.strip_suffix("\n\n").unwrap().split_once("data: ").unwrap();
     assert!(!data.contains('\n'));

@@ -126,8 +126,9 @@ impl Ledger {
     /// [`Exhausted`] if not.
     pub fn check(&self, now: DateTime<Utc>) -> Result<(), Exhausted> {
         let count = self.account.window_at(now);
-        let may_get_more = self.account.is_leased() && !count.is_drained(now);
-        if count.free() > 0 || may_get_more { Ok(()) } else { Err(self.exhausted(&count, 0)) }
+        // Whether it is drained is asked last: that takes a lock.
+        let has_more = count.free() > 0 || self.account.is_leased() && !count.is_drained(now);
+        if has_more { Ok(()) } else { Err(self.exhausted(&count, 0)) }
     }
 
     /// Says whether `amount` is not there and not to be had either, as far as is known at the `clock`.

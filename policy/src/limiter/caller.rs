@@ -279,8 +279,8 @@ impl CallerLimits {
     }
 
     /// Returns how many requests of the tenant are running.
-    #[must_use]
-    pub fn tenant_running(&self) -> u32 {
+    #[cfg(test)]
+    pub(super) fn tenant_running(&self) -> u32 {
         self.tenant.own.in_flight.running()
     }
 }
