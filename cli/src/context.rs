@@ -10,6 +10,7 @@ use bulkhead_store::placement::check_database;
 use bulkhead_store::system::Tenant;
 use bulkhead_store::tenant::{Actor, TenantTx};
 use bulkhead_store::{Role, Store, StoreError, system};
+use uuid::Uuid;
 
 use crate::config::{self, Databases};
 use crate::dev_state::{DATA_DIR_DEFAULT, DataDir, DevState};
@@ -37,7 +38,8 @@ pub(crate) struct DatabaseArgs {
 /// Options of every command that works on one tenant.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct TenantArgs {
-    /// The tenant; with the database of a `bulkhead dev`, its demo tenant unless named
+    /// The tenant, by its name or, for logins that may not look up names, its id; with the database of a `bulkhead dev`, its demo
+    /// tenant unless named
     #[arg(long, env = "BULKHEAD_TENANT", value_name = "NAME")]
     tenant: Option<String>,
     #[command(flatten)]
@@ -174,16 +176,23 @@ impl TenantArgs {
     /// The same as another role for a tenant's rows.
     pub(crate) async fn connect_as(&self, role: Role) -> Result<TenantScope, Failure> {
         let name = self.name()?;
-        // Names are looked up across tenants, which the role for a tenant's rows cannot do.
-        let platform = self.database.connect(Role::Migrator).await?;
-        let tenant = system::tenant_by_name(&platform, &name).await.map_err(|error| named(error, &name))?;
-        platform.close().await;
-        Ok(TenantScope {
-            store: self.database.connect(role).await?,
-            database: self.database.clone(),
-            role,
-            tenant,
-        })
+        let (store, tenant) = match name.parse::<Uuid>() {
+            // A login that is a member of the role for a tenant's rows alone is enough.
+            Ok(id) => {
+                let store = self.database.connect(role).await?;
+                let mut tx = store.tenant(TenantId::from_uuid(id)).await?;
+                let tenant = tx.itself().await.map_err(|error| named(error, &name))?;
+                (store, tenant)
+            }
+            // Names are looked up across tenants, which that role cannot do.
+            Err(_) => {
+                let platform = self.database.connect(Role::Migrator).await?;
+                let tenant = system::tenant_by_name(&platform, &name).await;
+                platform.close().await;
+                (self.database.connect(role).await?, tenant.map_err(|error| named(error, &name))?)
+            }
+        };
+        Ok(TenantScope { store, database: self.database.clone(), role, tenant })
     }
 
     /// Connects and begins the one transaction that most commands need.

@@ -3,8 +3,8 @@
 //! Shapes follow what the providers' own SDKs parse into typed errors. A text of the request or
 //! reply never gets in here: DLP refusals carry detector ids only.
 
-use crate::json::escape;
 use crate::Dialect;
+use crate::json::escape;
 
 /// A refusal, before it has a shape.
 #[derive(Clone, Copy, Debug)]

@@ -20,5 +20,5 @@ pub use nodes::{Verdict, record_verdicts, sign_of_life};
 pub use notify::{Change, Changes, listen};
 pub use platform::{PlatformPolicy, platform_policy, publish_platform_policy, remove_platform_policy};
 pub use reseal::{Resealed, SealedValues, record_rotation, reseal_tenant, sealed_values};
-pub(crate) use tenants::TENANT;
+pub(crate) use tenants::{StoredTenant, TENANT};
 pub use tenants::{Tenant, create_tenant, delete_tenant, set_tenant_suspended, tenant_by_name, tenants};

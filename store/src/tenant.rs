@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use crate::error::{Attempted, StoreError};
 use crate::numbers::to_u64;
+use crate::system::{StoredTenant, Tenant};
 
 pub use crate::audit::Actor;
 pub use agents::Agent;
@@ -74,6 +75,20 @@ impl TenantTx {
             .await
             .attempted("read the tenant's revision")?;
         revision.map(|number| Revision::new(to_u64(number))).ok_or(StoreError::NotFound { what: "tenant" })
+    }
+
+    /// Returns the tenant itself.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] if there is no such tenant.
+    pub async fn itself(&mut self) -> Result<Tenant, StoreError> {
+        let row = sqlx::query_as!(
+            StoredTenant,
+            "select id, name, suspended, revision, created_at, placement, leaving from tenants where id = $1",
+            self.id()
+        );
+        let found = row.fetch_optional(self.connection()).await.attempted("read the tenant")?;
+        found.ok_or(StoreError::NotFound { what: "tenant" }).and_then(Tenant::try_from)
     }
 
     fn id(&self) -> Uuid {

@@ -54,6 +54,23 @@ fn what_was_masked_is_revealed_to_who_says_why() {
             (&id.as_str().into(), &REASON.into())
         );
 
+        // A login for this alone names the tenant by its id, because it may not look up names; it lists no traces.
+        bulkhead.sql("create role revealing login; grant bulkhead_revealer to revealing");
+        let (before, user) = bulkhead.ready.database_url.split_once("&user=").expect("a user");
+        let (_, after) = user.split_once('&').expect("more");
+        let url = format!("{before}&user=revealing&{after}");
+        let alone = ["--reason", REASON, "--json", "--database-url", &url];
+        let id_of_tenant = bulkhead.sql("select id from tenants where name = 'sealing'");
+        let reveal = ["trace", "reveal", &id, "--tenant", id_of_tenant.trim()];
+        let key = bulkhead.data_dir().join("master.key");
+        let key = ["--master-key-file", key.to_str().expect("UTF-8")];
+        assert_original(&bulkhead.cli(&[&reveal[..], &alone, &key].concat()).await.json());
+        let by_name = ["trace", "reveal", &id, "--tenant", "sealing"];
+        let said = refused(bulkhead.cli(&[&by_name[..], &alone, &key].concat()).await, 1);
+        assert!(said.contains("bulkhead_migrator"), "{said}");
+        let list = ["trace", "list", "--tenant", id_of_tenant.trim(), "--database-url", &url];
+        refused(bulkhead.cli(&list).await, 1);
+
         // Of another tenant it is not there, and trying leaves an entry in that tenant's trail.
         sealing_tenant(&fixture, "curious").await;
         let said = refused(bulkhead.reveal("curious", &id, REASON).await, 1);

@@ -35,14 +35,14 @@ pub struct Tenant {
 }
 
 /// A row of `tenants`.
-struct StoredTenant {
-    id: Uuid,
-    name: String,
-    suspended: bool,
-    revision: i64,
-    created_at: DateTime<Utc>,
-    placement: String,
-    leaving: Option<String>,
+pub(crate) struct StoredTenant {
+    pub(crate) id: Uuid,
+    pub(crate) name: String,
+    pub(crate) suspended: bool,
+    pub(crate) revision: i64,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) placement: String,
+    pub(crate) leaving: Option<String>,
 }
 
 impl TryFrom<StoredTenant> for Tenant {

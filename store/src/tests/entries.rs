@@ -73,12 +73,13 @@ const OF_NODES: [&str; 16] = [
 ];
 
 /// What changes nothing.
-const READS: [&str; 43] = [
+const READS: [&str; 44] = [
     "connect",
     "tenant",
     "ping",
     "close",
     "commit",
+    "itself",
     "revision",
     "revisions",
     "load_snapshot",

@@ -115,7 +115,7 @@ async fn nobody_else_reads_wrapped_keys_or_sealed_bytes_and_who_does_reads_nothi
         (revealer, "select from credentials"),
         (revealer, "select from api_keys"),
         (revealer, "select from policies"),
-        (revealer, "select from tenants"),
+        (revealer, "select changed_at from tenants"),
         (revealer, "select from audit"),
         (revealer, "delete from audit"),
         (revealer, "update tenant_keys set wrapped = null"),

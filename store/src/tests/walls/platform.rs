@@ -87,8 +87,8 @@ pub(super) fn calls() -> Vec<Call> {
 
         // Who runs the platform.
         create_tenant = system::create_tenant(store, &actor(), &format!("{}-2", it.name)) => ["migrator"], [];
-        tenants = system::tenants(store) => ["sync", "migrator"], [("api", "[]")];
-        tenant_by_name = system::tenant_by_name(store, it.name) => ["sync", "migrator"], [("api", "no such tenant")];
+        tenants = system::tenants(store) => ["sync", "migrator"], [("api", "[]"), ("revealer", "[]")];
+        tenant_by_name = system::tenant_by_name(store, it.name) => ["sync", "migrator"], [("api", "no such tenant"), ("revealer", "no such tenant")];
         set_tenant_suspended = system::set_tenant_suspended(store, &actor(), it.tenant, true) => ["migrator"], [];
         delete_tenant = system::delete_tenant(store, &actor(), it.tenant) => ["migrator"], [];
         destroy_data_keys = system::destroy_data_keys(store, &actor(), it.tenant) => ["migrator"], [];
@@ -128,7 +128,7 @@ pub(super) fn calls() -> Vec<Call> {
 
         // Auditors answer for the installation.
         audit_chains = system::audit_chains(store) => ["auditor", "migrator"], [];
-        audit_chain = system::audit_chain(store, it.name) => ["auditor", "sync", "migrator"], [("api", "no such tenant")];
+        audit_chain = system::audit_chain(store, it.name) => ["auditor", "sync", "migrator"], [("api", "no such tenant"), ("revealer", "no such tenant")];
         audit_entries = system::audit_entries(store, Chain::Tenant(it.tenant), &newest()) =>
             ["auditor"], [("api", "[]"), ("migrator", "[]")];
         verify_audit_chain = system::verify_audit_chain(store, Chain::Tenant(it.tenant), None) =>

@@ -84,6 +84,7 @@ pub(super) fn calls() -> Vec<Call> {
             reason: "why"
         }) => OWN, REFUSED;
         audit(&AuditFilter { limit: 10, ..AuditFilter::default() }) => OWN, "[]";
+        itself() => OWN, "no such tenant";
         revision() => OWN, "no such tenant";
     }
 }
