@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
+use serde::Deserialize;
 use serde_json::Value;
 
 /// Which of our crates a crate may name, beside itself. The compiler keeps what this lists.
@@ -19,25 +20,35 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Crates that only one of ours may name.
-const OWNED: &[(&str, &[&str])] =
-    &[("sqlx", &["bulkhead-store"]), ("pingora", &["bulkhead-proxy", "bulkhead-benches"])];
+/// `deny.toml`, as far as these tests keep it; `cargo deny check` keeps all of it.
+#[derive(Deserialize)]
+struct Deny {
+    licenses: Licences,
+    bans: Bans,
+}
 
-/// The same list as in deny.toml; an expression passes if one of its alternatives does.
-const LICENCES: &[&str] = &[
-    "Apache-2.0",
-    "Apache-2.0 WITH LLVM-exception",
-    "BSD-2-Clause",
-    "BSD-3-Clause",
-    "BSL-1.0",
-    "CC0-1.0",
-    "CDLA-Permissive-2.0",
-    "ISC",
-    "MIT",
-    "MIT-0",
-    "Unicode-3.0",
-    "Zlib",
-];
+#[derive(Deserialize)]
+struct Licences {
+    allow: BTreeSet<String>,
+}
+
+#[derive(Deserialize)]
+struct Bans {
+    deny: Vec<Banned>,
+}
+
+/// A crate that only its wrappers may name; without any, nobody at all.
+#[derive(Deserialize)]
+struct Banned {
+    #[serde(rename = "crate")]
+    name: String,
+    #[serde(default)]
+    wrappers: BTreeSet<String>,
+}
+
+fn deny() -> Deny {
+    toml::from_str(include_str!("../../deny.toml")).expect("deny.toml is as these tests read it")
+}
 
 fn metadata() -> Value {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
@@ -74,24 +85,45 @@ fn imports_go_one_way() {
             assert!(allowed.contains(&dependency.as_str()), "{name} must not depend on {dependency}");
         }
     }
-    for (owned, owners) in OWNED {
-        let who =
-            dependencies.iter().filter(|(_, named)| named.contains(*owned)).map(|(name, _)| name.as_str());
-        let who: BTreeSet<&str> = who.collect();
-        assert_eq!(who, owners.iter().copied().collect(), "who names {owned}");
+}
+
+#[test]
+fn what_is_banned_is_named_by_its_wrappers_alone() {
+    let metadata = metadata();
+    let dependencies = dependencies(&metadata);
+    for Banned { name, wrappers } in deny().bans.deny {
+        let who = dependencies.iter().filter(|(_, named)| named.contains(&name)).map(|(who, _)| who.clone());
+        assert_eq!(who.collect::<BTreeSet<_>>(), wrappers, "who names {name}");
+        let is_there = packages(&metadata).any(|package| package["name"] == name.as_str());
+        assert_eq!(is_there, !wrappers.is_empty(), "{name} in the lock file");
     }
 }
 
 #[test]
-fn licences_are_among_those_we_accept() {
+fn crates_come_from_one_registry() {
     let metadata = metadata();
+    let sources = packages(&metadata).filter_map(|package| package["source"].as_str());
+    let sources: BTreeSet<&str> = sources.collect();
+    assert!(
+        sources.len() == 1 && sources.iter().all(|source| source.starts_with("registry+")),
+        "{sources:?}"
+    );
+}
+
+#[test]
+fn licences_are_among_those_we_accept() {
+    let (metadata, accepted) = (metadata(), deny().licenses.allow);
     for package in packages(&metadata).filter(|package| !package["source"].is_null()) {
         let licence = package["license"].as_str().unwrap_or("");
         let passes = |alternative: &str| {
             let parts = alternative.split(" AND ").map(|part| part.trim_matches(['(', ')', ' ']));
-            parts.into_iter().all(|part| LICENCES.contains(&part))
+            parts.into_iter().all(|part| accepted.contains(part))
         };
-        let accepted = licence.replace('/', " OR ").split(" OR ").any(passes);
-        assert!(accepted, "{} {}: licence {licence:?}", package["name"], package["version"]);
+        assert!(
+            licence.replace('/', " OR ").split(" OR ").any(passes),
+            "{} {}: licence {licence:?}",
+            package["name"],
+            package["version"]
+        );
     }
 }
