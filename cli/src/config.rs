@@ -12,6 +12,8 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use bulkhead_policy::address::{Network, Reach};
+
 use crate::failure::Failure;
 use crate::master_key::SealingKeyArgs;
 pub(crate) use databases::Databases;
@@ -167,12 +169,19 @@ fn proxy(raw: &RawConfig) -> Result<bulkhead_proxy::Config, String> {
             raw.proxy.metrics_listen.as_deref(),
             default.metrics_listen,
         )?,
+        upstreams: private_upstreams(raw.proxy.private_upstreams.as_deref().unwrap_or_default())?,
         threads: number("proxy.threads", raw.proxy.threads, 1..=1024, default.threads)?,
         limits: limits(&raw.limits, &default.limits)?,
         timeouts: timeouts(&raw.timeouts, &default.timeouts)?,
         spool: spool(&raw.spool, default.spool)?,
-        ..default
     })
+}
+
+/// Networks behind commas.
+fn private_upstreams(networks: &str) -> Result<Reach, String> {
+    let networks = networks.split(',').map(str::trim).filter(|network| !network.is_empty());
+    let wrong = |network, error| format!("proxy.private_upstreams: {network:?}: {error}");
+    networks.map(|network| network.parse::<Network>().map_err(|error| wrong(network, error))).collect()
 }
 
 fn limits(raw: &raw::Limits, default: &bulkhead_proxy::Limits) -> Result<bulkhead_proxy::Limits, String> {

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bulkhead_policy::compile::CompileOptions;
 use bulkhead_policy::crypto::MasterKey;
 use bulkhead_policy::ids::{DatabaseName, Revision, TenantId};
 use bulkhead_policy::ledger::LedgerBook;
@@ -22,7 +23,6 @@ use tokio::sync::watch;
 
 use crate::config::{Databases, KeepDays};
 use crate::failure::Failure;
-use crate::policy_file::Upstreams;
 use crate::retention::Retention;
 use crate::signals::StopSignal;
 use crate::tasks::Tasks;
@@ -102,13 +102,12 @@ impl Node {
         let holder = spool.holder();
         let (leases, leaser) = bulkhead_proxy::leases(writer.clone(), holder, lessee, Arc::clone(&metrics));
         let parts = Parts { snapshot: snapshot.clone(), traces, leases, metrics: Arc::clone(&metrics) };
-        let allow_private = settings.proxy.allow_private_upstreams;
+        let upstreams = settings.proxy.upstreams.clone();
         let service = Service::bind(settings.proxy, parts)?;
 
         let placements = Placements::new(snapshot.clone(), writer.clone(), placed.clone());
         let shipper = Shipper::new(writer.clone(), spool, Arc::clone(&ledgers), placements);
         let (stop, stopped) = watch::channel(false);
-        let upstreams = if allow_private { Upstreams::Anywhere } else { Upstreams::Public };
         let sync = {
             let _entered = runtime.enter();
             PolicySync::new(
@@ -116,7 +115,7 @@ impl Node {
                     node: settings.name,
                     poll: SyncConfig::POLL_DEFAULT,
                     snapshot_file: settings.snapshot_file,
-                    compile: upstreams.compile_options(),
+                    compile: CompileOptions { upstreams, ..CompileOptions::default() },
                 },
                 &settings.sync_url,
                 &settings.master_key,

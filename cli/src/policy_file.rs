@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
+use bulkhead_policy::address::Reach;
 use bulkhead_policy::compile::{
     CompileInput, CompileOptions, Credential, DetectorCache, Layer, TenantPolicy, compile,
 };
@@ -27,13 +28,20 @@ pub(crate) enum Upstreams {
 }
 
 impl Upstreams {
+    fn reach(self) -> Reach {
+        match self {
+            Self::Public => Reach::Public,
+            Self::Anywhere => Reach::Anywhere,
+        }
+    }
+
     fn check_options(self) -> CheckOptions {
-        CheckOptions { allow_private_upstreams: self == Self::Anywhere }
+        CheckOptions { upstreams: self.reach() }
     }
 
     /// What policies may be compiled to.
     pub(crate) fn compile_options(self) -> CompileOptions {
-        CompileOptions { allow_private_upstreams: self == Self::Anywhere, ..CompileOptions::default() }
+        CompileOptions { upstreams: self.reach(), ..CompileOptions::default() }
     }
 }
 

@@ -135,7 +135,7 @@ impl PolicySync {
             config.snapshot_file.clone().map(|path| SnapshotFile::new(path, master.snapshot_authenticator()));
         Ok(Self {
             store: Store::lazy(database_url, Role::Sync, CONNECTIONS)?,
-            builder: Arc::new(Builder::new(master, ledgers, config.compile)?),
+            builder: Arc::new(Builder::new(master, ledgers, config.compile.clone())?),
             file: file.map(Arc::new),
             config,
             handle,

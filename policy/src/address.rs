@@ -1,20 +1,24 @@
 //! Where an upstream may live: base URLs, and which addresses count as public.
 //!
 //! The check on a document's base URL is the first of two. A name can resolve to anything, so whoever
-//! connects must ask [`is_public`] again for the address at hand.
+//! connects must ask [`Reach::admits`] again for the address at hand.
+
+mod network;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use url::{Host, Url};
 
+pub use network::{InvalidNetwork, Network, Reach};
+
 /// The address of an upstream, taken apart.
 ///
 /// ```
-/// use bulkhead_policy::address::BaseUrl;
-/// let base = BaseUrl::parse("https://api.example.com/openai/v1/", false)?;
+/// use bulkhead_policy::address::{BaseUrl, Reach};
+/// let base = BaseUrl::parse("https://api.example.com/openai/v1/", &Reach::Public)?;
 /// assert_eq!((base.host.as_str(), base.port, base.path_prefix.as_str()), ("api.example.com", 443, "/openai"));
-/// assert!(BaseUrl::parse("http://api.example.com", false).is_err());
+/// assert!(BaseUrl::parse("http://api.example.com", &Reach::Public).is_err());
 /// # Ok::<(), bulkhead_policy::address::InvalidBaseUrl>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -37,7 +41,7 @@ pub enum InvalidBaseUrl {
     #[error("an absolute https URL such as https://api.example.com")]
     Syntax,
     /// Neither https nor, where allowed, http.
-    #[error("an https URL; plain http is for development only")]
+    #[error("an https URL; plain http is for hosts in the networks that the operator allows")]
     Scheme,
     /// With user or password.
     #[error("a URL without user or password; name a credential instead")]
@@ -46,7 +50,7 @@ pub enum InvalidBaseUrl {
     #[error("a URL without query and fragment")]
     Query,
     /// A host inside a network.
-    #[error("a public host; addresses and names inside a network are for development only")]
+    #[error("a public host, or one in the networks that the operator allows (`proxy.private_upstreams`)")]
     Private,
 }
 
@@ -54,18 +58,18 @@ impl BaseUrl {
     /// Longest base URL, in bytes.
     pub const LENGTH_MAX: usize = 512;
 
-    /// Reads a base URL. `allow_private` lets plain http and hosts inside a network pass; it is for
-    /// development.
+    /// Reads a base URL. A name that is not public passes where any network is within reach: it is judged by what it
+    /// resolves to.
     ///
     /// # Errors
     /// [`InvalidBaseUrl`], worded as what was expected.
-    pub fn parse(text: &str, allow_private: bool) -> Result<Self, InvalidBaseUrl> {
+    pub fn parse(text: &str, reach: &Reach) -> Result<Self, InvalidBaseUrl> {
         let url =
             Some(text).filter(|text| text.len() <= Self::LENGTH_MAX).and_then(|text| Url::parse(text).ok());
         let url = url.ok_or(InvalidBaseUrl::Syntax)?;
         let tls = match url.scheme() {
             "https" => true,
-            "http" if allow_private => false,
+            "http" if *reach != Reach::Public => false,
             _ => return Err(InvalidBaseUrl::Scheme),
         };
         if !url.username().is_empty() || url.password().is_some() {
@@ -74,12 +78,12 @@ impl BaseUrl {
         if url.query().is_some() || url.fragment().is_some() {
             return Err(InvalidBaseUrl::Query);
         }
-        let (host, public) = match url.host().ok_or(InvalidBaseUrl::Syntax)? {
-            Host::Domain(name) => (name.to_owned(), is_public_name(name)),
-            Host::Ipv4(address) => (address.to_string(), is_public(address.into())),
-            Host::Ipv6(address) => (address.to_string(), is_public(address.into())),
+        let (host, is_within) = match url.host().ok_or(InvalidBaseUrl::Syntax)? {
+            Host::Domain(name) => (name.to_owned(), is_public_name(name) || *reach != Reach::Public),
+            Host::Ipv4(address) => (address.to_string(), reach.admits(address.into(), tls)),
+            Host::Ipv6(address) => (address.to_string(), reach.admits(address.into(), tls)),
         };
-        if !public && !allow_private {
+        if !is_within {
             return Err(InvalidBaseUrl::Private);
         }
         let port = url.port_or_known_default().ok_or(InvalidBaseUrl::Syntax)?;

@@ -36,6 +36,7 @@ pub use spend::PriceSource;
 pub use traces::TraceSettings;
 pub use upstreams::{Upstream, UpstreamIndex};
 
+use crate::address::Reach;
 use crate::data_key::DataKey;
 use crate::document::{Capture, DocumentError, PolicyDocument, Uninspectable, UpstreamDialect};
 use crate::ids::{CredentialId, Revision};
@@ -82,7 +83,7 @@ pub struct Credential {
 }
 
 /// What an installation lets a policy cost and do.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct CompileOptions {
     /// Bounds for one custom detector.
     pub detector: CompileLimits,
@@ -91,8 +92,8 @@ pub struct CompileOptions {
     /// Bytes of all compiled detectors of a document. Building an automaton takes time by its size, so this
     /// bounds the time too: without a clock, so that every node comes to the same verdict.
     pub automata_bytes_max: usize,
-    /// Lets upstreams use plain http and hosts inside a network; for development.
-    pub allow_private_upstreams: bool,
+    /// Which hosts upstreams may have.
+    pub upstreams: Reach,
 }
 
 impl Default for CompileOptions {
@@ -101,7 +102,7 @@ impl Default for CompileOptions {
             detector: CompileLimits::default(),
             detectors_max: 200,
             automata_bytes_max: 16 << 20,
-            allow_private_upstreams: false,
+            upstreams: Reach::Public,
         }
     }
 }

@@ -21,6 +21,7 @@ pub use parse::{DOCUMENT_BYTES_MAX, DocumentError};
 pub use traces::{Durability, TracesDocument, WhenFull};
 pub use value::{Decimal, Limit};
 
+use crate::address::Reach;
 use crate::ledger::{AtLimit, BudgetScope, BudgetUnit, WhenUnreachable, Window};
 
 /// Operations that `allow.operations` and key scopes may name.
@@ -37,10 +38,10 @@ pub const OPERATIONS: [&str; 9] = [
 ];
 
 /// What a document is checked against.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CheckOptions {
-    /// Lets upstreams use plain http and hosts inside a network; for development.
-    pub allow_private_upstreams: bool,
+    /// Which hosts upstreams may have.
+    pub upstreams: Reach,
 }
 
 /// A policy document; see the fields for its sections, all of which may be absent.

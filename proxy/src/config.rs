@@ -1,5 +1,6 @@
 //! What an operator decides about the data plane.
 
+use bulkhead_policy::address::Reach;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -12,8 +13,8 @@ pub struct Config {
     pub metrics_listen: SocketAddr,
     /// Worker threads of the data plane.
     pub threads: usize,
-    /// Whether upstreams may live on loopback or private addresses.
-    pub allow_private_upstreams: bool,
+    /// Which hosts upstreams may have.
+    pub upstreams: Reach,
     /// Sizes and counts.
     pub limits: Limits,
     /// Waiting times.
@@ -91,7 +92,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             metrics_listen: SocketAddr::from(([127, 0, 0, 1], 9090)),
             threads: std::thread::available_parallelism().map_or(1, usize::from),
-            allow_private_upstreams: false,
+            upstreams: Reach::Public,
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             spool: SpoolLimits::default(),

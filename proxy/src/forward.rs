@@ -91,7 +91,7 @@ impl Forwarder {
         };
         Self {
             connector: Connector::new(Some(ConnectorOptions::from_server_conf(&server))),
-            resolver: Resolver::new(config.allow_private_upstreams),
+            resolver: Resolver::new(config.upstreams.clone()),
             timeouts: config.timeouts.clone(),
             metrics,
         }
@@ -181,8 +181,7 @@ impl Forwarder {
         upstream: &Upstream,
         tenant: TenantId,
     ) -> Result<(UpstreamSession, HttpPeer), Failure> {
-        let resolved = self.resolver.addresses(&upstream.base.host, upstream.base.port).await;
-        let addresses = resolved.map_err(|error| {
+        let addresses = self.resolver.addresses(&upstream.base).await.map_err(|error| {
             tracing::warn!(upstream = &*upstream.name, %error, "upstream not resolved");
             Failure::Unreachable
         })?;

@@ -9,7 +9,7 @@
 //!    that later points inwards (DNS rebinding) never reaches the inside.
 
 use arc_swap::ArcSwap;
-use bulkhead_policy::address::is_public;
+use bulkhead_policy::address::{BaseUrl, Reach};
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -39,14 +39,16 @@ pub(crate) enum ResolveError {
     Lookup(#[source] Arc<io::Error>),
     #[error("looking up the upstream's host took longer than {} s", PATIENCE.as_secs())]
     Timeout,
-    #[error("the upstream's host has no public address; private ones are refused")]
-    NotPublic,
+    #[error("the upstream's host has no address that upstreams may have; see `proxy.private_upstreams`")]
+    OutOfReach,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Name {
     host: String,
     port: u16,
+    /// Where there is none, fewer addresses are within reach.
+    tls: bool,
 }
 
 type Found = Result<Arc<[SocketAddr]>, ResolveError>;
@@ -74,37 +76,37 @@ struct Names {
     under_way: Mutex<HashMap<Name, watch::Receiver<()>>>,
     turns: Semaphore,
     look_up: LookUp,
-    allow_private: bool,
+    reach: Reach,
 }
 
 impl Resolver {
-    /// `allow_private` admits loopback and private addresses: for development, never for policies that tenants write
-    /// themselves.
-    pub(crate) fn new(allow_private: bool) -> Self {
-        let look_up: LookUp = Box::new(|Name { host, port }| {
+    pub(crate) fn new(reach: Reach) -> Self {
+        let look_up: LookUp = Box::new(|Name { host, port, .. }| {
             Box::pin(async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) })
         });
-        Self::with(look_up, allow_private)
+        Self::with(look_up, reach)
     }
 
-    fn with(look_up: LookUp, allow_private: bool) -> Self {
+    fn with(look_up: LookUp, reach: Reach) -> Self {
         Self {
             names: Arc::new(Names {
                 answers: ArcSwap::default(),
                 under_way: Mutex::default(),
                 turns: Semaphore::new(LOOKUPS_MAX),
                 look_up,
-                allow_private,
+                reach,
             }),
         }
     }
 
-    /// Returns the usable addresses of `host`, at least one.
-    pub(crate) async fn addresses(&self, host: &str, port: u16) -> Found {
-        if let Ok(ip) = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
-            return self.names.usable(vec![SocketAddr::new(ip, port)]);
+    /// Returns the usable addresses of a host, at least one.
+    pub(crate) async fn addresses(&self, base: &BaseUrl) -> Found {
+        let BaseUrl { host, port, tls, .. } = base;
+        let (port, tls) = (*port, *tls);
+        if let Ok(ip) = host.parse::<IpAddr>() {
+            return self.names.usable(vec![SocketAddr::new(ip, port)], tls);
         }
-        let name = Name { host: host.to_owned(), port };
+        let name = Name { host: host.clone(), port, tls };
         let known = self.names.known(&name);
         if let Some(known) = &known {
             let now = Instant::now();
@@ -149,10 +151,10 @@ impl Names {
         ended
     }
 
-    fn usable(&self, found: Vec<SocketAddr>) -> Found {
-        let is_usable = |address: &SocketAddr| self.allow_private || is_public(address.ip());
+    fn usable(&self, found: Vec<SocketAddr>, tls: bool) -> Found {
+        let is_usable = |address: &SocketAddr| self.reach.admits(address.ip(), tls);
         let usable: Arc<[_]> = found.into_iter().filter(is_usable).collect();
-        if usable.is_empty() { Err(ResolveError::NotPublic) } else { Ok(usable) }
+        if usable.is_empty() { Err(ResolveError::OutOfReach) } else { Ok(usable) }
     }
 
     fn remember(&self, name: &Name, found: Found) {
@@ -192,7 +194,7 @@ impl Lookup {
         let _turn = self.names.turns.acquire().await;
         let found = (self.names.look_up)(self.name.clone()).await;
         let found = found.map_err(|error| ResolveError::Lookup(Arc::new(error)));
-        self.names.remember(&self.name, found.and_then(|found| self.names.usable(found)));
+        self.names.remember(&self.name, found.and_then(|found| self.names.usable(found, self.name.tls)));
     }
 }
 

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bulkhead_policy::address::Reach;
 use bulkhead_policy::api_key::ApiKey;
 use bulkhead_policy::crypto::MasterKey;
 use bulkhead_policy::document::PolicyDocument;
@@ -248,7 +249,7 @@ fn proxy_config(args: &DevArgs) -> Result<bulkhead_proxy::Config, Failure> {
     let mut config = config::proxy_from_environment()?;
     config.listen = args.listen;
     config.metrics_listen = args.metrics_listen;
-    config.allow_private_upstreams = true;
+    config.upstreams = Reach::Anywhere;
     config.threads = args.threads.map_or(config.threads, |threads| usize::from(threads.get()));
     config.timeouts.drain = config.timeouts.drain.min(DRAIN);
     Ok(config)

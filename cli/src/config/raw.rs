@@ -43,7 +43,7 @@ macro_rules! section {
     };
 }
 
-section!(Proxy, PROXY { listen: String, metrics_listen: String, threads: u64 });
+section!(Proxy, PROXY { listen: String, metrics_listen: String, threads: u64, private_upstreams: String });
 section!(
     Database,
     DATABASE {

@@ -1,3 +1,4 @@
+use bulkhead_policy::address::Reach;
 use bulkhead_store::Role;
 
 use super::raw::KEYS;
@@ -24,19 +25,22 @@ fn a_database_is_enough() {
     assert_eq!(config.proxy.listen, default.listen);
     assert_eq!(config.proxy.limits.connections, default.limits.connections);
     assert_eq!(config.database.sync_url, "postgres://bulkhead@db/bulkhead");
-    assert!(!config.proxy.allow_private_upstreams, "production never reaches into the network by default");
+    assert_eq!(config.proxy.upstreams, Reach::Public, "production never reaches into the network by default");
 }
 
 #[test]
 fn values_are_taken() {
     let config = parse_file(
-        "[proxy]\nlisten = \"0.0.0.0:1\"\nthreads = 3\n[database]\nurl = \"a\"\nwriter_url = \"w\"\n\
+        "[proxy]\nlisten = \"0.0.0.0:1\"\nthreads = 3\nprivate_upstreams = \"10.2.0.0/16, fd00::1\"\n[database]\nurl = \"a\"\nwriter_url = \"w\"\n\
          [limits]\nheld_bytes = 2048\nbody_memory_bytes = 2147483648\ntenant_percent = 10\n[spool]\nfolder = \"s\"\nquota_bytes = 1048576\ntenant_percent = 50\n[timeouts]\ndrain_ms = 1500\n[node]\nname = \"eu-1\"\n\
          [retention]\nkeep_days = 90\nkeep_body_days = 7\n",
     )
     .expect("is valid");
     assert_eq!(config.proxy.listen.to_string(), "0.0.0.0:1");
     assert_eq!(config.proxy.threads, 3);
+    let reach = &config.proxy.upstreams;
+    let admits = |address: &str| reach.admits(address.parse().unwrap(), false);
+    assert!(admits("10.2.3.4") && admits("fd00::1") && !admits("10.3.0.1") && !admits("127.0.0.1"));
     assert_eq!((config.database.sync_url.as_str(), config.database.writer_url.as_str()), ("a", "w"));
     assert_eq!(config.proxy.limits.held_bytes, 2048);
     assert_eq!((config.proxy.limits.body_memory_bytes, config.proxy.limits.tenant_percent), (2 << 30, 10));
@@ -76,6 +80,10 @@ fn errors_name_the_key_the_value_and_what_is_allowed() {
         ("[porxy]\n", &["porxy", "`proxy`"]),
         ("[proxy]\nlisten = \"x\"\n", &["proxy.listen", "\"x\"", "0.0.0.0:8080"]),
         ("[proxy]\nlisten = 8080\n", &["proxy.listen", "8080", "string"]),
+        (
+            "[proxy]\nprivate_upstreams = \"10.1.0.0/16, 10.2.0.1/16\"\n",
+            &["proxy.private_upstreams", "10.2.0.1/16", "such as 10.2.0.0/16"],
+        ),
         ("[proxy]\nthreads = 0\n", &["proxy.threads", "0", "from 1 to 1024"]),
         ("[proxy]\nthreads = -1\n", &["proxy.threads", "-1"]),
         ("[spool]\ntenant_percent = 0\n", &["spool.tenant_percent", "0", "from 1 to 100"]),

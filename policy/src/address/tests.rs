@@ -11,13 +11,16 @@ fn base_urls_are_taken_apart() {
         ("http://[::1]:9000/x", false, "::1", 9000, "/x"),
         ("http://localhost", false, "localhost", 80, ""),
     ] {
-        let base = BaseUrl::parse(text, true).unwrap();
+        let base = BaseUrl::parse(text, &Reach::Anywhere).unwrap();
         assert_eq!(
             (base.tls, base.host.as_str(), base.port, base.path_prefix.as_str()),
             (tls, host, port, prefix)
         );
     }
-    assert_eq!(BaseUrl::parse("http://[::1]:9000/x", true).unwrap().to_string(), "http://[::1]:9000/x");
+    assert_eq!(
+        BaseUrl::parse("http://[::1]:9000/x", &Reach::Anywhere).unwrap().to_string(),
+        "http://[::1]:9000/x"
+    );
 }
 
 #[test]
@@ -53,10 +56,10 @@ fn what_could_reach_inside_or_carry_secrets_is_refused() {
         ("https://[fe80::1]", Private),
         ("https://[64:ff9b::10.0.0.1]", Private),
     ] {
-        assert_eq!(BaseUrl::parse(text, false), Err(expected), "{text}");
+        assert_eq!(BaseUrl::parse(text, &Reach::Public), Err(expected), "{text}");
     }
-    assert_eq!(BaseUrl::parse(&format!("https://{}.com", "a".repeat(600)), true), Err(Syntax));
-    assert!(BaseUrl::parse("https://notlocalhost.com", false).is_ok());
+    assert_eq!(BaseUrl::parse(&format!("https://{}.com", "a".repeat(600)), &Reach::Anywhere), Err(Syntax));
+    assert!(BaseUrl::parse("https://notlocalhost.com", &Reach::Public).is_ok());
 }
 
 #[test]

@@ -519,9 +519,9 @@ fn own_detectors_are_bounded_in_number_and_size() {
     let options = CompileOptions::default();
     check(
         two,
-        CompileOptions { detectors_max: 1, ..options },
+        CompileOptions { detectors_max: 1, ..options.clone() },
         "dlp.detectors: found 2, expected at most 1 detectors",
     );
-    check(two, CompileOptions { automata_bytes_max: 100, ..options }, "dlp.detectors[0]");
+    check(two, CompileOptions { automata_bytes_max: 100, ..options.clone() }, "dlp.detectors[0]");
     check(two, CompileOptions { automata_bytes_max: 100, ..options }, "at most 100; use fewer terms");
 }

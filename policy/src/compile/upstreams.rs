@@ -96,7 +96,7 @@ fn compile_upstream(
     let Some(document) = tenant.upstreams.get(name) else {
         return Err(DocumentError::new(path, "no such upstream"));
     };
-    let base = BaseUrl::parse(&document.base_url, input.options.allow_private_upstreams)
+    let base = BaseUrl::parse(&document.base_url, &input.options.upstreams)
         .map_err(|error| DocumentError::new(format!("{path}.base_url"), &format!("expected {error}")))?;
     let credential = document.credential.as_ref().map(|wanted| {
         input.credentials.get(wanted).cloned().ok_or_else(|| {

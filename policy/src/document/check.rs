@@ -88,7 +88,7 @@ fn check_upstreams(document: &PolicyDocument, options: &CheckOptions) -> Checked
     for (name, upstream) in &document.upstreams {
         let path = format!("upstreams.{name}");
         check_name(&path, name)?;
-        BaseUrl::parse(&upstream.base_url, options.allow_private_upstreams)
+        BaseUrl::parse(&upstream.base_url, &options.upstreams)
             .map_err(|error| DocumentError::new(format!("{path}.base_url"), &format!("expected {error}")))?;
         if let Some(credential) = &upstream.credential {
             check_name(&format!("{path}.credential"), credential)?;

@@ -1,7 +1,7 @@
 use super::*;
 use crate::money::NanoUsd;
 
-const DEV: CheckOptions = CheckOptions { allow_private_upstreams: true };
+const DEV: CheckOptions = CheckOptions { upstreams: Reach::Anywhere };
 
 const FULL: &str = r#"
 upstreams:

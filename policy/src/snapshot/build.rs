@@ -223,7 +223,7 @@ impl Builder {
     }
 
     fn parse(&self, raw: &RawPolicy) -> Result<PolicyDocument, String> {
-        let options = CheckOptions { allow_private_upstreams: self.options.allow_private_upstreams };
+        let options = CheckOptions { upstreams: self.options.upstreams.clone() };
         PolicyDocument::parse(&raw.document, &options).map_err(|error| error.to_string())
     }
 

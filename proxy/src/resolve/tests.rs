@@ -14,13 +14,17 @@ struct System {
 
 impl System {
     fn resolver(&self) -> Arc<Resolver> {
+        self.resolver_within(Reach::Public)
+    }
+
+    fn resolver_within(&self, reach: Reach) -> Arc<Resolver> {
         let asked = Arc::clone(&self.asked);
         let look_up = move |_name| -> Pin<Box<dyn Future<Output = _> + Send>> {
             let (ends, end) = oneshot::channel();
             asked.lock().unwrap().push_back(ends);
             Box::pin(async { end.await.unwrap() })
         };
-        Arc::new(Resolver::with(Box::new(look_up), false))
+        Arc::new(Resolver::with(Box::new(look_up), reach))
     }
 
     /// How many look-ups wait for an answer.
@@ -48,10 +52,14 @@ async fn settle() {
     }
 }
 
+fn base(host: &str) -> BaseUrl {
+    BaseUrl { tls: true, host: host.to_owned(), port: 443, path_prefix: String::new() }
+}
+
 /// Asks in a task of its own, which ends with the set.
 fn ask(resolver: &Arc<Resolver>, host: &str) -> JoinSet<Found> {
     let (resolver, host) = (Arc::clone(resolver), host.to_owned());
-    JoinSet::from_iter([async move { resolver.addresses(&host, 443).await }])
+    JoinSet::from_iter([async move { resolver.addresses(&base(&host)).await }])
 }
 
 async fn first_of(mut found: JoinSet<Found>) -> String {
@@ -63,21 +71,21 @@ async fn first_of(mut found: JoinSet<Found>) -> String {
 
 #[tokio::test]
 async fn literals_are_checked_without_a_look_up() {
-    let strict = Resolver::new(false);
-    assert!(matches!(strict.addresses("127.0.0.1", 80).await, Err(ResolveError::NotPublic)));
-    assert!(matches!(strict.addresses("[::1]", 80).await, Err(ResolveError::NotPublic)));
-    let lenient = Resolver::new(true);
-    let expected: SocketAddr = "127.0.0.1:80".parse().unwrap();
-    assert_eq!(*lenient.addresses("127.0.0.1", 80).await.unwrap(), [expected]);
+    let strict = Resolver::new(Reach::Public);
+    assert!(matches!(strict.addresses(&base("127.0.0.1")).await, Err(ResolveError::OutOfReach)));
+    assert!(matches!(strict.addresses(&base("::1")).await, Err(ResolveError::OutOfReach)));
+    let lenient = Resolver::new(Reach::Anywhere);
+    let expected: SocketAddr = "127.0.0.1:443".parse().unwrap();
+    assert_eq!(*lenient.addresses(&base("127.0.0.1")).await.unwrap(), [expected]);
 }
 
 #[tokio::test]
 async fn names_are_checked_after_the_look_up() {
-    let strict = Resolver::new(false);
-    assert!(matches!(strict.addresses("localhost", 80).await, Err(ResolveError::NotPublic)));
-    let lenient = Resolver::new(true);
+    let strict = Resolver::new(Reach::Public);
+    assert!(matches!(strict.addresses(&base("localhost")).await, Err(ResolveError::OutOfReach)));
+    let lenient = Resolver::new(Reach::Anywhere);
     assert!(
-        lenient.addresses("localhost", 80).await.unwrap().iter().all(|address| address.ip().is_loopback())
+        lenient.addresses(&base("localhost")).await.unwrap().iter().all(|address| address.ip().is_loopback())
     );
 }
 
@@ -163,4 +171,21 @@ async fn a_look_up_that_hangs_is_given_up_by_its_requests_and_never_repeated_bes
     system.answer(&["1.1.1.1:443"]).await;
     assert_eq!(first_of(ask(&resolver, "a.example")).await, "1.1.1.1:443");
     assert_eq!(system.waiting().await, LOOKUPS_MAX);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_tls_only_the_operators_networks_are_within_reach() {
+    let system = System::default();
+    let resolver = system.resolver_within(Reach::from_iter(["10.2.0.0/16".parse().unwrap()]));
+    for (tls, expected) in [(true, "10.2.0.1:443 1.1.1.1:443"), (false, "10.2.0.1:443")] {
+        let asker = Arc::clone(&resolver);
+        let mut asking = JoinSet::from_iter([async move {
+            asker.addresses(&BaseUrl { tls, ..base("models.internal") }).await
+        }]);
+        settle().await;
+        system.answer(&["10.2.0.1:443", "10.3.0.1:443", "1.1.1.1:443", "169.254.169.254:443"]).await;
+        let found = asking.join_next().await.unwrap().unwrap().unwrap();
+        let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(found.join(" "), expected);
+    }
 }

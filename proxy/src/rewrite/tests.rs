@@ -1,5 +1,6 @@
 use super::*;
 use bulkhead_dialect::classify;
+use bulkhead_policy::address::Reach;
 use bulkhead_policy::compile::Credential;
 use bulkhead_policy::document::UpstreamDialect;
 use bulkhead_policy::ids::CredentialId;
@@ -11,7 +12,7 @@ fn upstream(base_url: &str, dialect: UpstreamDialect) -> Upstream {
     let secret = Arc::new(SecretString::from("tenant-secret"));
     Upstream {
         name: "u".into(),
-        base: BaseUrl::parse(base_url, true).unwrap(),
+        base: BaseUrl::parse(base_url, &Reach::Anywhere).unwrap(),
         dialect,
         credential: Some(Credential { id, version: 1, secret }),
     }
