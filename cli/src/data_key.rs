@@ -25,6 +25,16 @@ pub(crate) async fn ensure(
     Ok(())
 }
 
+/// Refuses a document that needs a data key where the tenant has none.
+pub(crate) async fn check(tx: &mut TenantTx, document: &PolicyDocument, source: &str) -> Result<(), Failure> {
+    if document.capture != Some(Capture::Sealed) || can_seal(&tx.data_keys().await?) {
+        return Ok(());
+    }
+    Err(Failure::failed(format!(
+        "{source}: capture: sealed: the tenant has no data key; publish the document with `policy apply`, which makes one"
+    )))
+}
+
 /// Gives a tenant that has a data key the next one, and returns its version.
 pub(crate) async fn rotate(tx: &mut TenantTx, actor: &Actor, provider: &LocalKeys) -> Result<u32, Failure> {
     let keys = tx.data_keys().await?;

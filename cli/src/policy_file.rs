@@ -13,6 +13,7 @@ use bulkhead_policy::ids::{CredentialId, Revision};
 use chrono::Utc;
 use secrecy::SecretString;
 
+use crate::context::DatabaseArgs;
 use crate::failure::Failure;
 
 /// Name of the credential that dev's own upstreams use.
@@ -33,6 +34,11 @@ impl Upstreams {
             Self::Public => Reach::Public,
             Self::Anywhere => Reach::Anywhere,
         }
+    }
+
+    /// Where they may be in that database's installation.
+    pub(crate) fn of(database: &DatabaseArgs) -> Result<Self, Failure> {
+        Ok(if database.dev()?.is_some() { Self::Anywhere } else { Self::Public })
     }
 
     fn check_options(self) -> CheckOptions {
@@ -79,6 +85,17 @@ pub(crate) fn compile_layers(
     upstreams: Upstreams,
     source: &str,
 ) -> Result<TenantPolicy, Failure> {
+    compile_with(&DetectorCache::default(), layers, credentials, upstreams, source)
+}
+
+/// The same, for many that share detectors: those of a policy that is kept are compiled once.
+pub(crate) fn compile_with(
+    detectors: &DetectorCache,
+    layers: &[(Layer, &PolicyDocument)],
+    credentials: Option<&[String]>,
+    upstreams: Upstreams,
+    source: &str,
+) -> Result<TenantPolicy, Failure> {
     let named = layers
         .iter()
         .flat_map(|(_, document)| document.upstreams.values())
@@ -97,7 +114,7 @@ pub(crate) fn compile_layers(
         layers,
         credentials: &credentials,
         options: &upstreams.compile_options(),
-        detectors: &DetectorCache::default(),
+        detectors,
         value_key: None,
         data_key: None,
     };

@@ -28,7 +28,7 @@ pub use credentials::{Credential, CredentialSlot};
 pub use data_keys::DataKeySummary;
 pub(crate) use data_keys::stored_version;
 pub use keys::{Key, NewKey};
-pub use policies::{Layer, NodeStatus, Policy, PublishedPolicy};
+pub use policies::{Layer, NodeStatus, Policy, PolicyInForce, PublishedPolicy};
 pub use traces::{TraceCursor, TraceFilter, TracePage, TraceSummary};
 
 /// A transaction bound to one tenant. Dropped without [`TenantTx::commit`], it changes nothing.

@@ -6,6 +6,7 @@ mod status;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bulkhead_policy::compile::DetectorCache;
 use bulkhead_store::tenant::{Layer, TenantTx};
 use bulkhead_store::{Role, system};
 use chrono::TimeDelta;
@@ -14,9 +15,12 @@ use serde_json::{Value, json};
 
 use super::check::check_policies;
 use crate::context::{MasterKeyArgs, TenantArgs, actor, block_on, named};
+use crate::data_key;
 use crate::duration;
 use crate::failure::Failure;
 use crate::output::{Format, Table, moment, or_dash, print, print_list, print_one};
+use crate::policy_file::{self, Upstreams};
+use crate::policy_in_force::{self, Documents};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyCommand {
@@ -186,6 +190,7 @@ async fn rollback(
     patience: Option<Duration>,
     format: Format,
 ) -> Result<(), Failure> {
+    let floor = policy_in_force::platform(&tenant.database).await?;
     let mut tx = tenant.begin().await?;
     let version = match to {
         Some(version) => version,
@@ -196,6 +201,11 @@ async fn rollback(
     };
     let published =
         tx.activate_policy(&actor(), version).await.map_err(|error| named(error, &version.to_string()))?;
+    let (upstreams, source) = (Upstreams::of(&tenant.database)?, format!("version {version}"));
+    let documents = Documents::read(&mut tx, upstreams).await?;
+    documents.check(floor.as_ref(), Some(published.layer), &DetectorCache::default(), &source)?;
+    let document = policy_file::parse(&tx.policy_document(version).await?, upstreams, &source)?;
+    data_key::check(&mut tx, &document, &source).await?;
     tx.commit().await?;
     let text = format!("version {} is in force from revision {} on", published.version, published.revision);
     print_one(format, &text, &json!({"version": published.version, "revision": published.revision}))?;

@@ -37,6 +37,8 @@ impl Layer {
 pub struct PublishedPolicy {
     /// The version that is now in force in its layer.
     pub version: u64,
+    /// That layer.
+    pub layer: Layer,
     /// The tenant's revision from which on it is.
     pub revision: Revision,
 }
@@ -54,6 +56,17 @@ pub struct Policy {
     pub author: String,
     /// When.
     pub created_at: DateTime<Utc>,
+}
+
+/// A document in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyInForce {
+    /// Its layer.
+    pub layer: Layer,
+    /// The name of the layer's agent; `None`: the tenant's own.
+    pub agent: Option<String>,
+    /// The document, as it was published.
+    pub document: String,
 }
 
 /// What a node says about a tenant.
@@ -108,7 +121,7 @@ impl TenantTx {
         self.point_to(layer, version).await?;
         let version = to_u64(version);
         self.record(actor, "policy.publish", &version.to_string(), json!({ "agent": layer.agent() })).await?;
-        Ok(PublishedPolicy { version, revision: self.revision().await? })
+        Ok(PublishedPolicy { version, layer, revision: self.revision().await? })
     }
 
     /// Puts an earlier version in force again.
@@ -134,7 +147,7 @@ impl TenantTx {
         self.point_to(layer, to_i64(version)).await?;
         self.record(actor, "policy.activate", &version.to_string(), json!({ "agent": layer.agent() }))
             .await?;
-        Ok(PublishedPolicy { version, revision: self.revision().await? })
+        Ok(PublishedPolicy { version, layer, revision: self.revision().await? })
     }
 
     /// Takes a layer out of force; its versions stay.
@@ -218,6 +231,34 @@ impl TenantTx {
         .await
         .attempted("look for the active policy")?;
         Ok(version.map(to_u64))
+    }
+
+    /// Returns the documents in force: the tenant's own, then those of its agents by name.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn policies_in_force(&mut self) -> Result<Vec<PolicyInForce>, StoreError> {
+        let tenant = self.id();
+        let rows = sqlx::query!(
+            r#"select policies.agent_id, agents.name as "agent?", document::text as "document!"
+               from active_policies
+               join policies on policies.tenant_id = active_policies.tenant_id
+                 and policies.version = active_policies.version
+               left join agents on agents.tenant_id = policies.tenant_id and agents.id = policies.agent_id
+               where active_policies.tenant_id = $1 order by agents.name nulls first"#,
+            tenant
+        )
+        .fetch_all(self.connection())
+        .await
+        .attempted("read the policies in force")?;
+        Ok(rows
+            .into_iter()
+            .map(|row| PolicyInForce {
+                layer: Layer::from_agent(row.agent_id),
+                agent: row.agent,
+                document: row.document,
+            })
+            .collect())
     }
 
     /// Says what every node that is alive enforces for this tenant.

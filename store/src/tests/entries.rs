@@ -104,6 +104,7 @@ const READS: [&str; 44] = [
     "policies",
     "policy_document",
     "active_policy",
+    "policies_in_force",
     "policy_status",
     "traces",
     "trace",

@@ -24,6 +24,10 @@ async fn versions_are_immutable_and_can_be_put_in_force_again() {
     assert_eq!(active, [(3, true), (2, false), (1, true)]);
     assert_eq!(tx.active_policy(Layer::Tenant).await.unwrap(), Some(1));
     assert_eq!(tx.active_policy(Layer::Agent(agent)).await.unwrap(), Some(3));
+    let in_force = tx.policies_in_force().await.unwrap();
+    let names: Vec<_> = in_force.iter().map(|policy| (policy.layer, policy.agent.as_deref())).collect();
+    assert_eq!(names, [(Layer::Tenant, None), (Layer::Agent(agent), Some("worker"))]);
+    assert_eq!(in_force[0].document, "{\"b\": 1,  \"a\": \"\\u0000\"}");
     assert!(matches!(tx.publish_policy(&by, Layer::Tenant, "{").await, Err(StoreError::Invalid { .. })));
     tx.commit().await.unwrap();
 

@@ -67,6 +67,7 @@ pub(super) fn calls() -> Vec<Call> {
         policy_document(it.policy) => "no such policy version", "no such policy version";
         active_policy(Layer::Tenant) => "None", "None";
         active_policy(Layer::Agent(it.agent)) => "None", "None";
+        policies_in_force() => "[]", "[]";
         // The nodes belong to the platform; what they say about a tenant is the tenant's.
         policy_status() => OWN, OWN;
         traces(&TraceFilter { limit: 10, ..TraceFilter::default() }) => NO_TRACES, NO_TRACES;

@@ -1,0 +1,109 @@
+//! What operators do while nodes run: no command leaves a tenant with policies that its nodes refuse.
+
+use bulkhead_tests::commands::{Printed, Tenant};
+use bulkhead_tests::fixture::upstreams;
+use bulkhead_tests::shapes::chat;
+use bulkhead_tests::{Bulkhead, Fixture, Shared, run};
+
+static SHARED: Shared = Shared::new("{}");
+
+const CHAT: &str = "/v1/chat/completions";
+/// What an agent's policy may say whose models all go to one upstream.
+const TO_ANTHROPIC: &str = "routes: [{ models: [\"*\"], to: [anthropic] }]";
+
+async fn tenant(fixture: &Fixture, name: &str) -> Tenant {
+    fixture.bulkhead.tenant(name, "sk-provider", &upstreams(&fixture.provider)).await
+}
+
+/// The tenant's policy with one upstream alone.
+fn openai_alone(fixture: &Fixture) -> String {
+    let url = fixture.provider.url();
+    format!("upstreams: {{ openai: {{ base_url: \"{url}\", dialect: openai, credential: provider }} }}")
+}
+
+/// Applies a document with more options than a tenant's own needs.
+async fn apply(bulkhead: &Bulkhead, tenant: &str, policy: &str, options: &[&str]) -> Printed {
+    let file = bulkhead.write("layer", policy);
+    let file = file.to_str().expect("UTF-8");
+    bulkhead.cli(&[&["policy", "apply", file, "--tenant", tenant, "--json"], options].concat()).await
+}
+
+/// The version that a command has put in force.
+fn version(printed: Printed) -> String {
+    printed.json()["version"].to_string()
+}
+
+#[track_caller]
+fn refused(printed: &Printed, parts: &[&str]) {
+    assert_eq!(printed.code, Some(2), "{}{}", printed.out, printed.err);
+    for part in parts {
+        assert!(printed.err.contains(part), "no {part:?} in {}", printed.err);
+    }
+}
+
+#[test]
+fn a_policy_that_an_agent_s_does_not_fit_is_refused_with_the_agent_s_name() {
+    run(async {
+        let fixture = SHARED.get().await;
+        let bulkhead = &fixture.bulkhead;
+        let tenant = tenant(fixture, "op-agents").await;
+        let of_agent = ["--agent", "worker", "--wait"];
+        let to_anthropic = version(apply(bulkhead, "op-agents", TO_ANTHROPIC, &of_agent).await);
+        let narrow = openai_alone(fixture);
+        let misfit = apply(bulkhead, "op-agents", &narrow, &[]).await;
+        refused(&misfit, &["agent worker", "routes[0].to[0]", "policy apply FILE --agent worker"]);
+
+        // Once the agent's policy fits both, the tenant's is taken, and every node enforces it.
+        apply(bulkhead, "op-agents", "{}", &of_agent).await.ok();
+        apply(bulkhead, "op-agents", &narrow, &["--wait"]).await.ok();
+        tenant.client.post(CHAT, &chat("gpt-op-agents", "hi")).await.expect(200);
+
+        // Going back is no way around it, in neither layer.
+        let back = |options: &'static [&'static str]| async move {
+            bulkhead.cli(&[&["policy", "rollback", "--tenant", "op-agents"], options].concat()).await
+        };
+        refused(&back(&["--agent", "worker"]).await, &["agent policy: routes[0].to[0]"]);
+        back(&["--wait"]).await.ok();
+        let to = ["policy", "rollback", "--tenant", "op-agents", "--to", &to_anthropic, "--wait"];
+        bulkhead.cli(&to).await.ok();
+        let history = bulkhead.cli(&["policy", "history", "--tenant", "op-agents", "--json"]).await.json();
+        let newest = history.as_array().expect("a list").iter().find(|policy| policy["agent"].is_null());
+        let newest = newest.expect("a policy of the tenant's")["version"].to_string();
+        let forward = bulkhead.cli(&["policy", "rollback", "--tenant", "op-agents", "--to", &newest]).await;
+        refused(&forward, &["agent worker", "routes[0].to[0]"]);
+        let status = bulkhead.policy_status("op-agents").await;
+        assert_eq!(status[0]["state"], "live", "{status}");
+    });
+}
+
+#[test]
+fn an_agent_s_routes_need_upstreams_of_a_tenant_without_a_policy_too() {
+    run(async {
+        let fixture = SHARED.get().await;
+        let bulkhead = &fixture.bulkhead;
+        bulkhead.cli(&["tenant", "create", "op-bare"]).await.ok();
+        bulkhead.cli(&["agent", "create", "worker", "--tenant", "op-bare"]).await.ok();
+        let misfit = apply(bulkhead, "op-bare", TO_ANTHROPIC, &["--agent", "worker"]).await;
+        refused(&misfit, &["agent policy: routes[0].to[0]"]);
+    });
+}
+
+#[test]
+fn a_platform_policy_that_a_tenant_s_does_not_fit_is_refused_with_the_tenant_s_name() {
+    run(async {
+        let fixture = Fixture::start("{}").await;
+        let bulkhead = &fixture.bulkhead;
+        tenant(&fixture, "op-floor").await;
+        let names = "dlp: { detectors: [{ id: PLATFORM_NAMES, terms: [Falcon] }] }";
+        apply(bulkhead, "op-floor", names, &["--platform", "--wait"]).await.ok();
+        let own = upstreams(&fixture.provider)
+            + "dlp: { rules: [{ detect: [PLATFORM_NAMES], on: both, action: mask }] }\n";
+        bulkhead.apply("op-floor", &own).await.ok();
+        let without = apply(bulkhead, "op-floor", "{}", &["--platform"]).await;
+        refused(&without, &["tenant op-floor", "PLATFORM_NAMES", "of the tenant"]);
+
+        // A tenant that nodes refuse anyway holds up nobody.
+        bulkhead.sql("delete from credentials where name = 'provider'");
+        apply(bulkhead, "op-floor", "{}", &["--platform"]).await.ok();
+    });
+}
