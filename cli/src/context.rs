@@ -84,7 +84,7 @@ impl DatabaseArgs {
 
     /// Whether there is a database to ask, given or found.
     pub(crate) fn is_given(&self) -> Result<bool, Failure> {
-        Ok(self.database_url.is_some() || self.dev()?.is_some())
+        Ok(self.database_url.is_some() || self.config.is_some() || self.dev()?.is_some())
     }
 
     /// Connects as `role`.

@@ -1,9 +1,13 @@
 //! What operators do while nodes run: no command leaves a tenant with policies that its nodes refuse.
 
+use std::process::Command;
+
 use bulkhead_tests::commands::{Printed, Tenant};
 use bulkhead_tests::fixture::upstreams;
+use bulkhead_tests::process::binary;
 use bulkhead_tests::shapes::chat;
 use bulkhead_tests::{Bulkhead, Fixture, Shared, run};
+use serde_json::{Value, json};
 
 static SHARED: Shared = Shared::new("{}");
 
@@ -105,5 +109,28 @@ fn a_platform_policy_that_a_tenant_s_does_not_fit_is_refused_with_the_tenant_s_n
         // A tenant that nodes refuse anyway holds up nobody.
         bulkhead.sql("delete from credentials where name = 'provider'");
         apply(bulkhead, "op-floor", "{}", &["--platform"]).await.ok();
+    });
+}
+
+#[test]
+fn prices_are_those_of_the_platform_that_a_configuration_file_leads_to() {
+    run(async {
+        let fixture = Fixture::start("{}").await;
+        let bulkhead = &fixture.bulkhead;
+        let prices = "prices: { gpt-op: { input_usd_per_mtok: 3, output_usd_per_mtok: 4 } }";
+        apply(bulkhead, "demo", prices, &["--platform"]).await.ok();
+        let config = bulkhead.folder().join("operating.toml");
+        let text = format!("[database]\nurl = {:?}\n", bulkhead.ready.database_url);
+        std::fs::write(&config, text).expect("write the configuration");
+        let mut show = Command::new(binary());
+        // Not where a `bulkhead dev` may be, whose database would be found without a configuration.
+        show.current_dir(bulkhead.folder())
+            .args(["price", "show", "gpt-op", "--json", "--config"])
+            .arg(&config);
+        let shown = show.output().expect("run the command");
+        let shown: Value = serde_json::from_slice(&shown.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&shown.stderr)));
+        assert_eq!(shown["source"], json!("platform"), "{shown}");
+        assert_eq!(shown["input_usd_per_mtok"], json!("3.00"), "{shown}");
     });
 }
