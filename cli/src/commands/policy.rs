@@ -13,7 +13,7 @@ use chrono::TimeDelta;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::check::check_policies;
+use super::check::{KindArgs, check_policies, print_valid};
 use crate::context::{MasterKeyArgs, TenantArgs, actor, block_on, named};
 use crate::data_key;
 use crate::duration;
@@ -65,10 +65,12 @@ pub(crate) enum PolicyCommand {
         #[command(flatten)]
         wait: WaitArgs,
     },
-    /// Validate files without a database
+    /// Validate files without a database: a tenant's policies, unless told otherwise
     Check {
         #[arg(required = true)]
         files: Vec<PathBuf>,
+        #[command(flatten)]
+        kind: KindArgs,
     },
     /// Show which revision every node enforces
     Status {
@@ -118,10 +120,9 @@ pub(crate) fn run(command: PolicyCommand, format: Format) -> Result<(), Failure>
             PolicyCommand::Rollback { to, agent, tenant, wait } => {
                 rollback(to, agent.as_deref(), &tenant, wait.patience(), format).await
             }
-            PolicyCommand::Check { files } => {
-                check_policies(&files)?;
-                let files: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
-                print_one(format, &format!("valid: {}", files.join(", ")), &json!({"valid": files}))
+            PolicyCommand::Check { files, kind } => {
+                check_policies(&files, &kind)?;
+                print_valid(files.iter(), format)
             }
             PolicyCommand::Status { tenant } => status::run(&tenant, format).await,
         }
