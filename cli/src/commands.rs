@@ -17,6 +17,7 @@ mod proxy;
 mod scan;
 mod tenant;
 mod trace;
+mod wait;
 
 use std::process::ExitCode;
 

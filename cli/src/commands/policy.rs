@@ -4,19 +4,17 @@ mod apply;
 mod status;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use bulkhead_policy::compile::DetectorCache;
 use bulkhead_store::tenant::{Layer, TenantTx};
 use bulkhead_store::{Role, system};
-use chrono::TimeDelta;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::check::{KindArgs, check_policies, print_valid};
+use super::wait::WaitArgs;
 use crate::context::{MasterKeyArgs, TenantArgs, actor, block_on, named};
 use crate::data_key;
-use crate::duration;
 use crate::failure::Failure;
 use crate::output::{Format, Table, moment, or_dash, print, print_list, print_one};
 use crate::policy_file::{self, Upstreams};
@@ -92,33 +90,16 @@ pub(crate) struct LayerArgs {
     tenant: TenantArgs,
 }
 
-/// Whether to wait for the nodes.
-#[derive(Debug, Args)]
-pub(crate) struct WaitArgs {
-    /// Wait until every live node enforces it; fail if one refuses it
-    #[arg(long)]
-    wait: bool,
-    /// How long at most
-    #[arg(long, default_value = "30s", value_name = "SPAN", value_parser = duration::parse)]
-    timeout: TimeDelta,
-}
-
-impl WaitArgs {
-    fn patience(&self) -> Option<Duration> {
-        self.wait.then(|| self.timeout.to_std().unwrap_or_default())
-    }
-}
-
 pub(crate) fn run(command: PolicyCommand, format: Format) -> Result<(), Failure> {
     block_on(async {
         match command {
             PolicyCommand::Apply { file, layer, master_key, wait } => {
-                apply::run(&file, &layer, &master_key, wait.patience(), format).await
+                apply::run(&file, &layer, &master_key, &wait, format).await
             }
             PolicyCommand::Show { version, layer } => show(version, &layer).await,
             PolicyCommand::History { limit, tenant } => history(limit, &tenant, format).await,
             PolicyCommand::Rollback { to, agent, tenant, wait } => {
-                rollback(to, agent.as_deref(), &tenant, wait.patience(), format).await
+                rollback(to, agent.as_deref(), &tenant, &wait, format).await
             }
             PolicyCommand::Check { files, kind } => {
                 check_policies(&files, &kind)?;
@@ -188,7 +169,7 @@ async fn rollback(
     to: Option<u64>,
     agent: Option<&str>,
     tenant: &TenantArgs,
-    patience: Option<Duration>,
+    wait: &WaitArgs,
     format: Format,
 ) -> Result<(), Failure> {
     let floor = policy_in_force::platform(&tenant.database).await?;
@@ -210,10 +191,7 @@ async fn rollback(
     tx.commit().await?;
     let text = format!("version {} is in force from revision {} on", published.version, published.revision);
     print_one(format, &text, &json!({"version": published.version, "revision": published.revision}))?;
-    match patience {
-        Some(patience) => status::wait(tenant, published.revision, patience).await,
-        None => Ok(()),
-    }
+    wait.wait(tenant, published.revision).await
 }
 
 /// The version before the one in force, in the same layer.

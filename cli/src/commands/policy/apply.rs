@@ -1,7 +1,6 @@
 //! `bulkhead policy apply`: what nodes would refuse is refused here, before it is published.
 
 use std::path::Path;
-use std::time::Duration;
 
 use bulkhead_policy::compile::{DetectorCache, Layer as CompileLayer};
 use bulkhead_policy::document::PolicyDocument;
@@ -9,7 +8,8 @@ use bulkhead_store::tenant::Layer;
 use bulkhead_store::{Role, Store, system};
 use serde_json::json;
 
-use super::{LayerArgs, status, store_layer};
+use super::{LayerArgs, store_layer};
+use crate::commands::wait::WaitArgs;
 use crate::context::{MasterKeyArgs, actor, named};
 use crate::data_key;
 use crate::failure::Failure;
@@ -21,7 +21,7 @@ pub(super) async fn run(
     file: &Path,
     args: &LayerArgs,
     master_key: &MasterKeyArgs,
-    patience: Option<Duration>,
+    wait: &WaitArgs,
     format: Format,
 ) -> Result<(), Failure> {
     let database = &args.tenant.database;
@@ -29,7 +29,7 @@ pub(super) async fn run(
     let document = policy_file::read(file, upstreams)?;
     let candidate = Candidate { document, upstreams, source: file.display().to_string() };
     if args.platform {
-        return candidate.publish_platform(patience, args, format).await;
+        return candidate.publish_platform(wait, args, format).await;
     }
     let floor = policy_in_force::platform(database).await?;
     let mut tx = args.tenant.begin().await?;
@@ -55,10 +55,7 @@ pub(super) async fn run(
     let version = published.version;
     let text = format!("published version {version}, in force from revision {revision} on");
     print_one(format, &text, &json!({"version": version, "revision": revision}))?;
-    match patience {
-        Some(patience) => status::wait(&args.tenant, revision, patience).await,
-        None => Ok(()),
-    }
+    wait.wait(&args.tenant, revision).await
 }
 
 /// A document on its way.
@@ -71,7 +68,7 @@ struct Candidate {
 impl Candidate {
     async fn publish_platform(
         &self,
-        patience: Option<Duration>,
+        wait: &WaitArgs,
         args: &LayerArgs,
         format: Format,
     ) -> Result<(), Failure> {
@@ -79,12 +76,7 @@ impl Candidate {
         self.check_platform(&store).await?;
         let version = system::publish_platform_policy(&store, &actor(), &self.document.to_json()).await?;
         print_one(format, &format!("published platform version {version}"), &json!({"version": version}))?;
-        let Some(patience) = patience else { return Ok(()) };
-        // It is a new revision of every tenant, so every tenant's nodes answer for it.
-        for tenant in system::tenants(&store).await? {
-            status::wait(&args.tenant.for_tenant(&tenant.name), tenant.revision, patience).await?;
-        }
-        Ok(())
+        wait.wait_for_all(&store, &args.tenant).await
     }
 
     /// Compiles it alone, and each tenant's documents over it.
