@@ -134,3 +134,31 @@ fn prices_are_those_of_the_platform_that_a_configuration_file_leads_to() {
         assert_eq!(shown["input_usd_per_mtok"], json!("3.00"), "{shown}");
     });
 }
+
+#[test]
+fn who_waits_finds_keys_and_credentials_changed_on_every_node() {
+    run(async {
+        let fixture = SHARED.get().await;
+        let bulkhead = &fixture.bulkhead;
+        let tenant = tenant(fixture, "op-wait").await;
+        let command = async |arguments: &[&str]| {
+            bulkhead.cli(&[arguments, &["--tenant", "op-wait", "--wait"]].concat()).await
+        };
+        let status = async |key: &str, model: &str| {
+            tenant.client.with_key(key).post(CHAT, &chat(model, "hi")).await.status
+        };
+        // Each is asked once and at once.
+        let issued = command(&["key", "issue", "worker", "--json"]).await.json();
+        let (id, key) = (issued["id"].as_str().expect("an id"), issued["api_key"].as_str().expect("a key"));
+        assert_eq!(status(key, "gpt-op-issued").await, 200);
+        let rotated = command(&["key", "rotate", id, "--overlap", "0s", "--json"]).await.json();
+        let next = rotated["api_key"].as_str().expect("a key");
+        assert_eq!((status(key, "gpt-op-old").await, status(next, "gpt-op-new").await), (401, 200));
+        command(&["key", "revoke", rotated["id"].as_str().expect("an id")]).await.ok();
+        assert_eq!(status(next, "gpt-op-revoked").await, 401);
+        let set = ["credential", "set", "provider", "--tenant", "op-wait", "--wait"];
+        bulkhead.cli_with_input(&set, "sk-another").await.ok();
+        assert_eq!(status(&tenant.key, "gpt-op-set").await, 200);
+        assert_eq!(fixture.provider.only("gpt-op-set").header("authorization"), Some("Bearer sk-another"));
+    });
+}

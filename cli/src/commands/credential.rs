@@ -10,6 +10,7 @@ use ring::rand::SystemRandom;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
+use super::wait::WaitArgs;
 use crate::context::{MasterKeyArgs, TenantArgs, actor, block_on, named};
 use crate::failure::Failure;
 use crate::output::{Format, Table, moment, print_list, print_one};
@@ -30,6 +31,8 @@ pub(crate) enum CredentialCommand {
         tenant: TenantArgs,
         #[command(flatten)]
         master_key: MasterKeyArgs,
+        #[command(flatten)]
+        wait: WaitArgs,
     },
     /// List the tenant's credentials, without their values
     List {
@@ -40,10 +43,10 @@ pub(crate) enum CredentialCommand {
 
 pub(crate) fn run(command: CredentialCommand, format: Format) -> Result<(), Failure> {
     match command {
-        CredentialCommand::Set { name, file, tenant, master_key } => {
+        CredentialCommand::Set { name, file, tenant, master_key, wait } => {
             let master_key = master_key.read(&tenant.database)?;
             let secret = read_secret(file.as_deref())?;
-            block_on(set(&name, &secret, &tenant, &master_key, format))
+            block_on(set(&name, &secret, &tenant, &master_key, &wait, format))
         }
         CredentialCommand::List { tenant } => block_on(list(&tenant, format)),
     }
@@ -54,6 +57,7 @@ async fn set(
     secret: &SecretString,
     tenant: &TenantArgs,
     master_key: &MasterKey,
+    wait: &WaitArgs,
     format: Format,
 ) -> Result<(), Failure> {
     let mut tx = tenant.begin().await?;
@@ -61,7 +65,8 @@ async fn set(
     let revision = tx.revision().await?;
     tx.commit().await?;
     let text = format!("set credential {name}, version {version}, from revision {revision} on");
-    print_one(format, &text, &json!({"name": name, "version": version, "revision": revision}))
+    print_one(format, &text, &json!({"name": name, "version": version, "revision": revision}))?;
+    wait.wait(tenant, revision).await
 }
 
 /// Seals a secret for its place and stores it; returns its version.

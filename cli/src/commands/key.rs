@@ -3,7 +3,7 @@
 use bulkhead_dialect::Operation;
 use bulkhead_policy::api_key::ApiKey;
 use bulkhead_policy::crypto::MasterKey;
-use bulkhead_policy::ids::KeyId;
+use bulkhead_policy::ids::{KeyId, Revision};
 use bulkhead_policy::raw::RawScopes;
 use bulkhead_store::StoreError;
 use bulkhead_store::tenant::{Key, NewKey, TenantTx};
@@ -12,6 +12,7 @@ use clap::{Args, Subcommand};
 use ring::rand::SystemRandom;
 use serde_json::{Value, json};
 
+use super::wait::WaitArgs;
 use crate::context::{MasterKeyArgs, TenantArgs, actor, block_on, named};
 use crate::duration;
 use crate::failure::Failure;
@@ -56,6 +57,8 @@ pub(crate) enum KeyCommand {
         key: KeyId,
         #[command(flatten)]
         tenant: TenantArgs,
+        #[command(flatten)]
+        wait: WaitArgs,
     },
 }
 
@@ -71,6 +74,8 @@ pub(crate) struct NewKeyArgs {
     tenant: TenantArgs,
     #[command(flatten)]
     master_key: MasterKeyArgs,
+    #[command(flatten)]
+    wait: WaitArgs,
 }
 
 pub(crate) fn run(command: KeyCommand, format: Format) -> Result<(), Failure> {
@@ -82,7 +87,7 @@ pub(crate) fn run(command: KeyCommand, format: Format) -> Result<(), Failure> {
             }
             KeyCommand::List { agent, tenant } => list(agent.as_deref(), &tenant, format).await,
             KeyCommand::Rotate { key, overlap, options } => rotate(key, overlap, &options, format).await,
-            KeyCommand::Revoke { key, tenant } => revoke(key, &tenant, format).await,
+            KeyCommand::Revoke { key, tenant, wait } => revoke(key, &tenant, &wait, format).await,
         }
     })
 }
@@ -93,8 +98,10 @@ async fn issue(agent: &str, scopes: RawScopes, options: &NewKeyArgs, format: For
     let agent = tx.agent_by_name(agent).await.map_err(|error| named(error, agent))?;
     let (api_key, new) = make(&options.env, agent.id, scopes, options.expires, &master_key)?;
     tx.add_key(&actor(), &new).await?;
+    let revision = tx.revision().await?;
     tx.commit().await?;
-    print_key(format, &api_key, &agent.name, &new, None)
+    print_key(format, &api_key, &agent.name, &new, revision, None)?;
+    options.wait.wait(&options.tenant, revision).await
 }
 
 async fn rotate(old: KeyId, overlap: TimeDelta, options: &NewKeyArgs, format: Format) -> Result<(), Failure> {
@@ -110,8 +117,10 @@ async fn rotate(old: KeyId, overlap: TimeDelta, options: &NewKeyArgs, format: Fo
     // Rotating never makes a key live longer.
     let ends = key.expires_at.map_or(now + overlap, |expires_at| expires_at.min(now + overlap));
     tx.expire_key(&actor(), old, Some(ends)).await?;
+    let revision = tx.revision().await?;
     tx.commit().await?;
-    print_key(format, &api_key, &key.agent_name, &new, Some((old, ends)))
+    print_key(format, &api_key, &key.agent_name, &new, revision, Some((old, ends)))?;
+    options.wait.wait(&options.tenant, revision).await
 }
 
 async fn list(agent: Option<&str>, tenant: &TenantArgs, format: Format) -> Result<(), Failure> {
@@ -149,13 +158,14 @@ async fn list(agent: Option<&str>, tenant: &TenantArgs, format: Format) -> Resul
     print_list(format, &table, &values)
 }
 
-async fn revoke(key: KeyId, tenant: &TenantArgs, format: Format) -> Result<(), Failure> {
+async fn revoke(key: KeyId, tenant: &TenantArgs, wait: &WaitArgs, format: Format) -> Result<(), Failure> {
     let mut tx = tenant.begin().await?;
     tx.revoke_key(&actor(), key).await.map_err(|error| named(error, key.as_str()))?;
     let revision = tx.revision().await?;
     tx.commit().await?;
     let text = format!("revoked key {key} from revision {revision} on");
-    print_one(format, &text, &json!({"id": key, "revision": revision}))
+    print_one(format, &text, &json!({"id": key, "revision": revision}))?;
+    wait.wait(tenant, revision).await
 }
 
 /// Makes a key and what is stored of it.
@@ -184,6 +194,7 @@ fn print_key(
     api_key: &ApiKey,
     agent: &str,
     new: &NewKey,
+    revision: Revision,
     replaced: Option<(KeyId, DateTime<Utc>)>,
 ) -> Result<(), Failure> {
     let mut text = format!("key {} for agent {agent}; keep it now, it is not shown again:\n\n", new.id);
@@ -197,6 +208,7 @@ fn print_key(
     }
     let mut value = json!({
         "id": new.id, "api_key": api_key.expose(), "agent": agent, "scopes": new.scopes, "expires_at": new.expires_at,
+        "revision": revision,
     });
     if let (Some((old, ends)), Some(fields)) = (replaced, value.as_object_mut()) {
         fields.insert("replaces".to_owned(), json!({"id": old, "expires_at": ends}));
