@@ -87,6 +87,11 @@ impl DatabaseArgs {
         Ok(self.database_url.is_some() || self.config.is_some() || self.dev()?.is_some())
     }
 
+    /// A tenant in it.
+    pub(crate) fn tenant(&self, name: &str) -> TenantArgs {
+        TenantArgs { tenant: Some(name.to_owned()), database: self.clone() }
+    }
+
     /// Connects as `role`.
     pub(crate) async fn connect(&self, role: Role) -> Result<Store, Failure> {
         Store::connect(&self.url(role)?, role, CONNECTIONS_MAX).await.map_err(|error| {
@@ -148,11 +153,6 @@ impl DatabaseArgs {
 }
 
 impl TenantArgs {
-    /// The same database, another tenant.
-    pub(crate) fn for_tenant(&self, name: &str) -> Self {
-        Self { tenant: Some(name.to_owned()), database: self.database.clone() }
-    }
-
     /// The tenant's name. Only a `dev` has a tenant that need not be named.
     pub(crate) fn name(&self) -> Result<String, Failure> {
         self.given()?.ok_or_else(|| {
@@ -279,6 +279,14 @@ impl MasterKeyArgs {
                 .to_owned(),
         ))
     }
+}
+
+/// Refuses what nothing brings back unless its name was given twice, the second time with `option`.
+pub(crate) fn confirm(option: &str, what: &str, name: &str, confirmed: &str) -> Result<(), Failure> {
+    if confirmed == name {
+        return Ok(());
+    }
+    Err(Failure::Usage(format!("{option}: {confirmed:?} is not the name of the {what}, {name:?}")))
 }
 
 /// Adds the name that was asked for to "no such tenant" and its like.

@@ -66,13 +66,18 @@ impl Documents {
 
 /// What to do where another document than the new one does not compile.
 fn unfit(misfit: &Failure, agent: Option<&str>) -> Failure {
-    let (whose, option) = match agent {
-        Some(agent) => (format!("of agent {agent}"), format!(" --agent {agent}")),
-        None => ("of the tenant".to_owned(), String::new()),
+    let (whose, remedy) = match agent {
+        Some(agent) => (
+            format!("of agent {agent}"),
+            format!(
+                "`bulkhead policy apply FILE --agent {agent}`, or take it off with `bulkhead policy remove --agent {agent}`"
+            ),
+        ),
+        None => ("of the tenant".to_owned(), "`bulkhead policy apply FILE`".to_owned()),
     };
     Failure::Usage(format!(
         "{misfit} (that is the policy {whose}, and nodes take all policies of a tenant or none: first put one in force there \
-         that fits both before and after, with `bulkhead policy apply FILE{option}`)"
+         that fits both before and after, with {remedy})"
     ))
 }
 

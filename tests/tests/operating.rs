@@ -37,6 +37,13 @@ fn version(printed: Printed) -> String {
     printed.json()["version"].to_string()
 }
 
+/// The newest actions in a tenant's audit trail, the last one first.
+async fn newest_actions(bulkhead: &Bulkhead, tenant: &str, count: usize) -> Vec<String> {
+    let entries = bulkhead.audit_list(&["--tenant", tenant]).await;
+    let action = |entry: &Value| entry["action"].as_str().expect("an action").to_owned();
+    entries.as_array().expect("a list").iter().take(count).map(action).collect()
+}
+
 #[track_caller]
 fn refused(printed: &Printed, parts: &[&str]) {
     assert_eq!(printed.code, Some(2), "{}{}", printed.out, printed.err);
@@ -106,9 +113,17 @@ fn a_platform_policy_that_a_tenant_s_does_not_fit_is_refused_with_the_tenant_s_n
         let without = apply(bulkhead, "op-floor", "{}", &["--platform"]).await;
         refused(&without, &["tenant op-floor", "PLATFORM_NAMES", "of the tenant"]);
 
+        let remove = ["policy", "remove", "--platform"];
+        refused(&bulkhead.cli(&remove).await, &["tenant op-floor", "PLATFORM_NAMES", "of the tenant"]);
+
         // A tenant that nodes refuse anyway holds up nobody.
         bulkhead.sql("delete from credentials where name = 'provider'");
         apply(bulkhead, "op-floor", "{}", &["--platform"]).await.ok();
+        bulkhead.cli(&remove).await.ok();
+        let again = bulkhead.cli(&remove).await;
+        assert!(again.code == Some(1) && again.err.contains("no such platform policy"), "{again:?}");
+        let entries = bulkhead.audit_list(&["--platform", "--action", "platform_policy.remove"]).await;
+        assert_eq!(entries.as_array().map(Vec::len), Some(1), "{entries}");
     });
 }
 
@@ -160,5 +175,97 @@ fn who_waits_finds_keys_and_credentials_changed_on_every_node() {
         bulkhead.cli_with_input(&set, "sk-another").await.ok();
         assert_eq!(status(&tenant.key, "gpt-op-set").await, 200);
         assert_eq!(fixture.provider.only("gpt-op-set").header("authorization"), Some("Bearer sk-another"));
+    });
+}
+
+#[test]
+fn tenants_and_agents_are_stopped_and_let_go_on() {
+    run(async {
+        let fixture = SHARED.get().await;
+        let bulkhead = &fixture.bulkhead;
+        let tenant = tenant(fixture, "op-state").await;
+        let status = async || tenant.client.post(CHAT, &chat("gpt-op-state", "hi")).await.status;
+        let state = async |nouns: &[&str], name: &str| {
+            let list = bulkhead.cli(&[nouns, &["--json"]].concat()).await.json();
+            list.as_array().expect("a list").iter().find(|one| one["name"] == name).cloned()
+        };
+        for (command, expected, is_suspended) in [("suspend", 401, true), ("resume", 200, false)] {
+            bulkhead.cli(&["tenant", command, "op-state", "--wait"]).await.ok();
+            assert_eq!(status().await, expected, "{command}");
+            let listed = state(&["tenant", "list"], "op-state").await.expect("is listed");
+            assert_eq!(listed["suspended"], is_suspended, "{listed}");
+        }
+        let agents = ["agent", "list", "--tenant", "op-state"];
+        for (command, expected, is_disabled) in [("disable", 401, true), ("enable", 200, false)] {
+            bulkhead.cli(&["agent", command, "worker", "--tenant", "op-state", "--wait"]).await.ok();
+            assert_eq!(status().await, expected, "{command}");
+            assert_eq!(state(&agents, "worker").await.expect("is listed")["disabled"], is_disabled);
+        }
+        let delete = ["agent", "delete", "worker", "--tenant", "op-state", "--wait", "--yes-delete"];
+        refused(&bulkhead.cli(&[&delete[..], &["wroker"]].concat()).await, &["--yes-delete", "wroker"]);
+        bulkhead.cli(&[&delete[..], &["worker"]].concat()).await.ok();
+        assert_eq!(status().await, 401);
+        assert_eq!(state(&agents, "worker").await, None);
+        let again = bulkhead.cli(&[&delete[..], &["worker"]].concat()).await;
+        assert!(again.code == Some(1) && again.err.contains("no such agent"), "{again:?}");
+        assert_eq!(
+            newest_actions(bulkhead, "op-state", 5).await,
+            ["agent.delete", "agent.enable", "agent.disable", "tenant.resume", "tenant.suspend"]
+        );
+    });
+}
+
+#[test]
+fn a_credential_is_deleted_once_no_policy_in_force_uses_it() {
+    run(async {
+        let fixture = SHARED.get().await;
+        let bulkhead = &fixture.bulkhead;
+        let tenant = tenant(fixture, "op-credential").await;
+        let delete =
+            ["credential", "delete", "provider", "--tenant", "op-credential", "--wait", "--yes-delete"];
+        refused(&bulkhead.cli(&[&delete[..], &["prvider"]].concat()).await, &["--yes-delete"]);
+        let in_use = bulkhead.cli(&[&delete[..], &["provider"]].concat()).await;
+        assert!(in_use.code == Some(1) && in_use.err.contains("upstream anthropic"), "{in_use:?}");
+        tenant.client.post(CHAT, &chat("gpt-op-credential", "hi")).await.expect(200);
+
+        let without = openai_alone(fixture).replace(", credential: provider", "");
+        bulkhead.apply("op-credential", &without).await.ok();
+        bulkhead.cli(&[&delete[..], &["provider"]].concat()).await.ok();
+        tenant.client.post(CHAT, &chat("gpt-op-no-credential", "hi")).await.expect(200);
+        let list = bulkhead.cli(&["credential", "list", "--tenant", "op-credential", "--json"]).await.json();
+        assert_eq!(list, json!([]));
+        assert_eq!(newest_actions(bulkhead, "op-credential", 1).await, ["credential.delete"]);
+    });
+}
+
+#[test]
+fn policies_are_taken_off_and_put_in_force_again() {
+    run(async {
+        let fixture = SHARED.get().await;
+        let bulkhead = &fixture.bulkhead;
+        let tenant = tenant(fixture, "op-remove").await;
+        let policy = async |arguments: &[&str]| {
+            bulkhead.cli(&[&["policy"], arguments, &["--tenant", "op-remove"]].concat()).await
+        };
+        let status = async || tenant.client.post(CHAT, &chat("gpt-op-remove", "hi")).await.status;
+        apply(bulkhead, "op-remove", TO_ANTHROPIC, &["--agent", "worker", "--wait"]).await.ok();
+        assert_ne!(status().await, 200);
+        refused(&policy(&["remove"]).await, &["agent worker", "policy remove --agent worker"]);
+        policy(&["remove", "--agent", "worker", "--wait"]).await.ok();
+        assert_eq!(status().await, 200);
+        let again = policy(&["remove", "--agent", "worker"]).await;
+        assert!(again.code == Some(1) && again.err.contains("no such active policy"), "{again:?}");
+
+        policy(&["remove", "--wait"]).await.ok();
+        assert_ne!(status().await, 200);
+        assert_eq!(policy(&["show"]).await.code, Some(1));
+        let back = policy(&["rollback"]).await;
+        assert!(back.code == Some(1) && back.err.contains("--to"), "{back:?}");
+        policy(&["rollback", "--to", "1", "--wait"]).await.ok();
+        assert_eq!(status().await, 200);
+        assert_eq!(
+            newest_actions(bulkhead, "op-remove", 3).await,
+            ["policy.activate", "policy.deactivate", "policy.deactivate"]
+        );
     });
 }

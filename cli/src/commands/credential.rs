@@ -4,16 +4,18 @@ use std::io::{self, IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
 
 use bulkhead_policy::crypto::{MasterKey, credential_aad};
-use bulkhead_store::tenant::TenantTx;
+use bulkhead_policy::document::UpstreamDocument;
+use bulkhead_store::tenant::{Layer, TenantTx};
 use clap::Subcommand;
 use ring::rand::SystemRandom;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
 use super::wait::WaitArgs;
-use crate::context::{MasterKeyArgs, TenantArgs, actor, block_on, named};
+use crate::context::{MasterKeyArgs, TenantArgs, actor, block_on, confirm, named};
 use crate::failure::Failure;
 use crate::output::{Format, Table, moment, print_list, print_one};
+use crate::policy_in_force;
 
 /// Longer than every provider's keys, shorter than a file given by mistake.
 const SECRET_BYTES_MAX: usize = 8192;
@@ -39,6 +41,18 @@ pub(crate) enum CredentialCommand {
         #[command(flatten)]
         tenant: TenantArgs,
     },
+    /// Delete a credential that the policy in force does not use
+    Delete {
+        /// The name that policies use
+        name: String,
+        /// Its name once more: nothing brings its value back
+        #[arg(long, value_name = "NAME")]
+        yes_delete: String,
+        #[command(flatten)]
+        tenant: TenantArgs,
+        #[command(flatten)]
+        wait: WaitArgs,
+    },
 }
 
 pub(crate) fn run(command: CredentialCommand, format: Format) -> Result<(), Failure> {
@@ -49,6 +63,10 @@ pub(crate) fn run(command: CredentialCommand, format: Format) -> Result<(), Fail
             block_on(set(&name, &secret, &tenant, &master_key, &wait, format))
         }
         CredentialCommand::List { tenant } => block_on(list(&tenant, format)),
+        CredentialCommand::Delete { name, yes_delete, tenant, wait } => {
+            confirm("--yes-delete", "credential to delete", &name, &yes_delete)?;
+            block_on(delete(&name, &tenant, &wait, format))
+        }
     }
 }
 
@@ -106,6 +124,25 @@ async fn list(tenant: &TenantArgs, format: Format) -> Result<(), Failure> {
         })
         .collect();
     print_list(format, &table, &values)
+}
+
+async fn delete(name: &str, tenant: &TenantArgs, wait: &WaitArgs, format: Format) -> Result<(), Failure> {
+    let mut tx = tenant.begin().await?;
+    tx.delete_credential(&actor(), name).await.map_err(|error| named(error, name))?;
+    // Nodes would refuse that policy, and go on with the one before and with the value in their memory.
+    let policy = policy_in_force::document(&mut tx, Layer::Tenant).await?.unwrap_or_default();
+    let names_it = |upstream: &UpstreamDocument| upstream.credential.as_deref() == Some(name);
+    if let Some((upstream, _)) = policy.upstreams.iter().find(|(_, upstream)| names_it(upstream)) {
+        return Err(Failure::failed(format!(
+            "credential {name}: upstream {upstream} of the policy in force uses it: first put a policy in force that does not, \
+             with `bulkhead policy apply FILE`, or replace its value with `bulkhead credential set {name}`"
+        )));
+    }
+    let revision = tx.revision().await?;
+    tx.commit().await?;
+    let text = format!("deleted credential {name} from revision {revision} on");
+    print_one(format, &text, &json!({"name": name, "revision": revision}))?;
+    wait.wait(tenant, revision).await
 }
 
 fn read_secret(file: Option<&Path>) -> Result<SecretString, Failure> {

@@ -1,6 +1,7 @@
 //! `bulkhead policy`: publish, look back, go back, and see what nodes enforce.
 
 mod apply;
+mod remove;
 mod status;
 
 use std::path::PathBuf;
@@ -63,6 +64,15 @@ pub(crate) enum PolicyCommand {
         #[command(flatten)]
         wait: WaitArgs,
     },
+    /// Take a document out of force: an agent's with --agent, the platform's with --platform, else the tenant's
+    ///
+    /// Its versions stay: `policy rollback --to N` puts one in force again, of the platform's `policy apply`.
+    Remove {
+        #[command(flatten)]
+        layer: LayerArgs,
+        #[command(flatten)]
+        wait: WaitArgs,
+    },
     /// Validate files without a database: a tenant's policies, unless told otherwise
     Check {
         #[arg(required = true)]
@@ -101,6 +111,7 @@ pub(crate) fn run(command: PolicyCommand, format: Format) -> Result<(), Failure>
             PolicyCommand::Rollback { to, agent, tenant, wait } => {
                 rollback(to, agent.as_deref(), &tenant, &wait, format).await
             }
+            PolicyCommand::Remove { layer, wait } => remove::run(&layer, &wait, format).await,
             PolicyCommand::Check { files, kind } => {
                 check_policies(&files, &kind)?;
                 print_valid(files.iter(), format)
@@ -199,11 +210,13 @@ async fn previous(tx: &mut TenantTx, layer: Layer) -> Result<u64, Failure> {
     const LOOK_BACK: u32 = 1000;
     let policies = tx.policies(LOOK_BACK).await?;
     let mut versions = policies.iter().filter(|policy| policy.layer == layer);
-    versions
-        .find(|policy| policy.active)
-        .and_then(|_| versions.next())
-        .map(|policy| policy.version)
-        .ok_or_else(|| Failure::failed("there is no older version to go back to"))
+    if !versions.any(|policy| policy.active) {
+        return Err(Failure::failed(
+            "no policy is in force there to go back from: give a version of `bulkhead policy history` with --to",
+        ));
+    }
+    let before = versions.next().map(|policy| policy.version);
+    before.ok_or_else(|| Failure::failed("there is no older version to go back to"))
 }
 
 async fn store_layer(tx: &mut TenantTx, agent: Option<&str>) -> Result<Layer, Failure> {

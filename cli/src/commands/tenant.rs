@@ -6,9 +6,10 @@ mod place;
 
 use bulkhead_store::Role;
 use bulkhead_store::system::{self, Tenant};
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use super::wait::WaitArgs;
 use crate::context::{DatabaseArgs, actor, block_on, named};
 use crate::failure::Failure;
 use crate::output::{Format, Table, moment, print_list, print_one};
@@ -27,6 +28,10 @@ pub(crate) enum TenantCommand {
         #[command(flatten)]
         database: DatabaseArgs,
     },
+    /// Refuse whatever a tenant's agents ask for, until it is resumed; what is under way is finished
+    Suspend(SuspensionArgs),
+    /// Let a suspended tenant go on
+    Resume(SuspensionArgs),
     /// Write all that is held of a tenant into one file
     ///
     /// API keys are hashed and credentials sealed under the master key, and stay so. Captured bodies are in it as they are
@@ -45,11 +50,23 @@ pub(crate) enum TenantCommand {
     Erase(erase::EraseArgs),
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct SuspensionArgs {
+    /// The tenant
+    name: String,
+    #[command(flatten)]
+    database: DatabaseArgs,
+    #[command(flatten)]
+    wait: WaitArgs,
+}
+
 pub(crate) fn run(command: TenantCommand, format: Format) -> Result<(), Failure> {
     block_on(async {
         match command {
             TenantCommand::Create { name, database } => create(&name, &database, format).await,
             TenantCommand::List { database } => list(&database, format).await,
+            TenantCommand::Suspend(args) => set_suspended(&args, true, format).await,
+            TenantCommand::Resume(args) => set_suspended(&args, false, format).await,
             TenantCommand::Export(args) => archive::export(&args, format).await,
             TenantCommand::Import(args) => archive::import(&args, format).await,
             TenantCommand::Place(args) => place::run(&args, format).await,
@@ -83,6 +100,20 @@ async fn list(database: &DatabaseArgs, format: Format) -> Result<(), Failure> {
         ]);
     }
     print_list(format, &table, &tenants.iter().map(to_json).collect::<Vec<_>>())
+}
+
+async fn set_suspended(args: &SuspensionArgs, suspended: bool, format: Format) -> Result<(), Failure> {
+    let name = &args.name;
+    let store = args.database.connect(Role::Migrator).await?;
+    let tenant = system::tenant_by_name(&store, name).await.map_err(|error| named(error, name))?;
+    let revision = system::set_tenant_suspended(&store, &actor(), tenant.id, suspended)
+        .await
+        .map_err(|error| named(error, name))?;
+    let done = if suspended { "suspended" } else { "resumed" };
+    let text = format!("{done} tenant {name} from revision {revision} on");
+    let value = json!({"id": tenant.id, "name": name, "suspended": suspended, "revision": revision});
+    print_one(format, &text, &value)?;
+    args.wait.wait(&args.database.tenant(name), revision).await
 }
 
 fn to_json(tenant: &Tenant) -> Value {

@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 use tokio::time::Instant;
 
-use crate::context::TenantArgs;
+use crate::context::{DatabaseArgs, TenantArgs};
 use crate::duration;
 use crate::failure::Failure;
 
@@ -38,12 +38,12 @@ impl WaitArgs {
     }
 
     /// Waits for the newest revision of every tenant: a change of the platform's policy is one of each.
-    pub(crate) async fn wait_for_all(&self, store: &Store, any: &TenantArgs) -> Result<(), Failure> {
+    pub(crate) async fn wait_for_all(&self, store: &Store, database: &DatabaseArgs) -> Result<(), Failure> {
         if !self.wait {
             return Ok(());
         }
         for tenant in system::tenants(store).await? {
-            self.wait(&any.for_tenant(&tenant.name), tenant.revision).await?;
+            self.wait(&database.tenant(&tenant.name), tenant.revision).await?;
         }
         Ok(())
     }

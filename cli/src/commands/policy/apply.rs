@@ -76,7 +76,7 @@ impl Candidate {
         self.check_platform(&store).await?;
         let version = system::publish_platform_policy(&store, &actor(), &self.document.to_json()).await?;
         print_one(format, &format!("published platform version {version}"), &json!({"version": version}))?;
-        wait.wait_for_all(&store, &args.tenant).await
+        wait.wait_for_all(&store, &args.tenant.database).await
     }
 
     /// Compiles it alone, and each tenant's documents over it.

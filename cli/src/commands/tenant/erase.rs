@@ -8,7 +8,7 @@ use chrono::Utc;
 use clap::Args;
 use serde_json::json;
 
-use crate::context::{DatabaseArgs, actor, named};
+use crate::context::{DatabaseArgs, actor, confirm, named};
 use crate::failure::Failure;
 use crate::output::{Format, print_one};
 
@@ -25,12 +25,7 @@ pub(crate) struct EraseArgs {
 
 pub(super) async fn run(args: &EraseArgs, format: Format) -> Result<(), Failure> {
     let name = &args.name;
-    if args.yes_erase != *name {
-        return Err(Failure::Usage(format!(
-            "--yes-erase: {:?} is not the name of the tenant to erase, {name:?}",
-            args.yes_erase
-        )));
-    }
+    confirm("--yes-erase", "tenant to erase", name, &args.yes_erase)?;
     let store = args.database.connect(Role::Migrator).await?;
     let actor = actor();
     let tenant = system::tenant_by_name(&store, name).await.map_err(|error| named(error, name))?;
