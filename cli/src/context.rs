@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::path::PathBuf;
 
+use bulkhead_policy::address::Reach;
 use bulkhead_policy::crypto::MasterKey;
 use bulkhead_policy::ids::{DatabaseName, TenantId};
 use bulkhead_store::placement::check_database;
@@ -90,6 +91,11 @@ impl DatabaseArgs {
     /// A tenant in it.
     pub(crate) fn tenant(&self, name: &str) -> TenantArgs {
         TenantArgs { tenant: Some(name.to_owned()), database: self.clone() }
+    }
+
+    /// Where upstreams may be, as the configuration file says.
+    pub(crate) fn reach(&self) -> Result<Reach, Failure> {
+        self.config.as_deref().map_or(Ok(Reach::Public), |file| Ok(config::load(file)?.proxy.upstreams))
     }
 
     /// Connects as `role`.

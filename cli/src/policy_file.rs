@@ -19,40 +19,13 @@ use crate::failure::Failure;
 /// Name of the credential that dev's own upstreams use.
 pub(crate) const DEV_CREDENTIAL: &str = "demo";
 
-/// Where upstreams may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Upstreams {
-    /// On the internet, with TLS.
-    Public,
-    /// Anywhere, loopback and plain http too: in `bulkhead dev` only.
-    Anywhere,
-}
-
-impl Upstreams {
-    fn reach(self) -> Reach {
-        match self {
-            Self::Public => Reach::Public,
-            Self::Anywhere => Reach::Anywhere,
-        }
-    }
-
-    /// Where they may be in that database's installation.
-    pub(crate) fn of(database: &DatabaseArgs) -> Result<Self, Failure> {
-        Ok(if database.dev()?.is_some() { Self::Anywhere } else { Self::Public })
-    }
-
-    fn check_options(self) -> CheckOptions {
-        CheckOptions { upstreams: self.reach() }
-    }
-
-    /// What policies may be compiled to.
-    pub(crate) fn compile_options(self) -> CompileOptions {
-        CompileOptions { upstreams: self.reach(), ..CompileOptions::default() }
-    }
+/// Where upstreams may be in that database's installation.
+pub(crate) fn reach(database: &DatabaseArgs) -> Result<Reach, Failure> {
+    if database.dev()?.is_some() { Ok(Reach::Anywhere) } else { database.reach() }
 }
 
 /// Reads a document from a file, or from standard input for `-`.
-pub(crate) fn read(path: &Path, upstreams: Upstreams) -> Result<PolicyDocument, Failure> {
+pub(crate) fn read(path: &Path, upstreams: &Reach) -> Result<PolicyDocument, Failure> {
     let text = if path == Path::new("-") {
         std::io::read_to_string(std::io::stdin())
     } else {
@@ -63,8 +36,8 @@ pub(crate) fn read(path: &Path, upstreams: Upstreams) -> Result<PolicyDocument, 
 }
 
 /// Reads a document; `source` is named in errors.
-pub(crate) fn parse(text: &str, upstreams: Upstreams, source: &str) -> Result<PolicyDocument, Failure> {
-    PolicyDocument::parse(text, &upstreams.check_options())
+pub(crate) fn parse(text: &str, upstreams: &Reach, source: &str) -> Result<PolicyDocument, Failure> {
+    PolicyDocument::parse(text, &CheckOptions { upstreams: upstreams.clone() })
         .map_err(|error| Failure::Usage(format!("{source}: {}", one_line(&error.to_string()))))
 }
 
@@ -72,7 +45,7 @@ pub(crate) fn parse(text: &str, upstreams: Upstreams, source: &str) -> Result<Po
 pub(crate) fn check_layers(
     layers: &[(Layer, &PolicyDocument)],
     credentials: Option<&[String]>,
-    upstreams: Upstreams,
+    upstreams: &Reach,
     source: &str,
 ) -> Result<(), Failure> {
     compile_layers(layers, credentials, upstreams, source).map(|_| ())
@@ -82,7 +55,7 @@ pub(crate) fn check_layers(
 pub(crate) fn compile_layers(
     layers: &[(Layer, &PolicyDocument)],
     credentials: Option<&[String]>,
-    upstreams: Upstreams,
+    upstreams: &Reach,
     source: &str,
 ) -> Result<TenantPolicy, Failure> {
     compile_with(&DetectorCache::default(), layers, credentials, upstreams, source)
@@ -93,7 +66,7 @@ pub(crate) fn compile_with(
     detectors: &DetectorCache,
     layers: &[(Layer, &PolicyDocument)],
     credentials: Option<&[String]>,
-    upstreams: Upstreams,
+    upstreams: &Reach,
     source: &str,
 ) -> Result<TenantPolicy, Failure> {
     let named = layers
@@ -113,7 +86,7 @@ pub(crate) fn compile_with(
         revision: Revision::default(),
         layers,
         credentials: &credentials,
-        options: &upstreams.compile_options(),
+        options: &CompileOptions { upstreams: upstreams.clone(), ..CompileOptions::default() },
         detectors,
         value_key: None,
         data_key: None,
@@ -146,20 +119,20 @@ fn one_line(message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Upstreams, check_layers, complete_for_dev, parse};
+    use super::{Reach, check_layers, complete_for_dev, parse};
     use bulkhead_policy::compile::Layer;
     use bulkhead_policy::document::PolicyDocument;
 
     const DEMO: &str = include_str!("../demo-policy.yaml");
 
     fn document(text: &str) -> PolicyDocument {
-        parse(text, Upstreams::Anywhere, "test").expect("is valid")
+        parse(text, &Reach::Anywhere, "test").expect("is valid")
     }
 
     #[test]
     fn the_demo_policy_compiles_with_devs_upstreams() {
         let completed = complete_for_dev(document(DEMO), "http://127.0.0.1:4000");
-        check_layers(&[(Layer::Tenant, &completed)], None, Upstreams::Anywhere, "demo").expect("compiles");
+        check_layers(&[(Layer::Tenant, &completed)], None, &Reach::Anywhere, "demo").expect("compiles");
         assert_eq!(completed.upstreams.len(), 3);
         assert_eq!(completed.routes, None);
     }
@@ -181,14 +154,24 @@ mod tests {
             ("dpl: {}", "dpl"),
             ("limits: { requests_per_minute: 0 }", "limits.requests_per_minute"),
         ] {
-            let error = parse(text, Upstreams::Public, "a.yaml").expect_err(text).to_string();
+            let error = parse(text, &Reach::Public, "a.yaml").expect_err(text).to_string();
             assert!(
                 error.starts_with("a.yaml: ") && error.contains(part) && !error.contains('\n'),
                 "{error}"
             );
         }
         let loopback = "upstreams: { x: { base_url: 'http://127.0.0.1:1', dialect: openai } }";
-        assert!(parse(loopback, Upstreams::Public, "a.yaml").is_err());
+        assert!(parse(loopback, &Reach::Public, "a.yaml").is_err());
+        let ours = Reach::from_iter(["10.2.0.0/16".parse().expect("is a network")]);
+        for (host, is_within) in [
+            ("http://10.2.0.1:8000", true),
+            ("http://models.internal", true),
+            ("http://10.3.0.1", false),
+            ("https://127.0.0.1", false),
+        ] {
+            let text = format!("upstreams: {{ x: {{ base_url: '{host}', dialect: openai }} }}");
+            assert_eq!(parse(&text, &ours, "a.yaml").is_ok(), is_within, "{host}");
+        }
     }
 
     #[test]
@@ -197,9 +180,9 @@ mod tests {
             "upstreams: { x: { base_url: 'https://api.openai.com', dialect: openai, credential: prod } }";
         let document = document(text);
         let layers = [(Layer::Tenant, &document)];
-        assert!(check_layers(&layers, None, Upstreams::Public, "a.yaml").is_ok());
-        assert!(check_layers(&layers, Some(&["prod".to_owned()]), Upstreams::Public, "a.yaml").is_ok());
-        let error = check_layers(&layers, Some(&[]), Upstreams::Public, "a.yaml").expect_err("no credential");
+        assert!(check_layers(&layers, None, &Reach::Public, "a.yaml").is_ok());
+        assert!(check_layers(&layers, Some(&["prod".to_owned()]), &Reach::Public, "a.yaml").is_ok());
+        let error = check_layers(&layers, Some(&[]), &Reach::Public, "a.yaml").expect_err("no credential");
         assert!(error.to_string().contains("prod"), "{error}");
     }
 }

@@ -1,5 +1,6 @@
 //! Policies as they are in force, read from the database, and whether nodes can take them.
 
+use bulkhead_policy::address::Reach;
 use bulkhead_policy::compile::{DetectorCache, Layer as CompileLayer, TenantPolicy};
 use bulkhead_policy::document::PolicyDocument;
 use bulkhead_store::system::PlatformPolicy;
@@ -8,22 +9,22 @@ use bulkhead_store::{Role, Store, system};
 
 use crate::context::{DatabaseArgs, TenantArgs};
 use crate::failure::Failure;
-use crate::policy_file::{self, Upstreams};
+use crate::policy_file;
 
 /// A tenant's documents in force, of which nodes take all or none.
 #[derive(Debug)]
 pub(crate) struct Documents {
     all: Vec<PolicyInForce>,
     credentials: Vec<String>,
-    upstreams: Upstreams,
+    upstreams: Reach,
 }
 
 impl Documents {
     /// Reads them as `tx` sees them. After a change in the same transaction they stay so until its commit: every other change
     /// waits for the tenant's revision.
-    pub(crate) async fn read(tx: &mut TenantTx, upstreams: Upstreams) -> Result<Self, Failure> {
+    pub(crate) async fn read(tx: &mut TenantTx, upstreams: &Reach) -> Result<Self, Failure> {
         let credentials = tx.credentials().await?.into_iter().map(|credential| credential.name).collect();
-        Ok(Self { all: tx.policies_in_force().await?, credentials, upstreams })
+        Ok(Self { all: tx.policies_in_force().await?, credentials, upstreams: upstreams.clone() })
     }
 
     /// Compiles them over the platform's document, as a node will. `changed` is the layer that is new, none the platform's, and
@@ -35,9 +36,9 @@ impl Documents {
         detectors: &DetectorCache,
         source: &str,
     ) -> Result<(), Failure> {
-        let parse = |policy: &PolicyInForce| policy_file::parse(&policy.document, self.upstreams, source);
+        let parse = |policy: &PolicyInForce| policy_file::parse(&policy.document, &self.upstreams, source);
         let compile = |layers: &[(CompileLayer, &PolicyDocument)]| {
-            policy_file::compile_with(detectors, layers, Some(&self.credentials), self.upstreams, source)
+            policy_file::compile_with(detectors, layers, Some(&self.credentials), &self.upstreams, source)
         };
         let blame = |misfit: Failure, policy: Layer, agent: Option<&str>| {
             if changed == Some(policy) { misfit } else { unfit(&misfit, agent) }
@@ -86,7 +87,7 @@ pub(crate) async fn check_tenants(
     store: &Store,
     floor: Option<&PolicyDocument>,
     detectors: &DetectorCache,
-    upstreams: Upstreams,
+    upstreams: &Reach,
     source: &str,
 ) -> Result<(), Failure> {
     // What cannot be read no node can take, so its successor makes nothing worse.
@@ -115,7 +116,7 @@ pub(crate) async fn of(tenant: &TenantArgs) -> Result<TenantPolicy, Failure> {
     let layers = [(CompileLayer::Platform, floor.as_ref()), (CompileLayer::Tenant, own.as_ref())];
     let layers: Vec<_> =
         layers.into_iter().filter_map(|(layer, document)| Some((layer, document?))).collect();
-    policy_file::compile_layers(&layers, None, Upstreams::Anywhere, "the policy in force")
+    policy_file::compile_layers(&layers, None, &Reach::Anywhere, "the policy in force")
 }
 
 /// The platform's document.
@@ -140,5 +141,5 @@ pub(crate) async fn document(tx: &mut TenantTx, layer: Layer) -> Result<Option<P
 
 fn parse(text: &str, source: &str) -> Result<PolicyDocument, Failure> {
     // What is in force was judged when it was published.
-    policy_file::parse(text, Upstreams::Anywhere, source)
+    policy_file::parse(text, &Reach::Anywhere, source)
 }

@@ -1,5 +1,6 @@
 //! `bulkhead budget`: what may be spent, and what was.
 
+use bulkhead_policy::address::Reach;
 use bulkhead_policy::compile::Layer as CompileLayer;
 use bulkhead_policy::document::PolicyDocument;
 use bulkhead_policy::ledger::{BudgetScope, BudgetSpec, BudgetUnit, Subject};
@@ -13,7 +14,7 @@ use crate::context::{TenantArgs, actor, block_on};
 use crate::duration;
 use crate::failure::Failure;
 use crate::output::{Format, Table, moment, or_dash, print_list, print_one};
-use crate::policy_file::{self, Upstreams};
+use crate::policy_file;
 use crate::policy_in_force::{self, document};
 
 #[derive(Debug, Subcommand)]
@@ -156,7 +157,7 @@ async fn lines(
         .into_iter()
         .filter_map(|(layer, document)| Some((layer, document?)))
         .collect();
-        let policy = policy_file::compile_layers(&layers, None, Upstreams::Anywhere, "the policy in force")?;
+        let policy = policy_file::compile_layers(&layers, None, &Reach::Anywhere, "the policy in force")?;
         for spec in policy.budgets() {
             for (subject, who) in subjects(tx, spec, agent, &usage).await? {
                 let is_new = !lines.iter().any(|line| line.spec.id == spec.id && line.subject == subject);

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use bulkhead_policy::address::Reach;
 use bulkhead_policy::compile::Layer;
 use bulkhead_policy::document::PolicyDocument;
 use clap::Args;
@@ -10,7 +11,7 @@ use serde_json::json;
 use crate::config;
 use crate::failure::Failure;
 use crate::output::{Format, print_one};
-use crate::policy_file::{self, Upstreams};
+use crate::policy_file;
 
 #[derive(Debug, Args)]
 #[group(required = true, multiple = true)]
@@ -54,10 +55,7 @@ pub(crate) fn run(args: &CheckArgs, format: Format) -> Result<(), Failure> {
         let message = "--platform and --agent say whose policies are checked: give them with --policy FILE";
         return Err(Failure::Usage(message.to_owned()));
     }
-    if let Some(path) = &args.config {
-        config::load(path)?;
-    }
-    check_policies(&args.policy, &args.kind)?;
+    check_policies(&args.policy, &args.kind, args.config.as_deref())?;
     print_valid(args.config.iter().chain(&args.policy), format)
 }
 
@@ -70,30 +68,33 @@ pub(crate) fn print_valid<'a>(
     print_one(format, &format!("valid: {}", files.join(", ")), &json!({"valid": files}))
 }
 
-/// Checks each file as a policy of that kind, of a tenant whose credentials all exist.
-pub(crate) fn check_policies(files: &[PathBuf], kind: &KindArgs) -> Result<(), Failure> {
-    let over = match &kind.over {
-        Some(path) => Some(read_valid(path, Layer::Tenant, None)?),
-        None => None,
+/// Checks the configuration and each file as a policy of that kind under it, of a tenant whose credentials all exist.
+pub(crate) fn check_policies(
+    files: &[PathBuf],
+    kind: &KindArgs,
+    config: Option<&Path>,
+) -> Result<(), Failure> {
+    let reach =
+        config.map_or(Ok(Reach::Public), |path| config::load(path).map(|config| config.proxy.upstreams))?;
+    let read = |path: &Path, layer, over: Option<&PolicyDocument>| {
+        let document = policy_file::read(path, &reach)?;
+        check_document(&document, layer, over, &reach, &path.display().to_string())?;
+        Ok(document)
     };
-    files.iter().try_for_each(|path| read_valid(path, kind.layer(), over.as_ref()).map(drop))
-}
-
-fn read_valid(path: &Path, layer: Layer, over: Option<&PolicyDocument>) -> Result<PolicyDocument, Failure> {
-    let document = policy_file::read(path, Upstreams::Public)?;
-    check_document(&document, layer, over, &path.display().to_string())?;
-    Ok(document)
+    let over = kind.over.as_deref().map(|path| read(path, Layer::Tenant, None)).transpose()?;
+    files.iter().try_for_each(|path| read(path, kind.layer(), over.as_ref()).map(drop))
 }
 
 fn check_document(
     document: &PolicyDocument,
     layer: Layer,
     over: Option<&PolicyDocument>,
+    reach: &Reach,
     source: &str,
 ) -> Result<(), Failure> {
     let tenants = over.map(|document| (Layer::Tenant, document));
     let layers: Vec<(Layer, &PolicyDocument)> = tenants.into_iter().chain([(layer, document)]).collect();
-    let checked = policy_file::check_layers(&layers, None, Upstreams::Public, source);
+    let checked = policy_file::check_layers(&layers, None, reach, source);
     checked.map_err(|error| match (layer, over) {
         (Layer::Agent, None) => {
             Failure::Usage(format!("{error} (what the tenant's policy names is known with --over FILE)"))
@@ -104,8 +105,8 @@ fn check_document(
 
 #[cfg(test)]
 mod tests {
-    use super::check_document;
-    use crate::policy_file::{Upstreams, parse};
+    use super::{Reach, check_document};
+    use crate::policy_file::parse;
     use bulkhead_policy::compile::Layer;
 
     const UPSTREAMS: &str = "upstreams: { a: { base_url: 'https://api.openai.com', dialect: openai } }";
@@ -113,9 +114,9 @@ mod tests {
 
     /// The error of a document of that kind; empty if there is none.
     fn check(layer: Layer, text: &str, over: Option<&str>) -> String {
-        let document = |text: &str| parse(text, Upstreams::Public, "test").expect("can be read");
+        let document = |text: &str| parse(text, &Reach::Public, "test").expect("can be read");
         let over = over.map(document);
-        let checked = check_document(&document(text), layer, over.as_ref(), "a.yaml");
+        let checked = check_document(&document(text), layer, over.as_ref(), &Reach::Public, "a.yaml");
         checked.map_or_else(|error| error.to_string(), |()| String::new())
     }
 

@@ -34,7 +34,7 @@ use crate::logs::{self, LogFormat};
 use crate::master_key::{SealingKeyArgs, read_master_key};
 use crate::node::{Node, NodeSettings};
 use crate::output::{Format, print, print_json};
-use crate::policy_file::{self, Upstreams};
+use crate::policy_file;
 use crate::postgres::{Postgres, StartError};
 use crate::signals::StopSignal;
 
@@ -233,13 +233,13 @@ async fn until_ready(node: &Node, api_key: &str, stop: &StopSignal) -> Result<bo
 
 fn source_document(args: &DevArgs) -> Result<PolicyDocument, Failure> {
     let document = match &args.policy {
-        Some(path) => policy_file::read(path, Upstreams::Anywhere)?,
-        None => policy_file::parse(DEMO_POLICY, Upstreams::Anywhere, "the demo policy")?,
+        Some(path) => policy_file::read(path, &Reach::Anywhere)?,
+        None => policy_file::parse(DEMO_POLICY, &Reach::Anywhere, "the demo policy")?,
     };
     // Completed and read again, a wrong --upstream is found by the policy's own rules for addresses.
     if let Some(url) = &args.upstream {
         let completed = policy_file::complete_for_dev(PolicyDocument::default(), url.trim_end_matches('/'));
-        policy_file::parse(&completed.to_json(), Upstreams::Anywhere, &format!("--upstream {url:?}"))?;
+        policy_file::parse(&completed.to_json(), &Reach::Anywhere, &format!("--upstream {url:?}"))?;
     }
     Ok(document)
 }

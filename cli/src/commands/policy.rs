@@ -18,7 +18,7 @@ use crate::context::{MasterKeyArgs, TenantArgs, actor, block_on, named};
 use crate::data_key;
 use crate::failure::Failure;
 use crate::output::{Format, Table, moment, or_dash, print, print_list, print_one};
-use crate::policy_file::{self, Upstreams};
+use crate::policy_file;
 use crate::policy_in_force::{self, Documents};
 
 #[derive(Debug, Subcommand)]
@@ -79,6 +79,9 @@ pub(crate) enum PolicyCommand {
         files: Vec<PathBuf>,
         #[command(flatten)]
         kind: KindArgs,
+        /// A configuration file of `bulkhead proxy`: its `proxy.private_upstreams` says where upstreams may be
+        #[arg(long, env = "BULKHEAD_CONFIG", value_name = "FILE")]
+        config: Option<PathBuf>,
     },
     /// Show which revision every node enforces
     Status {
@@ -112,8 +115,8 @@ pub(crate) fn run(command: PolicyCommand, format: Format) -> Result<(), Failure>
                 rollback(to, agent.as_deref(), &tenant, &wait, format).await
             }
             PolicyCommand::Remove { layer, wait } => remove::run(&layer, &wait, format).await,
-            PolicyCommand::Check { files, kind } => {
-                check_policies(&files, &kind)?;
+            PolicyCommand::Check { files, kind, config } => {
+                check_policies(&files, &kind, config.as_deref())?;
                 print_valid(files.iter(), format)
             }
             PolicyCommand::Status { tenant } => status::run(&tenant, format).await,
@@ -194,10 +197,10 @@ async fn rollback(
     };
     let published =
         tx.activate_policy(&actor(), version).await.map_err(|error| named(error, &version.to_string()))?;
-    let (upstreams, source) = (Upstreams::of(&tenant.database)?, format!("version {version}"));
-    let documents = Documents::read(&mut tx, upstreams).await?;
+    let (upstreams, source) = (policy_file::reach(&tenant.database)?, format!("version {version}"));
+    let documents = Documents::read(&mut tx, &upstreams).await?;
     documents.check(floor.as_ref(), Some(published.layer), &DetectorCache::default(), &source)?;
-    let document = policy_file::parse(&tx.policy_document(version).await?, upstreams, &source)?;
+    let document = policy_file::parse(&tx.policy_document(version).await?, &upstreams, &source)?;
     data_key::check(&mut tx, &document, &source).await?;
     tx.commit().await?;
     let text = format!("version {} is in force from revision {} on", published.version, published.revision);

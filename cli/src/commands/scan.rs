@@ -12,13 +12,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use bulkhead_dlp::{Action, Detector, Rule, RuleSet, catalogue};
+use bulkhead_policy::address::Reach;
 use bulkhead_policy::compile::Layer;
 use clap::{Args, ValueEnum};
 
 use super::detectors;
 use crate::failure::Failure;
 use crate::output::Format;
-use crate::policy_file::{self, Upstreams};
+use crate::policy_file;
 use locate::Finding;
 use report::Report;
 
@@ -96,10 +97,10 @@ fn rules(args: &ScanArgs) -> Result<RuleSet, Failure> {
     let mut known: Vec<Arc<Detector>> = catalogue().iter().map(Arc::clone).collect();
     let mut allow_values = Vec::new();
     if let Some(path) = &args.policy {
-        let document = policy_file::read(path, Upstreams::Public)?;
+        let document = policy_file::read(path, &Reach::Anywhere)?;
         let source = path.display().to_string();
         let layers = [(Layer::Tenant, &document)];
-        let policy = policy_file::compile_layers(&layers, None, Upstreams::Public, &source)?;
+        let policy = policy_file::compile_layers(&layers, None, &Reach::Anywhere, &source)?;
         let rules =
             [policy.request_rules(), policy.response_rules()].into_iter().flat_map(|rules| rules.rules());
         wanted.extend(rules.map(|rule| Arc::clone(rule.detector)));

@@ -73,7 +73,7 @@ const OF_NODES: [&str; 16] = [
 ];
 
 /// What changes nothing.
-const READS: [&str; 44] = [
+const READS: [&str; 45] = [
     "connect",
     "tenant",
     "ping",

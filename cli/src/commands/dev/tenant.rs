@@ -1,5 +1,6 @@
 //! The demo tenant: made at the first start, found again at the next ones.
 
+use bulkhead_policy::address::Reach;
 use bulkhead_policy::api_key::ApiKey;
 use bulkhead_policy::compile::Layer as CompileLayer;
 use bulkhead_policy::crypto::MasterKey;
@@ -15,7 +16,7 @@ use crate::commands::{credential, key};
 use crate::data_key;
 use crate::dev_state::DevState;
 use crate::failure::Failure;
-use crate::policy_file::{self, DEV_CREDENTIAL, Upstreams};
+use crate::policy_file::{self, DEV_CREDENTIAL};
 
 const TENANT: &str = "demo";
 const AGENT: &str = "demo-agent";
@@ -102,7 +103,7 @@ async fn publish(tx: &mut TenantTx, actor: &Actor, wanted: &Wanted<'_>) -> Resul
     let document = match active {
         None => Some(policy_file::complete_for_dev(wanted.document.clone(), wanted.upstream_url)),
         Some(text) => {
-            let active = policy_file::parse(&text, Upstreams::Anywhere, "the policy in force")?;
+            let active = policy_file::parse(&text, &Reach::Anywhere, "the policy in force")?;
             let old_url = wanted.previous.and_then(|state| state.upstream_url.as_deref());
             moved(active, old_url, wanted.upstream_url)
         }
@@ -111,7 +112,7 @@ async fn publish(tx: &mut TenantTx, actor: &Actor, wanted: &Wanted<'_>) -> Resul
         let names: Vec<String> =
             tx.credentials().await?.into_iter().map(|credential| credential.name).collect();
         let layers = [(CompileLayer::Tenant, &document)];
-        policy_file::check_layers(&layers, Some(&names), Upstreams::Anywhere, "policy")?;
+        policy_file::check_layers(&layers, Some(&names), &Reach::Anywhere, "policy")?;
         data_key::ensure(tx, actor, &document, || Ok(wanted.master_key.local_keys()?)).await?;
         tx.publish_policy(actor, Layer::Tenant, &document.to_json()).await?;
     }
@@ -137,8 +138,9 @@ fn sha256(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::Reach;
     use super::moved;
-    use crate::policy_file::{Upstreams, complete_for_dev, parse};
+    use crate::policy_file::{complete_for_dev, parse};
     use bulkhead_policy::document::PolicyDocument;
 
     #[test]
@@ -153,7 +155,7 @@ mod tests {
         assert_eq!(moved(dev.clone(), Some(old), old), None);
         assert_eq!(moved(dev, None, new), None);
         let own = "upstreams: { x: { base_url: 'http://127.0.0.1:9', dialect: openai } }";
-        let own = parse(own, Upstreams::Anywhere, "test").expect("is valid");
+        let own = parse(own, &Reach::Anywhere, "test").expect("is valid");
         assert_eq!(moved(own, Some(old), new), None);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use bulkhead_policy::address::Reach;
 use bulkhead_policy::compile::{DetectorCache, Layer as CompileLayer};
 use bulkhead_policy::document::PolicyDocument;
 use bulkhead_store::tenant::Layer;
@@ -14,7 +15,7 @@ use crate::context::{MasterKeyArgs, actor, named};
 use crate::data_key;
 use crate::failure::Failure;
 use crate::output::{Format, print_one};
-use crate::policy_file::{self, Upstreams};
+use crate::policy_file;
 use crate::policy_in_force::{self, Documents};
 
 pub(super) async fn run(
@@ -25,8 +26,8 @@ pub(super) async fn run(
     format: Format,
 ) -> Result<(), Failure> {
     let database = &args.tenant.database;
-    let upstreams = Upstreams::of(database)?;
-    let document = policy_file::read(file, upstreams)?;
+    let upstreams = policy_file::reach(database)?;
+    let document = policy_file::read(file, &upstreams)?;
     let candidate = Candidate { document, upstreams, source: file.display().to_string() };
     if args.platform {
         return candidate.publish_platform(wait, args, format).await;
@@ -45,7 +46,7 @@ pub(super) async fn run(
         .publish_policy(&actor(), layer, &candidate.document.to_json())
         .await
         .map_err(|error| named(error, &candidate.source))?;
-    let documents = Documents::read(&mut tx, upstreams).await?;
+    let documents = Documents::read(&mut tx, &candidate.upstreams).await?;
     documents.check(floor.as_ref(), Some(layer), &DetectorCache::default(), &candidate.source)?;
     let provider = || Ok(master_key.read(database)?.local_keys()?);
     data_key::ensure(&mut tx, &actor(), &candidate.document, provider).await?;
@@ -61,7 +62,7 @@ pub(super) async fn run(
 /// A document on its way.
 struct Candidate {
     document: PolicyDocument,
-    upstreams: Upstreams,
+    upstreams: Reach,
     source: String,
 }
 
@@ -84,8 +85,9 @@ impl Candidate {
         let detectors = DetectorCache::default();
         let layers = [(CompileLayer::Platform, &self.document)];
         // Kept, so that the tenants' find its detectors compiled.
-        let _alone = policy_file::compile_with(&detectors, &layers, Some(&[]), self.upstreams, &self.source)?;
-        policy_in_force::check_tenants(store, Some(&self.document), &detectors, self.upstreams, &self.source)
+        let _alone =
+            policy_file::compile_with(&detectors, &layers, Some(&[]), &self.upstreams, &self.source)?;
+        policy_in_force::check_tenants(store, Some(&self.document), &detectors, &self.upstreams, &self.source)
             .await
     }
 }

@@ -10,7 +10,7 @@ use crate::commands::wait::WaitArgs;
 use crate::context::{actor, named};
 use crate::failure::Failure;
 use crate::output::{Format, print_one};
-use crate::policy_file::Upstreams;
+use crate::policy_file;
 use crate::policy_in_force::{self, Documents};
 
 pub(super) async fn run(args: &LayerArgs, wait: &WaitArgs, format: Format) -> Result<(), Failure> {
@@ -28,7 +28,7 @@ pub(super) async fn run(args: &LayerArgs, wait: &WaitArgs, format: Format) -> Re
     let revision = tx.deactivate_policy(&actor(), layer).await.map_err(|error| named(error, &whose))?;
     // An agent's narrows the others, which fit without it; the tenant's has what the agents' name.
     if layer == Layer::Tenant {
-        let documents = Documents::read(&mut tx, Upstreams::of(database)?).await?;
+        let documents = Documents::read(&mut tx, &policy_file::reach(database)?).await?;
         let source = "without the policy of the tenant";
         documents.check(floor.as_ref(), Some(layer), &DetectorCache::default(), source)?;
     }
@@ -41,8 +41,8 @@ pub(super) async fn run(args: &LayerArgs, wait: &WaitArgs, format: Format) -> Re
 async fn remove_platform(args: &LayerArgs, wait: &WaitArgs, format: Format) -> Result<(), Failure> {
     let database = &args.tenant.database;
     let store = database.connect(Role::Migrator).await?;
-    let (upstreams, source) = (Upstreams::of(database)?, "without the policy of the platform");
-    policy_in_force::check_tenants(&store, None, &DetectorCache::default(), upstreams, source).await?;
+    let (upstreams, source) = (policy_file::reach(database)?, "without the policy of the platform");
+    policy_in_force::check_tenants(&store, None, &DetectorCache::default(), &upstreams, source).await?;
     system::remove_platform_policy(&store, &actor()).await?;
     print_one(format, "the policy of the platform is out of force", &json!({"platform": true}))?;
     wait.wait_for_all(&store, database).await
