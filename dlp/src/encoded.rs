@@ -3,11 +3,14 @@
 //! - Escapes (percent, HTML entities, `\u0041` and others with backslashes, quoted-printable) are undone where they
 //!   stand, with the text around them; a finding covers exactly the characters it was made of.
 //! - Runs of base64 or hex digits become texts of their own if what they hold is text; a finding covers the run.
+//! - Tags and variation selectors, which views do not have, become texts of their own; tags are also undone where they
+//!   stand. A finding covers the characters it was made of.
 //! - What comes out is treated the same once more. The bytes that one text may decode to are capped; over the cap the
 //!   scan says that it is not complete.
 
 mod escapes;
 mod runs;
+mod unseen;
 
 use std::collections::HashMap;
 
@@ -89,7 +92,7 @@ impl Allowance {
 
 impl RuleSet {
     /// Scans a whole text and what it carries percent-encoded, as HTML entities, as `\u0041`, `\x41` or `\101`,
-    /// quoted-printable, in base64 or in hex, up to two of them around each other.
+    /// quoted-printable, in base64, in hex, in tags or in variation selectors, up to two of them around each other.
     ///
     /// Runs of base64 and hex count from 24 characters on, and if they hold text. Costs little more than
     /// [`RuleSet::scan`] where nothing is encoded.
@@ -123,10 +126,7 @@ pub(crate) fn add_decoded(rules: &RuleSet, view: &[u8], allowance: &mut Allowanc
     let plain = scan.edits.len();
     for notation in Notation::ALL {
         escapes::islands(view, notation, REACH_BYTES, |island, decoded, offsets| {
-            if scan.blocked.is_none() && allowance.take(decoded.len()) {
-                let found = rules.scan_with_decoded(decoded, allowance);
-                add(scan, in_island(found, island as u64, offsets, decoded.len() as u64));
-            }
+            add_island(rules, island, decoded, offsets, allowance, scan);
         });
     }
     runs::texts(view, |run, decoded| {
@@ -139,6 +139,42 @@ pub(crate) fn add_decoded(rules: &RuleSet, view: &[u8], allowance: &mut Allowanc
     allowance.depth += 1;
     if scan.edits.len() > plain {
         join_edits(&mut scan.edits);
+    }
+}
+
+/// Adds what a text says in characters that its view does not have.
+pub(crate) fn add_unseen(rules: &RuleSet, text: &[u8], allowance: &mut Allowance, scan: &mut Scan) {
+    if text.is_ascii() || allowance.depth == 0 || scan.blocked.is_some() {
+        return;
+    }
+    allowance.depth -= 1;
+    let seen = scan.edits.len();
+    unseen::texts(text, |stretch, decoded, offsets| {
+        allowance.goes_on |= stretch.end == text.len();
+        add_island(rules, stretch.start, decoded, offsets, allowance, scan);
+    });
+    // A value may begin in letters and go on in tags.
+    escapes::islands(text, Notation::Tags, REACH_BYTES, |island, decoded, offsets| {
+        add_island(rules, island, decoded, offsets, allowance, scan);
+    });
+    allowance.depth += 1;
+    if scan.edits.len() > seen {
+        join_edits(&mut scan.edits);
+    }
+}
+
+/// Adds what is in a stretch of a text whose escapes were undone.
+fn add_island(
+    rules: &RuleSet,
+    island: usize,
+    decoded: &[u8],
+    offsets: &Offsets,
+    allowance: &mut Allowance,
+    scan: &mut Scan,
+) {
+    if scan.blocked.is_none() && allowance.take(decoded.len()) {
+        let found = rules.scan_with_decoded(decoded, allowance);
+        add(scan, in_island(found, island as u64, offsets, decoded.len() as u64));
     }
 }
 

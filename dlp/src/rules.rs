@@ -235,12 +235,14 @@ impl RuleSet {
         if text.len() < self.len_min {
             return Scan::default();
         }
-        self.scan_view_of(text, |rules, view, offsets| {
+        let mut scan = self.scan_view_of(text, |rules, view, offsets| {
             let (mut scan, goes_on) = rules.scan_where_gates_open(view, offsets);
             allowance.note_end(view, goes_on);
             encoded::add_decoded(rules, view, allowance, &mut scan);
             scan
-        })
+        });
+        encoded::add_unseen(self, text, allowance, &mut scan);
+        scan
     }
 
     fn scan_view_of(&self, text: &[u8], scan: impl FnOnce(&Self, &[u8], &Offsets) -> Scan) -> Scan {

@@ -109,6 +109,16 @@ fn encodings() -> Vec<(&'static str, String, &'static str)> {
         ("base64 without padding", base64(&letter).trim_end_matches('=').replace('/', "_"), "[CREDIT_CARD]"),
         ("base64 twice", base64(&base64(&letter)), "[CREDIT_CARD]"),
         ("hex", hex(&letter), "[CREDIT_CARD]"),
+        (
+            "tags",
+            each(CARD, |c| char::from_u32(0xe0000 + c as u32).map(String::from).unwrap_or_default()),
+            "[CREDIT_CARD]",
+        ),
+        (
+            "variation selectors",
+            each(EMAIL, |c| char::from_u32(0xe0100 - 16 + c as u32).map(String::from).unwrap_or_default()),
+            "[EMAIL_ADDRESS]",
+        ),
     ]
 }
 

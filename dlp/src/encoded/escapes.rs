@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use memchr::{memchr_iter, memchr3_iter};
 
+use super::unseen;
 use crate::view::Offsets;
 
 /// The longest escape: an entity with leading zeros, of which there may be any number.
@@ -19,6 +20,8 @@ pub(super) enum Notation {
     Escapes,
     /// `=41` and soft line breaks. By itself, because `=41` is also a parameter with a number.
     QuotedPrintable,
+    /// Tags, of texts that are no views.
+    Tags,
 }
 
 /// One escape: how long it is and what it stands for.
@@ -34,6 +37,7 @@ enum Character {
 }
 
 impl Notation {
+    /// Those of views.
     pub(super) const ALL: [Self; 2] = [Self::Escapes, Self::QuotedPrintable];
 
     /// The escape that `text` begins with.
@@ -47,6 +51,7 @@ impl Notation {
                 [_, b'\r', b'\n', ..] => Some(Escape { len: 3, character: Character::Nothing }),
                 _ => byte_escape(text, 1),
             },
+            (Self::Tags, _) => Some(Escape { len: 4, character: Character::Byte(unseen::tag_at(text)?) }),
             _ => None,
         }
     }
@@ -56,6 +61,7 @@ impl Notation {
         match self {
             Self::Escapes => memchr3_iter(b'%', b'&', b'\\', text).for_each(each),
             Self::QuotedPrintable => memchr_iter(b'=', text).for_each(each),
+            Self::Tags => memchr_iter(unseen::LEAD, text).for_each(each),
         }
     }
 }

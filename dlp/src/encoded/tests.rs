@@ -128,6 +128,41 @@ fn runs_that_hold_text_are_masked_whole() {
     check(&base64(EMAIL.as_bytes()).replace("=", "%3D"), "[EMAIL_ADDRESS]");
 }
 
+/// A text in tags.
+fn tags(text: &str) -> String {
+    text.bytes().filter_map(|byte| char::from_u32(0xe0000 + u32::from(byte))).collect()
+}
+
+/// A text in variation selectors.
+fn selectors(text: &str) -> String {
+    let first = |byte: u8| if byte < 16 { 0xfe00 } else { 0xe0100 - 16 };
+    text.bytes().filter_map(|byte| char::from_u32(first(byte) + u32::from(byte))).collect()
+}
+
+#[test]
+fn what_shows_nothing_is_read_too() {
+    let key = "AKIAHT5RMGN3GNRY2345";
+    for spelled in [tags as fn(&str) -> String, selectors] {
+        check(&format!("see{}there", spelled(key)), "see[AWS_ACCESS_KEY_ID]there");
+        check(&spelled(EMAIL), "[EMAIL_ADDRESS]");
+        let letter = format!("mail {EMAIL} now");
+        let [before, after] = ["mail ", " now"].map(spelled);
+        check(&format!("\u{1f600}{}", spelled(&letter)), &format!("\u{1f600}{before}[EMAIL_ADDRESS]{after}"));
+        let apart: String = spelled(key).chars().flat_map(|c| [c, '\u{200b}']).collect();
+        check(&format!("see{apart}there"), "see[AWS_ACCESS_KEY_ID]\u{200b}there");
+        check(&format!("a {} b", spelled(&base64(letter.as_bytes()))), "a [EMAIL_ADDRESS] b");
+    }
+    // Half of it shows.
+    check(&format!("a {}{} b", &key[..9], tags(&key[9..])), "a [AWS_ACCESS_KEY_ID] b");
+    // What is strewn into a value hides nothing, and what says nothing stays.
+    check(&format!("a {} b", CARD.replace(' ', &tags("x "))), "a [CREDIT_CARD] b");
+    let harmless =
+        format!("\u{1f3f4}{}\u{e007f} \u{2764}\u{fe0f} {}", tags("gbeng"), selectors("hello, world"));
+    check(&harmless, &harmless);
+    let in_request = rules(Action::Mask).scan_deep(tags("jane").as_bytes());
+    assert!(in_request.goes_on, "it may go on in the next text");
+}
+
 #[test]
 fn a_value_in_another_notation_is_masked_whole() {
     let card = Rule::new(Arc::clone(catalogue().select("CREDIT_CARD")[0]), Action::Mask).keeping_last(4);
