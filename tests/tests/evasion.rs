@@ -13,7 +13,7 @@ dlp:
     - { id: PROJECT_NAMES, terms: ["blue falcon"], ignore_case: true }
   rules:
     - { detect: ["secret.*"], on: both, action: block }
-    - { detect: [CREDIT_CARD, EMAIL_ADDRESS, PROJECT_NAMES], on: both, action: mask }
+    - { detect: [CREDIT_CARD, IBAN_CODE, EMAIL_ADDRESS, PROJECT_NAMES], on: both, action: mask }
 "#,
 );
 
@@ -72,6 +72,7 @@ fn disguises() -> Vec<(&'static str, String, &'static str)> {
         ("dots", CARD.replace(' ', "."), "[CREDIT_CARD]"),
         ("mixed separators", CARD.replacen(' ', "-", 1).replacen(' ', "  ", 1), "[CREDIT_CARD]"),
         ("a line break inside", CARD.replacen(' ', "\r\n", 1), "[CREDIT_CARD]"),
+        ("a line break in an account", "DE89 3704 0044\n0532 0130 00".to_owned(), "[IBAN_CODE]"),
         ("cyrillic letters", "blu\u{435} f\u{430}lc\u{43e}n".to_owned(), "[PROJECT_NAMES]"),
         ("greek letters", "\u{392}LU\u{395} F\u{391}LC\u{39f}N".to_owned(), "[PROJECT_NAMES]"),
         ("mathematical letters", "\u{1d41b}lue \u{1d68f}alcon".to_owned(), "[PROJECT_NAMES]"),

@@ -22,6 +22,7 @@ pub(super) const ADVERSARIAL: &[&str] = &[
     "4111.1111-1111 1111 4111 1111\r\n1111\t1111 4111\n1111\n1111\n1111 4.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1 07/8.05-1120",
     "GB82 WEST 1234 5698 7654 32 more words ABC DE",
     "GB82-WEST-1234-5698-7654-32 GB82.WEST.1234 5698.7654.32 078.05.1120 4111/1111/1111/1111/4111 1111  1111  1111",
+    "GB82 WEST 1234\r\n5698 7654 32 GB82 WEST\n1234\n5698 7654 32 GB82\n\nWEST 1234 5698 7654 32",
     "GB82WEST12345698765432@example.com GB82 4111 1111 1111 1111",
     "4111-1111-1111-1111@example.com",
     "first.last@acme.example and other.first.last@acme.example and first.last@acme.example.org",

@@ -79,7 +79,13 @@ const BANK_COUNTRIES: &str = "AD AE AF AG AL AM AO AR AT AU AW AZ BA BB BD BE BF
     XK YE ZA ZM ZW";
 
 /// An international bank account number: its country's length and check digits (ISO 13616, ISO 7064).
+///
+/// A line break stands once and between groups of four, or lists of codes would be accounts.
 pub(crate) fn iban(text: &[u8]) -> bool {
+    let lines = text.iter().filter(|&&byte| byte == b'\n').count();
+    if lines > 1 || lines == 1 && !is_in_fours(text) {
+        return false;
+    }
     let characters = || text.iter().copied().filter(u8::is_ascii_alphanumeric);
     let country = text.get(..2).unwrap_or_default();
     let known = IBAN_LENGTHS.binary_search_by(|(code, _)| code.as_bytes().cmp(country));
@@ -93,6 +99,13 @@ pub(crate) fn iban(text: &[u8]) -> bool {
         _ => (remainder * 100 + u32::from(byte.wrapping_sub(b'A')) + 10) % 97,
     });
     remainder == 1
+}
+
+/// Whether all groups of letters and digits but the last have four.
+fn is_in_fours(text: &[u8]) -> bool {
+    let mut groups = text.split(|byte| !byte.is_ascii_alphanumeric()).filter(|group| !group.is_empty());
+    groups.next_back();
+    groups.all(|group| group.len() == 4)
 }
 
 /// Countries and the length of their account numbers, by the SWIFT IBAN registry.

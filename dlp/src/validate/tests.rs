@@ -63,8 +63,17 @@ fn ibans() {
         "CH93-0076-2011-6238-5295-7",
         "CH93.0076.2011.6238.5295.7",
         "SA03 8000 0000 6080 1016 7519",
+        "DE89 3704 0044\r\n0532 0130 00",
     ];
-    let invalid = ["GB82WEST1234569876543", "GB83WEST12345698765432", "ZZ82WEST12345698765432", "", "D"];
+    let invalid = [
+        "GB82WEST1234569876543",
+        "GB83WEST12345698765432",
+        "ZZ82WEST12345698765432",
+        "DE89 3704\n0044\n0532 0130 00",
+        "DE893704\n00440532013000",
+        "",
+        "D",
+    ];
     check(iban, &valid, &invalid);
     assert!(IBAN_LENGTHS.is_sorted(), "the table is easier to compare with the registry when it is sorted");
 }

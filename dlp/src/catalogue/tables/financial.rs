@@ -25,7 +25,7 @@ const MONEY: &[Entry] = &[
         .misses("cvv: 12")
         .aliases(&["CVV_NUMBER"])
         .near(Near::Words(&["cvv", "cvc", "cvn", "security code"])),
-    entry("IBAN_CODE", 0.95, r"\b[A-Z]{2}[0-9]{2}(?:[ .-]?[A-Z0-9]){11,30}\b")
+    entry("IBAN_CODE", 0.95, r"\b[A-Z]{2}[0-9]{2}(?:(?:[ .-]|\r?\n)?[A-Z0-9]){11,30}\b")
         .finds("GB82 WEST 1234 5698 7654 32")
         .misses("GB83 WEST 1234 5698 7654 32")
         .checked("the country's length, check digits modulo 97", validate::iban)
