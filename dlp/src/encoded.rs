@@ -8,6 +8,7 @@
 //! - What comes out is treated the same once more. The bytes that one text may decode to are capped; over the cap the
 //!   scan says that it is not complete.
 
+mod entities;
 mod escapes;
 mod runs;
 mod unseen;

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use memchr::{memchr_iter, memchr3_iter};
 
-use super::unseen;
+use super::{entities, unseen};
 use crate::view::Offsets;
 
 /// The longest escape: an entity with leading zeros, of which there may be any number.
@@ -16,7 +16,7 @@ const BACKSLASHES_MAX: usize = 8;
 /// Which escapes are undone together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Notation {
-    /// `%41`, `&#65;`, `&commat;`, and what languages write with backslashes: `\u0041`, `\x41`, `\101`, `\_`.
+    /// `%41`, `%u0041`, `&#65;`, `&commat;`, and what languages write with backslashes: `\u0041`, `\x41`, `\101`, `\_`.
     Escapes,
     /// `=41` and soft line breaks. By itself, because `=41` is also a parameter with a number.
     QuotedPrintable,
@@ -43,6 +43,10 @@ impl Notation {
     /// The escape that `text` begins with.
     fn read(self, text: &[u8]) -> Option<Escape> {
         match (self, text.first()?) {
+            (Self::Escapes, b'%') if text.get(1) == Some(&b'u') => {
+                let escape = unicode_escape(text.get(1..)?)?;
+                Some(Escape { len: escape.len + 1, ..escape })
+            }
             (Self::Escapes, b'%') => byte_escape(text, 1),
             (Self::Escapes, b'&') => entity(text),
             (Self::Escapes, b'\\') => backslash_escape(text),
@@ -136,7 +140,8 @@ fn byte_escape(text: &[u8], mark: usize) -> Option<Escape> {
     Some(Escape { len: mark + 2, character: Character::Byte(byte) })
 }
 
-/// `\u0041`, `\u{41}`, `\U00000041`, `\x41`, `\101`, and punctuation that needs no escape, as Markdown has it.
+/// `\u0041`, `\u{41}`, `\U00000041`, `\x41`, `\101`, punctuation that needs no escape, as Markdown has it, and the end of
+/// a line that goes on in the next.
 ///
 /// Text that went through several programs has several backslashes.
 fn backslash_escape(text: &[u8]) -> Option<Escape> {
@@ -144,6 +149,8 @@ fn backslash_escape(text: &[u8]) -> Option<Escape> {
     let rest = text.get(mark..)?;
     let escape = match rest.first()? {
         b'x' => byte_escape(rest, 1),
+        b'\n' => Some(Escape { len: 1, character: Character::Nothing }),
+        b'\r' if rest.get(1) == Some(&b'\n') => Some(Escape { len: 2, character: Character::Nothing }),
         b'u' if rest.get(1) == Some(&b'{') => braced_escape(rest),
         b'u' => unicode_escape(rest),
         b'U' => scalar_escape(rest.get(1..9)?, 9),
@@ -189,8 +196,8 @@ fn unicode_escape(text: &[u8]) -> Option<Escape> {
 fn entity(text: &[u8]) -> Option<Escape> {
     let near = text.get(..text.len().min(ESCAPE_BYTES_MAX))?;
     let Some(rest) = near.strip_prefix(b"&#") else {
-        let (name, character) = NAMES.iter().find(|(name, _)| near.starts_with(name.as_bytes()))?;
-        return Some(Escape { len: name.len(), character: Character::Char(*character) });
+        let (character, len) = entities::named(near)?;
+        return Some(Escape { len, character: Character::Char(character) });
     };
     let (mark, radix) = if matches!(rest.first(), Some(b'x' | b'X')) { (1, 16) } else { (0, 10) };
     let digits = rest.get(mark..)?;
@@ -205,59 +212,3 @@ fn number(digits: &[u8], radix: u32) -> Option<u32> {
         |number: u32, &digit: &u8| number.checked_mul(radix)?.checked_add(char::from(digit).to_digit(radix)?);
     if digits.is_empty() { None } else { digits.iter().try_fold(0, add) }
 }
-
-/// Names of characters that may be part of a value, or stand between its parts (HTML, named character references).
-const NAMES: [(&str, char); 52] = [
-    ("&af;", '\u{2061}'),
-    ("&amp;", '&'),
-    ("&apos;", '\''),
-    ("&ApplyFunction;", '\u{2061}'),
-    ("&ast;", '*'),
-    ("&bsol;", '\\'),
-    ("&colon;", ':'),
-    ("&comma;", ','),
-    ("&commat;", '@'),
-    ("&dash;", '-'),
-    ("&dollar;", '$'),
-    ("&emsp;", ' '),
-    ("&ensp;", ' '),
-    ("&equals;", '='),
-    ("&excl;", '!'),
-    ("&gt;", '>'),
-    ("&hyphen;", '-'),
-    ("&ic;", '\u{2063}'),
-    ("&InvisibleComma;", '\u{2063}'),
-    ("&InvisibleTimes;", '\u{2062}'),
-    ("&it;", '\u{2062}'),
-    ("&lbrack;", '['),
-    ("&lowbar;", '_'),
-    ("&lpar;", '('),
-    ("&lrm;", '\u{200e}'),
-    ("&lt;", '<'),
-    ("&mdash;", '-'),
-    ("&minus;", '-'),
-    ("&nbsp;", ' '),
-    ("&ndash;", '-'),
-    ("&NegativeMediumSpace;", '\u{200b}'),
-    ("&NegativeThickSpace;", '\u{200b}'),
-    ("&NegativeThinSpace;", '\u{200b}'),
-    ("&NegativeVeryThinSpace;", '\u{200b}'),
-    ("&NewLine;", '\n'),
-    ("&NoBreak;", '\u{2060}'),
-    ("&num;", '#'),
-    ("&percnt;", '%'),
-    ("&period;", '.'),
-    ("&plus;", '+'),
-    ("&quest;", '?'),
-    ("&quot;", '"'),
-    ("&rlm;", '\u{200f}'),
-    ("&rpar;", ')'),
-    ("&semi;", ';'),
-    ("&shy;", '\u{ad}'),
-    ("&sol;", '/'),
-    ("&Tab;", '\t'),
-    ("&thinsp;", ' '),
-    ("&ZeroWidthSpace;", '\u{200b}'),
-    ("&zwj;", '\u{200d}'),
-    ("&zwnj;", '\u{200c}'),
-];

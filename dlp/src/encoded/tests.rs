@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::{Action, Rule, RuleSet, ValueKey, apply_edits, catalogue};
+use crate::{
+    Action, CompileLimits, CustomDetector, CustomPattern, Detector, Rule, RuleSet, ValueKey, apply_edits,
+    catalogue,
+};
 
 const CARD: &str = "4111 1111 1111 1111";
 const EMAIL: &str = "jane.miller@example.com";
@@ -73,6 +76,11 @@ fn escapes_are_undone_where_they_stand() {
         EMAIL.replace("mil", "m&zwnj;i&NegativeVeryThinSpace;l"),
         EMAIL.replace('@', &format!("&#x{}40;", "0".repeat(40))),
         EMAIL.replace('@', &format!("&#{}64;", "0".repeat(40))),
+        EMAIL.replace("mil", "&Mopf;&shy&iscr;l"),
+        EMAIL.replace('@', "&AMP;#64;"),
+        EMAIL.replace("mil", "m\\\nil"),
+        EMAIL.replace("mil", "m\\\r\nil"),
+        each(EMAIL, |byte| format!("%u{byte:04x}")),
         EMAIL.replace("mil", "m=\r\nil"),
         EMAIL.replace("mil", "m=\nil"),
         EMAIL.replace('@', "%2540"),
@@ -82,6 +90,33 @@ fn escapes_are_undone_where_they_stand() {
     for encoded in encoded {
         check(&format!("a {encoded}, b 50% &c \\d =e"), "a [EMAIL_ADDRESS], b 50% &c \\d =e");
     }
+}
+
+#[test]
+fn names_of_characters_are_undone() {
+    assert!(super::entities::NAMES.is_sorted(), "they are searched");
+    for space in
+        ["&nbsp;", "&nbsp", "&NonBreakingSpace;", "&hairsp;", "&numsp;", "&VeryThinSpace;", "&NewLine;"]
+    {
+        check(&format!("a {} b", CARD.replacen(' ', space, 1)), "a [CREDIT_CARD] b");
+    }
+    let terms = ["Zürich Plan", "blue_falcon"].map(str::to_owned).into();
+    let pattern = CustomPattern::Terms { terms, ignore_case: false };
+    let spec = CustomDetector { id: "OWN".into(), pattern };
+    let detector = Detector::custom(&spec, &CompileLimits::default()).unwrap();
+    let rules = RuleSet::new(vec![Rule::new(Arc::new(detector), Action::Mask)], Vec::new());
+    for text in [
+        "Z&uuml;rich&ensp;Plan",
+        "&Zopf;&uuml;ri&ccaron;h Plan",
+        "blue&UnderBar;f&acy;lcon",
+        "b&ell;ue&lowbar;falcon",
+    ] {
+        let edits = rules.scan_deep(text.as_bytes()).scan.edits;
+        let masked = apply_edits(text.as_bytes(), &edits);
+        let expected = if text.contains("ccaron") { text } else { "[OWN]" };
+        assert_eq!(String::from_utf8(masked).unwrap(), expected);
+    }
+    check("fn of(&params, &mut notes, &copy) -> &section", "fn of(&params, &mut notes, &copy) -> &section");
 }
 
 #[test]
