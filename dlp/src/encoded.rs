@@ -2,18 +2,22 @@
 //!
 //! - Escapes (percent, HTML entities, `\u0041` and others with backslashes, quoted-printable) are undone where they
 //!   stand, with the text around them; a finding covers exactly the characters it was made of.
-//! - Runs of base64 or hex digits become texts of their own if what they hold is text; a finding covers the run.
+//! - Runs of base64 or hex digits, and dumps of bytes in hex, become texts of their own if what they hold is text; a
+//!   finding covers the run.
 //! - Tags and variation selectors, which views do not have, become texts of their own; tags are also undone where they
 //!   stand. A finding covers the characters it was made of.
 //! - What comes out is treated the same once more. The bytes that one text may decode to are capped; over the cap the
 //!   scan says that it is not complete.
 
+mod characters;
+mod dumps;
 mod entities;
 mod escapes;
 mod runs;
 mod unseen;
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use crate::action::Action;
 use crate::finding::{Edit, Match, Replacement, Scan};
@@ -95,7 +99,7 @@ impl RuleSet {
     /// Scans a whole text and what it carries percent-encoded, as HTML entities, as `\u0041`, `\x41` or `\101`,
     /// quoted-printable, in base64, in hex, in tags or in variation selectors, up to two of them around each other.
     ///
-    /// Runs of base64 and hex count from 24 characters on, and if they hold text. Costs little more than
+    /// Runs of base64 and hex count from 24 characters on, over lines too, and if they hold text. Costs little more than
     /// [`RuleSet::scan`] where nothing is encoded.
     ///
     /// ```
@@ -130,13 +134,15 @@ pub(crate) fn add_decoded(rules: &RuleSet, view: &[u8], allowance: &mut Allowanc
             add_island(rules, island, decoded, offsets, allowance, scan);
         });
     }
-    runs::texts(view, |run, decoded| {
+    let mut add_run = |run: Range<usize>, decoded: &[u8]| {
         allowance.goes_on |= run.end == view.len();
         if scan.blocked.is_none() && allowance.take(decoded.len()) {
             let found = rules.scan_with_decoded(decoded, allowance);
             add(scan, over_run(found, (run.start as u64, run.end as u64)));
         }
-    });
+    };
+    runs::texts(view, &mut add_run);
+    dumps::texts(view, &mut add_run);
     allowance.depth += 1;
     if scan.edits.len() > plain {
         join_edits(&mut scan.edits);

@@ -1,6 +1,9 @@
 //! Base64 and hex: long runs of their digits that hold text.
 
+use std::borrow::Cow;
 use std::ops::Range;
+
+use super::characters::Characters;
 
 /// The shortest run that is looked at: 18 bytes of base64, 12 of hex.
 const RUN_BYTES_MIN: usize = 24;
@@ -8,11 +11,13 @@ const RUN_BYTES_MIN: usize = 24;
 /// How much of a run is decoded to see whether it holds text: 24 bytes of base64.
 const HEAD_BYTES: usize = 32;
 
-/// How many places in front of a run are tried as the encoded value's start, behind the punctuation it may contain.
+/// How many places in a line are tried as the encoded value's start, behind the punctuation it may contain.
 const STARTS_MAX: usize = 8;
 
-/// What a byte is in base64: its number, or one of these.
-const LINE_END: u8 = 0xfd;
+/// The most that stands between two lines of a run: an indent, and what quotes or joins them.
+const JOINT_BYTES_MAX: usize = 64;
+
+/// What is no digit of base64.
 const OTHER: u8 = 0xff;
 
 /// By byte: the number of a base64 digit, in either alphabet (RFC 4648, sections 4 and 5).
@@ -27,7 +32,6 @@ static DIGITS: [u8; 256] = {
             b'0'..=b'9' => byte - b'0' + 52,
             b'+' | b'-' => 62,
             b'/' | b'_' => 63,
-            b'\r' | b'\n' => LINE_END,
             _ => OTHER,
         };
         byte = byte.wrapping_add(1);
@@ -44,6 +48,14 @@ fn is_digit(byte: &u8) -> bool {
     digit(*byte) < 64
 }
 
+/// Digits over one line or more.
+struct Run<'a> {
+    place: Range<usize>,
+    digits: Cow<'a, [u8]>,
+    /// Where each line but the first begins: among the digits and in the text.
+    lines: Vec<(usize, usize)>,
+}
+
 /// Calls `each` with every run that holds text, and the text.
 pub(super) fn texts(text: &[u8], mut each: impl FnMut(Range<usize>, &[u8])) {
     let mut at = 0;
@@ -53,62 +65,109 @@ pub(super) fn texts(text: &[u8], mut each: impl FnMut(Range<usize>, &[u8])) {
             at += last + 1;
             continue;
         }
-        let run = at..run_end(text, at);
-        at = run.end;
-        let source = text.get(run.clone()).unwrap_or_default();
-        for (start, decoded) in base64(source).into_iter().chain(hex(source)) {
-            each(run.start + start..run.end, &decoded);
+        let run = Run::read(text, at);
+        at = run.place.end;
+        for notation in [BASE64, HEX] {
+            run.texts(&notation, |start, decoded| each(start..at, decoded));
         }
     }
 }
 
-/// The end of a run: over line breaks, with the padding.
-fn run_end(text: &[u8], start: usize) -> usize {
-    let count =
-        |at: usize| text.get(at..).unwrap_or_default().iter().take_while(|byte| is_digit(byte)).count();
-    let mut end = start + count(start);
-    loop {
-        let rest = text.get(end..).unwrap_or_default();
-        // As JSON inside JSON has it, a line break is written out.
-        let breaks: [&[u8]; 4] = [b"\r\n", b"\n", b"\\r\\n", b"\\n"];
-        let line_break =
-            breaks.into_iter().find(|line_break| rest.starts_with(line_break)).map_or(0, <[u8]>::len);
-        let line = if line_break == 0 { 0 } else { count(end + line_break) };
-        if line == 0 {
-            let padding = rest.iter().take(2).take_while(|&&byte| byte == b'=').count();
-            return end + padding;
+impl<'a> Run<'a> {
+    /// The run that begins at `start`, with its padding.
+    fn read(text: &'a [u8], start: usize) -> Self {
+        let line = |at: usize| {
+            let rest = text.get(at..).unwrap_or_default();
+            rest.get(..rest.iter().take_while(|byte| is_digit(byte)).count()).unwrap_or_default()
+        };
+        let mut digits = Cow::Borrowed(line(start));
+        let mut lines = Vec::new();
+        let mut end = start + digits.len();
+        loop {
+            let rest = text.get(end..).unwrap_or_default();
+            let joint = joint(rest).unwrap_or_default();
+            let next = if joint == 0 { &[] } else { line(end + joint) };
+            if next.is_empty() {
+                let padding = rest.iter().take(2).take_while(|&&byte| byte == b'=').count();
+                return Self { place: start..end + padding, digits, lines };
+            }
+            lines.push((digits.len(), end + joint));
+            digits.to_mut().extend_from_slice(next);
+            end += joint + next.len();
         }
-        end += line_break + line;
+    }
+
+    /// Calls `each` with every text in the run and where it starts: in a line where it may, and of those that share the
+    /// bounds of their groups the first, because it goes on to the end of the run.
+    fn texts(&self, notation: &Notation, mut each: impl FnMut(usize, &[u8])) {
+        let lines = std::iter::once((0, self.place.start)).chain(self.lines.iter().copied());
+        let ends = self.lines.iter().map(|(begin, _)| *begin).chain([self.digits.len()]);
+        let mut found = Vec::new();
+        for ((begin, place), end) in lines.zip(ends) {
+            let Some(line) = self.digits.get(begin..end) else { continue };
+            for start in (notation.starts)(line) {
+                let Some(digits) = self.digits.get(begin + start..) else { continue };
+                let bound = (begin + start) % notation.group;
+                if found.contains(&bound) || digits.len() < RUN_BYTES_MIN {
+                    continue;
+                }
+                let head = (notation.decode)(digits.get(..HEAD_BYTES).unwrap_or(digits));
+                if let Some(characters) = Characters::of(&head).filter(|_| head.len() >= RUN_BYTES_MIN / 2) {
+                    found.push(bound);
+                    each(place + start, &characters.into_utf8((notation.decode)(digits)));
+                }
+            }
+        }
     }
 }
 
-/// The text in a run of base64, and where in the run it starts.
-fn base64(run: &[u8]) -> Option<(usize, Vec<u8>)> {
-    // In front of the value there may be a path or a name that looks like digits too.
-    let behind = run.iter().take(2 * HEAD_BYTES).zip(1..).filter(|(byte, _)| !byte.is_ascii_alphanumeric());
-    let mut starts = std::iter::once(0).chain(behind.map(|(_, at)| at)).take(STARTS_MAX);
-    let start = starts.find(|&start| {
-        let rest = run.get(start..).unwrap_or_default();
-        rest.len() >= RUN_BYTES_MIN && is_text(&decode_base64(rest.get(..HEAD_BYTES).unwrap_or(rest)))
-    })?;
-    Some((start, decode_base64(run.get(start..)?)))
+/// How bytes are written in digits.
+struct Notation {
+    /// Where in a line a value may start.
+    starts: fn(&[u8]) -> Vec<usize>,
+    decode: fn(&[u8]) -> Vec<u8>,
+    /// How many digits belong together.
+    group: usize,
 }
 
-fn decode_base64(run: &[u8]) -> Vec<u8> {
-    let mut decoded = Vec::with_capacity(run.len() / 4 * 3 + 3);
+const BASE64: Notation = Notation { starts: base64_starts, decode: base64, group: 4 };
+const HEX: Notation = Notation { starts: hex_starts, decode: hex, group: 2 };
+
+/// What stands between two lines: a break, as it is or written out, and what indents, quotes or joins them.
+fn joint(text: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    let mut is_broken = false;
+    while at < JOINT_BYTES_MAX {
+        at += match text.get(at..)? {
+            // As JSON inside JSON has it.
+            [b'\\', b'r' | b'n', ..] => {
+                is_broken = true;
+                2
+            }
+            [b'\r' | b'\n', ..] => {
+                is_broken = true;
+                1
+            }
+            [b' ' | b'\t' | b'\\' | b'"' | b'\'' | b'`' | b',' | b'>' | b'|' | b'#' | b'*', ..] => 1,
+            // Behind the break it would be a digit.
+            [b'+' | b'.', ..] if !is_broken => 1,
+            _ => break,
+        };
+    }
+    is_broken.then_some(at)
+}
+
+/// Where in a line of base64 its value may start: in front of it there may be a path or a name that looks like digits.
+fn base64_starts(line: &[u8]) -> Vec<usize> {
+    let behind = line.iter().take(2 * HEAD_BYTES).zip(1..).filter(|(byte, _)| !byte.is_ascii_alphanumeric());
+    std::iter::once(0).chain(behind.map(|(_, at)| at)).take(STARTS_MAX).collect()
+}
+
+fn base64(digits: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(digits.len() / 4 * 3 + 3);
     let (mut bits, mut count) = (0_u32, 0);
-    let mut bytes = run.iter();
-    while let Some(&byte) = bytes.next() {
-        if byte == b'\\' {
-            // The letter of a line break that is written out.
-            bytes.next();
-            continue;
-        }
-        let digit = digit(byte);
-        if digit >= 64 {
-            continue;
-        }
-        bits = bits << 6 | u32::from(digit);
+    for &byte in digits {
+        bits = bits << 6 | u32::from(digit(byte) & 63);
         count += 6;
         if count >= 8 {
             count -= 8;
@@ -118,34 +177,16 @@ fn decode_base64(run: &[u8]) -> Vec<u8> {
     decoded
 }
 
-/// The text in a run of hex digits, and where in the run it starts.
-fn hex(run: &[u8]) -> Option<(usize, Vec<u8>)> {
-    let prefix = if run.starts_with(b"0x") || run.starts_with(b"0X") { 2 } else { 0 };
-    let digits = run.get(prefix..)?;
-    if digits.len() < RUN_BYTES_MIN
-        || !digits.iter().all(|byte| byte.is_ascii_hexdigit() || digit(*byte) == LINE_END)
-    {
-        return None;
-    }
-    // A digit in front of the value shifts the pairs.
-    let mut starts = [0, 1].into_iter();
-    starts.find_map(|start| {
-        let rest = digits.get(start..)?;
-        let is_text = is_text(&decode_hex(rest.get(..HEAD_BYTES).unwrap_or(rest)));
-        is_text.then(|| (prefix + start, decode_hex(rest)))
-    })
+/// Where in a line of hex digits its value may start: a digit in front of it shifts the pairs.
+fn hex_starts(line: &[u8]) -> Vec<usize> {
+    let prefix = if line.starts_with(b"0x") || line.starts_with(b"0X") { 2 } else { 0 };
+    let is_hex = line.iter().skip(prefix).all(u8::is_ascii_hexdigit);
+    if is_hex { vec![prefix, prefix + 1] } else { Vec::new() }
 }
 
-fn decode_hex(digits: &[u8]) -> Vec<u8> {
-    let values = digits.iter().filter_map(|&digit| char::from(digit).to_digit(16));
+/// The bytes of hex digits, up to what is none.
+fn hex(digits: &[u8]) -> Vec<u8> {
+    let values = digits.iter().map_while(|&digit| char::from(digit).to_digit(16));
     let values: Vec<u8> = values.filter_map(|value| u8::try_from(value).ok()).collect();
     values.as_chunks::<2>().0.iter().map(|[high, low]| high << 4 | low).collect()
-}
-
-/// Whether the beginning of something decoded is mostly text.
-fn is_text(head: &[u8]) -> bool {
-    let whole = head.utf8_chunks();
-    let readable = whole.map(|chunk| chunk.valid().chars().filter(|c| !c.is_control() || c.is_whitespace()));
-    let readable: usize = readable.flatten().map(char::len_utf8).sum();
-    !head.is_empty() && readable * 8 >= head.len() * 7
 }

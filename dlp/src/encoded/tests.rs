@@ -17,6 +17,11 @@ fn rules(action: Action) -> RuleSet {
     RuleSet::new(rules, Vec::new())
 }
 
+fn masked(text: &str) -> String {
+    let edits = rules(Action::Mask).scan_deep(text.as_bytes()).scan.edits;
+    String::from_utf8(apply_edits(text.as_bytes(), &edits)).unwrap()
+}
+
 fn check(text: &str, expected: &str) {
     let found = rules(Action::Mask).scan_deep(text.as_bytes());
     let masked = apply_edits(text.as_bytes(), &found.scan.edits);
@@ -39,6 +44,14 @@ fn base64(text: &[u8]) -> String {
 
 fn hex(text: &[u8]) -> String {
     text.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn in_lines(text: &str, len: usize) -> Vec<String> {
+    text.as_bytes().chunks(len).map(|line| String::from_utf8_lossy(line).into()).collect()
+}
+
+fn utf16(text: &str, bytes: fn(u16) -> [u8; 2]) -> Vec<u8> {
+    text.encode_utf16().flat_map(bytes).collect()
 }
 
 fn each(text: &str, escape: impl Fn(u8) -> String) -> String {
@@ -136,14 +149,29 @@ fn runs_that_hold_text_are_masked_whole() {
     let letter = format!("Dear Bob, please write to {EMAIL} or charge {CARD} for it. Thanks.");
     let standard = base64(letter.as_bytes());
     let url_safe = standard.replace('+', "-").replace('/', "_").trim_end_matches('=').to_owned();
-    let lines: Vec<String> =
-        standard.as_bytes().chunks(40).map(|line| String::from_utf8_lossy(line).into()).collect();
+    let lines = in_lines(&standard, 40);
     let encoded = [
         standard.clone(),
         url_safe,
         lines.join("\n"),
         lines.join("\r\n"),
         lines.join("\\n"),
+        lines.join("\n    "),
+        lines.join("\n\t"),
+        lines.join("\r\n> "),
+        lines.join(" \n"),
+        lines.join("\" +\n  \""),
+        lines.join("\\n\"\n\""),
+        lines.join("',\n '"),
+        lines.join("\\\n"),
+        base64(&utf16(&letter, u16::to_le_bytes)),
+        base64(&utf16(&letter, u16::to_be_bytes)),
+        hex(&utf16(&letter, u16::to_le_bytes)),
+        in_lines(&hex(letter.as_bytes()), 64).join("\n  "),
+        each(&letter, |byte| format!("{byte:02x} ")).trim_end().to_owned(),
+        each(&letter, |byte| format!("{byte:02X}:")).trim_end_matches(':').to_owned(),
+        each(&letter, |byte| format!("0x{byte:02x}, ")).trim_end_matches(", ").to_owned(),
+        in_lines(&each(&letter, |byte| format!("{byte:02x} ")), 48).join("\n    ").trim_end().to_owned(),
         hex(letter.as_bytes()),
         hex(letter.as_bytes()).to_uppercase(),
         base64(standard.as_bytes()),
@@ -199,6 +227,21 @@ fn what_shows_nothing_is_read_too() {
 }
 
 #[test]
+fn lines_that_are_no_text_hide_none_behind_them() {
+    let value = base64(format!("mail {EMAIL} or charge it now").as_bytes());
+    let names = "aNameOfSomeThirtyLetters0123456\n".repeat(3);
+    let other = base64(b"nothing to see in this line of text");
+    for before in [names.clone(), format!("{other}AA\n"), format!("\"{other}A\",\n"), "41424344\n".repeat(4)]
+    {
+        let masked = masked(&format!("see {before}{value} there"));
+        assert!(masked.ends_with("[EMAIL_ADDRESS] there"), "{masked}");
+    }
+    let hex = hex(EMAIL.as_bytes());
+    let masked = masked(&format!("{names}4142\nnoHex\n{hex} there"));
+    assert!(masked.ends_with("[EMAIL_ADDRESS] there"), "{masked}");
+}
+
+#[test]
 fn a_value_in_another_notation_is_masked_whole() {
     let card = Rule::new(Arc::clone(catalogue().select("CREDIT_CARD")[0]), Action::Mask).keeping_last(4);
     let email = Rule::new(Arc::clone(catalogue().select("EMAIL_ADDRESS")[0]), Action::Tokenize);
@@ -223,6 +266,9 @@ fn what_holds_no_text_is_left_alone() {
         hex(&noise),
         "a_name_of_more_than_twenty_four_letters_in_snake_case".to_owned(),
         "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855".to_owned(),
+        each(&"nothing to see here ".repeat(3), |byte| format!("{byte:02x} ")),
+        "99 98 97 96 95 94 93 92 91 90 89 88 87 86 85".to_owned(),
+        "00:1b:44:11:3a:b7 2026-11-21 12:30:45 0x00, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, 0x09, 0x0a, 0x0b".to_owned(),
         "-".repeat(80),
         "=".repeat(80),
         base64(b"nothing to see in this text, it is only encoded"),
