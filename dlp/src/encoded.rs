@@ -16,7 +16,7 @@ mod escapes;
 mod runs;
 mod unseen;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use crate::action::Action;
@@ -128,7 +128,7 @@ pub(crate) fn add_decoded(rules: &RuleSet, view: &[u8], allowance: &mut Allowanc
         return;
     }
     allowance.depth -= 1;
-    let plain = scan.edits.len();
+    let plain = counts(scan);
     for notation in Notation::ALL {
         escapes::islands(view, notation, REACH_BYTES, |island, decoded, offsets| {
             add_island(rules, island, decoded, offsets, allowance, scan);
@@ -144,8 +144,8 @@ pub(crate) fn add_decoded(rules: &RuleSet, view: &[u8], allowance: &mut Allowanc
     runs::texts(view, &mut add_run);
     dumps::texts(view, &mut add_run);
     allowance.depth += 1;
-    if scan.edits.len() > plain {
-        join_edits(&mut scan.edits);
+    if counts(scan) != plain {
+        settle(scan);
     }
 }
 
@@ -155,7 +155,7 @@ pub(crate) fn add_unseen(rules: &RuleSet, text: &[u8], allowance: &mut Allowance
         return;
     }
     allowance.depth -= 1;
-    let seen = scan.edits.len();
+    let seen = counts(scan);
     unseen::texts(text, |stretch, decoded, offsets| {
         allowance.goes_on |= stretch.end == text.len();
         add_island(rules, stretch.start, decoded, offsets, allowance, scan);
@@ -165,8 +165,8 @@ pub(crate) fn add_unseen(rules: &RuleSet, text: &[u8], allowance: &mut Allowance
         add_island(rules, island, decoded, offsets, allowance, scan);
     });
     allowance.depth += 1;
-    if scan.edits.len() > seen {
-        join_edits(&mut scan.edits);
+    if counts(scan) != seen {
+        settle(scan);
     }
 }
 
@@ -243,18 +243,28 @@ fn moved(found: Scan, to: impl Fn(u64, u64) -> Option<(u64, u64)>) -> Scan {
     }
 }
 
-/// Adds what is new of a result.
+/// Adds a result, which may have what is known already; see [`settle`].
 fn add(scan: &mut Scan, found: Scan) {
-    for new in found.matches {
-        if !scan.matches.contains(&new) {
-            scan.matches.push(new);
-        }
-    }
+    scan.matches.extend(found.matches);
     scan.edits.extend(found.edits);
     scan.blocked = scan.blocked.take().or(found.blocked);
+}
+
+fn counts(scan: &Scan) -> [usize; 2] {
+    [scan.matches.len(), scan.edits.len()]
+}
+
+/// Puts matches in order, each once, and makes edits disjoint. Once for all that was added, of which there may be much.
+fn settle(scan: &mut Scan) {
     // By start, and the match that blocks last.
     let blocked = scan.blocked.as_ref();
     scan.matches.sort_by_key(|found| (Some(found) == blocked, found.start));
+    let mut known = HashSet::new();
+    scan.matches.retain(|found| {
+        let Match { start, end, action, fingerprint, .. } = found;
+        known.insert((*start, *end, *action, found.detector.id().clone(), *fingerprint))
+    });
+    join_edits(&mut scan.edits);
 }
 
 /// Makes edits disjoint: one takes in those that overlap it.
