@@ -1,12 +1,16 @@
 //! A tenant's own detectors: lists of terms and bounded regular expressions.
 
-use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir};
+mod terms;
+
+use regex_syntax::hir::Hir;
 
 use crate::automaton::{self, Automaton, BuildError, Built};
 use crate::detector::{CUSTOM, Description, Detector, Matcher};
 use crate::gate::Gate;
 use crate::validate;
 use crate::view;
+use terms::Spaces;
+pub(crate) use terms::fixed_start;
 
 /// The longest id of a custom detector in bytes; it becomes part of every masked text.
 const ID_BYTES_MAX: usize = 64;
@@ -24,7 +28,8 @@ pub struct CustomDetector {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CustomPattern {
     /// Fixed texts, found wherever they or what looks like them stands, inside words too; not inside an escape,
-    /// see [`crate::RuleSet`].
+    /// see [`crate::RuleSet`]. White space inside a term, behind its first three bytes, also stands for other white
+    /// space of up to four bytes, such as a line break and an indent, if the limits leave room for that.
     Terms {
         /// The texts, none of them empty.
         terms: Vec<String>,
@@ -178,18 +183,24 @@ impl Detector {
     /// [`CompileError`] when the pattern cannot be read or exceeds one of the limits.
     pub fn custom(spec: &CustomDetector, limits: &CompileLimits) -> Result<Self, CompileError> {
         check_id(&spec.id)?;
-        let (hir, terms_gate) = match &spec.pattern {
+        let (hir, automaton, gate) = match &spec.pattern {
             CustomPattern::Terms { terms, ignore_case } => {
                 let terms = folded_terms(&spec.id, terms, limits)?;
                 let gate = Gate::from_terms(&terms, *ignore_case);
-                (terms_hir(&terms, *ignore_case), Some(gate))
+                let compiled = |spaces| {
+                    let hir = terms::hir(&terms, *ignore_case, spaces);
+                    compiled(&spec.id, &hir, limits).map(|automaton| (hir, automaton))
+                };
+                let (hir, automaton) = compiled(Spaces::Any).or_else(|_| compiled(Spaces::Exact))?;
+                (hir, automaton, gate)
             }
-            CustomPattern::Regex(pattern) => (regex_hir(&spec.id, pattern, limits)?, None),
+            CustomPattern::Regex(pattern) => {
+                let hir = regex_hir(&spec.id, pattern, limits)?;
+                let automaton = compiled(&spec.id, &hir, limits)?;
+                let gate = Gate::from_prefixes(&hir);
+                (hir, automaton, gate)
+            }
         };
-        check_lengths(&spec.id, &hir, limits)?;
-        let automaton = Automaton::compile(&hir, limits.automaton_bytes_max, Built::Compact)
-            .map_err(|error| build_error(&spec.id, &error, limits))?;
-        let gate = terms_gate.unwrap_or_else(|| Gate::from_prefixes(&hir));
         let description = Description {
             category: CUSTOM,
             aliases: &[],
@@ -227,19 +238,10 @@ fn folded_terms(id: &str, terms: &[String], limits: &CompileLimits) -> Result<Ve
     Ok(folded)
 }
 
-fn terms_hir(terms: &[String], ignore_case: bool) -> Hir {
-    Hir::alternation(terms.iter().map(|term| term_hir(term, ignore_case)).collect())
-}
-
-fn term_hir(term: &str, ignore_case: bool) -> Hir {
-    if !ignore_case {
-        return Hir::literal(term.as_bytes());
-    }
-    let either_case = |byte: u8| {
-        let cases = [byte.to_ascii_lowercase(), byte.to_ascii_uppercase()];
-        Hir::class(Class::Bytes(ClassBytes::new(cases.map(|case| ClassBytesRange::new(case, case)))))
-    };
-    Hir::concat(term.bytes().map(either_case).collect())
+fn compiled(id: &str, hir: &Hir, limits: &CompileLimits) -> Result<Automaton, CompileError> {
+    check_lengths(id, hir, limits)?;
+    Automaton::compile(hir, limits.automaton_bytes_max, Built::Compact)
+        .map_err(|error| build_error(id, &error, limits))
 }
 
 fn regex_hir(id: &str, pattern: &str, limits: &CompileLimits) -> Result<Hir, CompileError> {

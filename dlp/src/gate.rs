@@ -20,6 +20,7 @@ use regex_syntax::hir::{Hir, Look};
 
 use crate::automaton::Automaton;
 use crate::before::{Before, ESCAPE_BYTES_MAX};
+use crate::custom::fixed_start;
 use crate::detector::Detector;
 use bytes::{ByteFinder, Marker};
 use digits::DigitFinder;
@@ -127,11 +128,10 @@ impl Gate {
 
     /// The gate of a list of terms.
     pub(crate) fn from_terms(terms: &[String], ignore_case: bool) -> Self {
-        let text = |term: &String| FixedText {
-            ignore_case,
-            bytes: if ignore_case { term.to_ascii_lowercase() } else { term.clone() }.into_bytes().into(),
-            at_word_start: false,
-            then: None,
+        let text = |term: &String| {
+            let start = fixed_start(term);
+            let bytes = if ignore_case { start.to_ascii_lowercase() } else { start.to_owned() };
+            FixedText { ignore_case, bytes: bytes.into_bytes().into(), at_word_start: false, then: None }
         };
         Self::from_texts(terms.iter().map(text).collect())
     }

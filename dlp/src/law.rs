@@ -16,7 +16,7 @@ use crate::{
 
 /// What the custom detectors of these tests look for, as the reference reads it.
 const CUSTOM_PATTERNS: [(&str, &str); 2] = [
-    ("PROJECT", r"(?i)blue falcon|falcon crest|-----BEGIN"),
+    ("PROJECT", r"(?i)blue[ \t\r\n]{1,4}falcon|falcon[ \t\r\n]{1,4}crest|-----BEGIN"),
     ("EMPLOYEE", r"EMP-[0-9]{3,6}(?:-[A-Z]{2}\b)?"),
 ];
 

@@ -73,6 +73,7 @@ fn disguises() -> Vec<(&'static str, String, &'static str)> {
         ("mixed separators", CARD.replacen(' ', "-", 1).replacen(' ', "  ", 1), "[CREDIT_CARD]"),
         ("a line break inside", CARD.replacen(' ', "\r\n", 1), "[CREDIT_CARD]"),
         ("a line break in an account", "DE89 3704 0044\n0532 0130 00".to_owned(), "[IBAN_CODE]"),
+        ("other white space in a term", "blue \r\n\tfalcon".to_owned(), "[PROJECT_NAMES]"),
         ("cyrillic letters", "blu\u{435} f\u{430}lc\u{43e}n".to_owned(), "[PROJECT_NAMES]"),
         ("greek letters", "\u{392}LU\u{395} F\u{391}LC\u{39f}N".to_owned(), "[PROJECT_NAMES]"),
         ("mathematical letters", "\u{1d41b}lue \u{1d68f}alcon".to_owned(), "[PROJECT_NAMES]"),

@@ -46,6 +46,44 @@ fn terms_are_found_inside_words_and_the_longest_wins() {
 }
 
 #[test]
+fn white_space_in_a_term_stands_for_other_white_space() {
+    let cases = [
+        (
+            vec!["blue falcon"],
+            "blue  falcon blue\tFALCON blue\r\n  falcon blue\u{a0}\nfalcon",
+            "[X] [X] [X] [X]",
+        ),
+        (vec!["blue falcon"], "bluefalcon blue     falcon", "bluefalcon blue     falcon"),
+        (
+            vec!["blue \t    falcon"],
+            "blue falcon blue      falcon blue       falcon",
+            "[X] [X] blue       falcon",
+        ),
+        (vec!["Dr Who Jr"], "dr who\tjr dr\twho jr", "[X] dr\twho jr"),
+        (vec![" blue falcon "], "a  blue\nfalcon  b\tblue falcon ", "a [X] b\tblue falcon "),
+        (vec!["blue", "blue falcon"], "blue  falcon blue", "[X] [X]"),
+    ];
+    for (list, text, expected) in cases {
+        assert_eq!(masked(terms(&list, true).unwrap(), text), expected, "{list:?}");
+    }
+}
+
+#[test]
+fn terms_without_room_for_other_white_space_are_taken_as_they_are() {
+    const REPEAT: usize = 16;
+    let long = "word ".repeat(204) + "end";
+    assert_eq!(long.len(), 1023);
+    let detector = terms(&[&long], false).unwrap();
+    assert_eq!(detector.max_len(), Some(1023));
+    assert_eq!(masked(detector, &format!("a {long} b")), "a [X] b");
+    let many: Vec<String> = (1000..2000).map(|n| format!("{n}{}", " a".repeat(REPEAT))).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let detector = terms(&many, false).unwrap();
+    assert_eq!(detector.max_len(), Some(4 + 2 * REPEAT));
+    assert_eq!(masked(detector, &format!("a {} b", many[999])), "a [X] b");
+}
+
+#[test]
 fn the_limit_holds_for_the_form_that_is_kept() {
     // Nearly every letter leads elsewhere here, so what only leads on takes more than a table of all.
     let pattern = CustomPattern::Regex("[a-z]{1,9}n[a-z]{1,9}nkk".into());

@@ -27,6 +27,7 @@ pub(super) const ADVERSARIAL: &[&str] = &[
     "4111-1111-1111-1111@example.com",
     "first.last@acme.example and other.first.last@acme.example and first.last@acme.example.org",
     "blue falcon crest, BLUE FALCON, falcon crest, blue blue falconfalcon crest",
+    "blue  falcon\tcrest blue\r\n  falcon blue     falcon blue \u{200b}\n falcon\n\n\ncrest",
     "EMP-123456-AB EMP-1234 EMP-123456-ABC EMP-12",
     "078-05-1120 078-05-11201 415-555-0132 (415) 555-0132 +1 (415) 555-0132",
     "+49 30 1234567890123456789 +1+2+3+4155550132",
