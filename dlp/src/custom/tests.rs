@@ -107,6 +107,7 @@ fn regexes_find_the_longest_match() {
         (r"(?m)^top.{1,9}$", "x\ntop secret\nnot top secret", "x\n[X]\nnot top secret"),
         ("(?:ä|ö){2}", "xäöx", "x[X]x"),
         ("x.{1,3}", "xé€y", "[X]€y"),
+        (r"id=[\x80-\xff]{1,9}", "id=é 2.", "[X] 2."),
         (r#"id=[^"]{1,9}"#, "id=a€b\"", "[X]\""),
         ("ＥＭＰ–[0-9]{3}", "EMP-123 ＥＭＰ−１２３", "[X] [X]"),
         (r"a（b）\.", "a(b). a（b）．", "[X] [X]"),

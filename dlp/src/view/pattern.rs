@@ -44,7 +44,10 @@ fn fold_set(set: &mut ClassSet) {
 fn fold_item(item: &mut ClassSetItem) {
     let (span, first, last) = match item {
         ClassSetItem::Literal(literal) if literal.byte().is_none() => (literal.span, literal.c, literal.c),
-        ClassSetItem::Range(range) => (range.span, range.start.c, range.end.c),
+        // A range of bytes has no characters.
+        ClassSetItem::Range(range) if range.start.byte().or(range.end.byte()).is_none() => {
+            (range.span, range.start.c, range.end.c)
+        }
         ClassSetItem::Bracketed(class) => return fold_set(&mut class.kind),
         ClassSetItem::Union(union) => return union.items.iter_mut().for_each(fold_item),
         _ => return,
