@@ -71,7 +71,7 @@ pub(crate) struct FixedText {
 /// What the matches of a detector look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// An e-mail address: a word, '@', a letter or digit.
+    /// An e-mail address: a word, '@', a letter or digit of any script.
     Email,
     /// So many digits, with at most two separators between them, and a '(' before them at most.
     Digits {

@@ -83,6 +83,7 @@ fn disguises() -> Vec<(&'static str, String, &'static str)> {
         ("braille blanks", CARD.replace(' ', "\u{2800}"), "[CREDIT_CARD]"),
         ("fillers", CARD.replace(' ', "\u{115f}\u{1160}\u{3164}\u{ffa0}"), "[CREDIT_CARD]"),
         ("struck through", each(CARD, |c| format!("{c}\u{336}")), "[CREDIT_CARD]\u{336}"),
+        ("a domain in other letters", "jane@m\u{fc}ller-b\u{fc}cher.se".to_owned(), "[EMAIL_ADDRESS]"),
         ("ideographic full stop", EMAIL.replace(".se", "\u{3002}se"), "[EMAIL_ADDRESS]"),
     ]
 }

@@ -172,6 +172,22 @@ fn a_private_key_is_found_however_its_lines_are_quoted() {
 }
 
 #[test]
+fn domains_in_other_scripts_are_found_and_sentences_around_addresses_stay() {
+    let cases = [
+        ("to jane@müller-bücher.de.", "jane@müller-bücher.de"),
+        ("to jane@日本.example.jp, please", "jane@日本.example.jp"),
+        ("请写信给jane@example.com。谢谢你", "jane@example.com"),
+        ("“jane@example.com”—or", "jane@example.com"),
+        ("邮箱jane@例え.co谢谢", "jane@例え.co"),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(found("EMAIL_ADDRESS", text), [expected], "{text}");
+        let masked = text.replace(expected, "[EMAIL_ADDRESS]");
+        assert_eq!(masked_byte_by_byte("EMAIL_ADDRESS", text), masked, "{text}");
+    }
+}
+
+#[test]
 fn keys_in_base64_are_found_wherever_they_begin() {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let group = |group: &[u8]| {

@@ -44,7 +44,8 @@ impl Marker {
         let has = |place: usize, fits: fn(u8) -> bool| text.get(place).is_some_and(|&byte| fits(byte));
         match self {
             Self::At => before.filter(|&before| {
-                has(before, is_local_part) && has(at + 1, |byte| byte.is_ascii_alphanumeric())
+                has(before, is_local_part)
+                    && has(at + 1, |byte| byte.is_ascii_alphanumeric() || !byte.is_ascii())
             }),
             Self::Plus => is_phone_like(text, at).then_some(at),
             Self::Colon => before

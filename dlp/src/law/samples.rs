@@ -25,6 +25,7 @@ pub(super) const ADVERSARIAL: &[&str] = &[
     "GB82 WEST 1234\r\n5698 7654 32 GB82 WEST\n1234\n5698 7654 32 GB82\n\nWEST 1234 5698 7654 32",
     "GB82WEST12345698765432@example.com GB82 4111 1111 1111 1111",
     "4111-1111-1111-1111@example.com",
+    "jane@müller-bücher.de jane@例え.example.jp jane@例え.テスト 请写信给jane@example.com。谢谢 jane@é\u{200b}é.de.",
     "first.last@acme.example and other.first.last@acme.example and first.last@acme.example.org",
     "blue falcon crest, BLUE FALCON, falcon crest, blue blue falconfalcon crest",
     "blue  falcon\tcrest blue\r\n  falcon blue     falcon blue \u{200b}\n falcon\n\n\ncrest",

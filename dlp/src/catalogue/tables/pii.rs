@@ -7,15 +7,21 @@ use crate::validate;
 pub(super) const TABLES: &[Table] =
     &[Table { category: "pii", entries: PERSONAL }, Table { category: "network", entries: NETWORK }];
 
+// Labels of a domain may have letters of any script. The last may not, nor the local part: where words have no spaces
+// between them, that would be the sentence around the address.
+
 /// `EMAIL_ADDRESS` without its local part, whose last byte must be a letter, a digit or an underscore: a
 /// decorator such as `@app.route` is no address.
-pub(in crate::catalogue) static EMAIL_DOMAIN: Entry =
-    entry("EMAIL_ADDRESS", 0.95, r"\b@(?:[A-Za-z0-9][A-Za-z0-9-]{0,62}\.){1,8}[A-Za-z]{2,24}\b")
-        .near(Near::Shape(Shape::Email));
+pub(in crate::catalogue) static EMAIL_DOMAIN: Entry = entry(
+    "EMAIL_ADDRESS",
+    0.95,
+    r"\b@(?:[A-Za-z0-9\x80-\xff][A-Za-z0-9\x80-\xff-]{0,62}\.){1,8}[A-Za-z]{2,24}\b",
+)
+.near(Near::Shape(Shape::Email));
 
 const PERSONAL: &[Entry] = &[
     // RFC 5321 section 4.5.3.1 bounds the local part and the labels.
-    entry("EMAIL_ADDRESS", 0.95, r"\b[A-Za-z0-9_][A-Za-z0-9._%+-]{0,63}@(?:[A-Za-z0-9][A-Za-z0-9-]{0,62}\.){1,8}[A-Za-z]{2,24}\b")
+    entry("EMAIL_ADDRESS", 0.95, r"\b[A-Za-z0-9_][A-Za-z0-9._%+-]{0,63}@(?:[A-Za-z0-9\x80-\xff][A-Za-z0-9\x80-\xff-]{0,62}\.){1,8}[A-Za-z]{2,24}\b")
         .finds("jane.doe+x@mail.example.com")
         .misses("jane.doe@example")
         .near(Near::Shape(Shape::Email)),
