@@ -55,6 +55,7 @@ fn disguises() -> Vec<(&'static str, String, &'static str)> {
         ("arabic digits", digits_from(CARD, 0x660), "[CREDIT_CARD]"),
         ("devanagari digits", digits_from(CARD, 0x966), "[CREDIT_CARD]"),
         ("mathematical digits", digits_from(CARD, 0x1d7ce), "[CREDIT_CARD]"),
+        ("digits with commas", digits_from(CARD, 0x1f101), "[CREDIT_CARD]"),
         ("superscript digits", CARD.replace('4', "\u{2074}").replace('8', "\u{2078}"), "[CREDIT_CARD]"),
         (
             "keycaps",

@@ -122,8 +122,15 @@ static LOOKS_LIKE: LazyLock<HashMap<char, char>> = LazyLock::new(|| {
     LOOK_ALIKES.iter().flat_map(|(view, alike)| alike.chars().map(|character| (character, *view))).collect()
 });
 
-/// Characters with a number or letter in them that have no decomposition: the first, how many, and the first's view.
-const IN_SHAPES: [(u32, u32, u8); 9] = [
+/// Characters with a number or letter in them that have no decomposition, or one with brackets, a full stop or a comma,
+/// which are no more than a shape: the first, how many, and the first's view.
+const IN_SHAPES: [(u32, u32, u8); 15] = [
+    (0x2474, 9, b'1'),
+    (0x2488, 9, b'1'),
+    (0x249c, 26, b'a'),
+    (0x1f100, 1, b'0'),
+    (0x1f101, 10, b'0'),
+    (0x1f110, 26, b'A'),
     (0x2776, 9, b'1'),
     (0x2780, 9, b'1'),
     (0x278a, 9, b'1'),
@@ -239,12 +246,13 @@ fn what_a_reader_takes_for_ascii_is_ascii() {
         ("größer, café, ñ, 日本語, 日本語: ö", "größer, café, ñ, 日本語, 日本語: ö"),
         ("хорошо", "xopoшo"),
         ("４１１１　ＡＢ", "4111 AB"),
-        ("٤١ ۴۱ ४१ 𝟜𝟙 ④① ⁴₁ 🄃🄂", "41 41 41 41 41 41 2,1,"),
+        ("٤١ ۴۱ ४१ 𝟜𝟙 ④① ⁴₁ 🄃🄂", "41 41 41 41 41 41 21"),
         ("a\u{200b}b\u{ad}c\u{202e}d\u{feff}e\u{e0041}f\u{fe0f}g\u{2060}h\u{3164}i\u{34f}j", "abcdefghij"),
         ("4\u{fe0f}\u{20e3}1\u{20e3}", "41"),
         ("a\u{2010}b\u{2013}c\u{2212}d\u{fe63}e", "a-b-c-d-e"),
         ("a\u{2024}b\u{3002}c\u{ff61}d\u{b7}e", "a.b.c.d.e"),
         ("ＡＫＩＡ АКІА ΑΚΙΑ ᎪᏦ \u{1d400}\u{1f1e6}\u{1f170}", "AKIA AKIA AKIA AK AAA"),
+        ("⑷⒈ ⒋⑴ 🄅🄂 🄐⒜⒵🄩 ⑿⒓", "41 41 41 AazZ ⑿12."),
         ("ﬁne ㎏ ⑫ ½ ℀ …", "fine kg 12 ½ a/c ..."),
         ("\u{212a}elvin", "Kelvin"),
         ("\u{a4ee}\u{a4d7}\u{a4f2}\u{a4ee} j\u{2c9f}e \u{abaa}\u{ab83}\u{abaa}", "AKIA joe sws"),
