@@ -31,7 +31,7 @@ use std::collections::HashSet;
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// Records per statement; more gain nothing.
 const BATCH: BatchLimits = BatchLimits { records: 1_000, bytes: 4 << 20 };
@@ -41,7 +41,7 @@ const BATCH_WAIT: Duration = Duration::from_millis(50);
 const QUIET_WAIT: Duration = Duration::from_millis(2);
 /// A batch of so many says that the node is not quiet: at 50 ms, 80 requests a second.
 const BUSY_RECORDS: usize = 4;
-/// How often the spool is looked at.
+/// How often the spool is looked at, and what memory owes is paid.
 const FLUSH_EVERY: Duration = Duration::from_millis(500);
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(5);
@@ -131,15 +131,20 @@ impl Shipper {
     /// Ships until every [`crate::TraceSender`] is dropped and nothing is left.
     pub async fn run(mut self) {
         self.placed.open_left().await;
-        let mut flush = tokio::time::interval(FLUSH_EVERY);
+        let mut look_at = Instant::now();
         let mut wait = RETRY_FIRST;
         // What an earlier process left need not wait for what comes.
         let mut is_worth_a_look = true;
         loop {
+            // By the clock and not only where nothing waits: a node that is busy or catches up always has something to ship.
+            if Instant::now() >= look_at {
+                self.look().await;
+                look_at = Instant::now() + FLUSH_EVERY;
+            }
             if !is_worth_a_look && !self.spool.is_closed() {
                 tokio::select! {
                     () = self.spool.arrived() => self.wait_for_company().await,
-                    _ = flush.tick() => self.look().await,
+                    () = sleep_until(look_at) => {}
                 }
             }
             // Asked before the look: what is written between the two would be missed.
@@ -161,7 +166,6 @@ impl Shipper {
                     break;
                 }
                 Attempt::NotNow => {
-                    self.look_at_spools().await;
                     tokio::time::sleep(wait).await;
                     wait = (wait * 2).min(if self.give_up_at.is_some() { RETRY_FIRST } else { RETRY_MOST });
                     true
@@ -264,18 +268,19 @@ impl Shipper {
         Instant::now() >= give_up_at
     }
 
+    /// Does what is to be done every so often, whatever else there is to do. The spools first: the database may take its time.
     async fn look(&mut self) {
+        self.spool.look().await;
+        self.placed.look().await;
+        self.ledgers.forget_closed(Utc::now());
+        // At the end what is owed is paid last, and no stop waits for it twice.
+        if self.spool.is_closed() {
+            return;
+        }
         if let Err(error) = in_time(self.owed.pay()).await {
             self.spool.metrics().budgets.flush_failures.inc();
             tracing::debug!(error, "spend waits for the database");
         }
-        self.ledgers.forget_closed(Utc::now());
-        self.look_at_spools().await;
-    }
-
-    async fn look_at_spools(&self) {
-        self.spool.look().await;
-        self.placed.look().await;
     }
 }
 

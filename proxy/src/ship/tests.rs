@@ -4,14 +4,14 @@
 use super::*;
 use crate::config::SpoolLimits;
 use crate::metrics::Metrics;
-use crate::spool::{SpooledTrace, open_spool};
+use crate::spool::{SpooledTrace, TraceSender, open_spool};
 use bulkhead_policy::compile::CompileOptions;
 use bulkhead_policy::crypto::MasterKey;
 use bulkhead_policy::ids::{BudgetId, DatabaseName, TenantId, TraceId};
 use bulkhead_policy::ledger::{AlertLines, BudgetUnit, LedgerDelta, LedgerKey, Subject};
 use bulkhead_policy::snapshot::{Builder, SnapshotHandle};
 use bulkhead_policy::trace::TraceRecord;
-use bulkhead_spool::{Folder, Origin, Owner, Record, Settings};
+use bulkhead_spool::{Folder, Origin, Owner, Record, Settings, Writer};
 use bulkhead_store::placement::{admit_tenant, claim_database, place_tenant};
 use bulkhead_store::system::{create_tenant, load_snapshot};
 use bulkhead_store::tenant::TraceFilter;
@@ -43,6 +43,15 @@ struct World {
     folder: PathBuf,
 }
 
+/// A process, as far as its spool goes.
+struct Node {
+    shipper: Shipper,
+    /// The request path: the shipper goes on as long as there is one.
+    sender: TraceSender,
+    ledgers: Arc<LedgerBook>,
+    metrics: Arc<Metrics>,
+}
+
 impl Drop for World {
     fn drop(&mut self) {
         let _left_behind = std::fs::remove_dir_all(&self.folder);
@@ -50,17 +59,17 @@ impl Drop for World {
 }
 
 impl World {
-    /// A tenant that shares a database and one that has its own.
-    async fn new() -> Self {
+    /// A tenant that shares a database and one that has its own; `name` is the test's own.
+    async fn new(name: &str) -> Self {
         let (shared, own) = (testing::database().await.unwrap(), testing::database().await.unwrap());
-        let (actor, name): (_, DatabaseName) = (Actor::new("test"), DATABASE.parse().unwrap());
+        let (actor, database): (_, DatabaseName) = (Actor::new("test"), DATABASE.parse().unwrap());
         let here = Store::connect(&shared, Role::Migrator, 1).await.unwrap();
         let there = Store::connect(&own, Role::Migrator, 1).await.unwrap();
-        claim_database(&there, &actor, &name).await.unwrap();
+        claim_database(&there, &actor, &database).await.unwrap();
         let sharing = create_tenant(&here, &actor, "sharing").await.unwrap();
         let placed = create_tenant(&here, &actor, "placed").await.unwrap();
-        admit_tenant(&there, &actor, &placed, &name).await.unwrap();
-        place_tenant(&here, &actor, placed.id, &name).await.unwrap();
+        admit_tenant(&there, &actor, &placed, &database).await.unwrap();
+        place_tenant(&here, &actor, placed.id, &database).await.unwrap();
 
         let master_key = MasterKey::parse(MASTER_KEY).unwrap();
         let builder = Builder::new(&master_key, Arc::default(), CompileOptions::default()).unwrap();
@@ -74,15 +83,20 @@ impl World {
             ids: BTreeSet::new(),
         };
         let clients = [client(sharing.id, &shared, &own), client(placed.id, &own, &shared)];
-        let folder = std::env::temp_dir().join(format!("bulkhead-ship-{}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("bulkhead-ship-{}-{name}", std::process::id()));
         Self { shared, own, clients, snapshot, folder }
+    }
+
+    /// The spool as a process opens it.
+    fn write(&self) -> Writer<Folder> {
+        let origin = Origin { id: *uuid::Uuid::now_v7().as_bytes(), segment: 1 };
+        let folder = Folder::open(&self.folder).unwrap();
+        bulkhead_spool::open(folder, Settings::default(), origin).unwrap().0
     }
 
     /// Leaves two segments with traces of both tenants behind, as a killed process does.
     fn leave_behind(&mut self) {
-        let origin = Origin { id: *uuid::Uuid::now_v7().as_bytes(), segment: 1 };
-        let folder = Folder::open(&self.folder).unwrap();
-        let (mut writer, _reader) = bulkhead_spool::open(folder, Settings::default(), origin).unwrap();
+        let mut writer = self.write();
         for number in 0..6 {
             let client = &mut self.clients[number % 2];
             let spooled = spooled(client.tenant);
@@ -95,28 +109,31 @@ impl World {
         }
     }
 
-    /// A process that ends when its shipper was polled so often, or has nothing left to do: then this is true.
-    async fn ship(&self, polls: usize) -> bool {
+    /// A process that has just begun.
+    async fn node(&self) -> Node {
         let keys = MasterKey::parse(MASTER_KEY).unwrap().spool_keys();
         let (ledgers, metrics) = (Arc::new(LedgerBook::default()), Arc::new(Metrics::new().unwrap()));
+        let limits = SpoolLimits::default();
         let (sender, source) =
-            open_spool(&self.folder, SpoolLimits::default(), keys, Arc::clone(&ledgers), metrics).unwrap();
-        drop(sender);
+            open_spool(&self.folder, limits, keys, Arc::clone(&ledgers), Arc::clone(&metrics)).unwrap();
         let writer = Store::connect(&self.shared, Role::Writer, 2).await.unwrap();
         let own = Store::connect(&self.own, Role::Writer, 2).await.unwrap();
         let placed = [(DATABASE.parse().unwrap(), own)].into();
         let placements = Placements::new(self.snapshot.clone(), writer.clone(), placed);
-        let mut run = pin!(Shipper::new(writer, source, ledgers, placements).run());
+        let shipper = Shipper::new(writer, source, Arc::clone(&ledgers), placements);
+        Node { shipper, sender, ledgers, metrics }
+    }
+
+    /// A process that ends when its shipper was polled so often, or has nothing left to do: then this is true.
+    async fn ship(&self, polls: usize) -> bool {
+        let Node { shipper, sender, .. } = self.node().await;
+        drop(sender);
         let mut left = polls;
-        std::future::poll_fn(|context| {
+        let is_over = run_until(shipper, || {
             left = left.saturating_sub(1);
-            match run.as_mut().poll(context) {
-                Poll::Ready(()) => Poll::Ready(true),
-                Poll::Pending if left == 0 => Poll::Ready(false),
-                Poll::Pending => Poll::Pending,
-            }
-        })
-        .await
+            left == 0
+        });
+        is_over.await
     }
 
     /// Waits until nothing that a process has begun is under way any more: the death of a real one ends that at once.
@@ -137,6 +154,18 @@ impl World {
         }
         assert_eq!(segments(&self.folder), [""; 0], "{polls} polls");
     }
+}
+
+/// Runs a shipper until it has nothing left to do, and then this is true, or until it is to stop, which is asked whenever it
+/// waits for something.
+async fn run_until(shipper: Shipper, mut is_to_stop: impl FnMut() -> bool) -> bool {
+    let mut run = pin!(shipper.run());
+    std::future::poll_fn(|context| match run.as_mut().poll(context) {
+        Poll::Ready(()) => Poll::Ready(true),
+        Poll::Pending if is_to_stop() => Poll::Ready(false),
+        Poll::Pending => Poll::Pending,
+    })
+    .await
 }
 
 /// Ids of a tenant's traces in a database, sorted.
@@ -166,6 +195,12 @@ fn segments(folder: &Path) -> Vec<String> {
     left
 }
 
+fn charge(tenant: TenantId) -> LedgerDelta {
+    let key = LedgerKey { tenant, budget: BudgetId::new("all"), subject: Subject::Tenant };
+    let (window_start, unit) = (DateTime::UNIX_EPOCH + TimeDelta::days(1), BudgetUnit::Requests);
+    LedgerDelta { key, window_start, unit, amount: 1, alerts: AlertLines::default() }
+}
+
 fn spooled(tenant: TenantId) -> SpooledTrace {
     let text = r#"{"id":"018f3a52-7c00-7000-8000-000000000002","at":"2026-01-02T03:04:05.000006Z",
         "tenant":"018f3a52-7c00-7000-8000-000000000001","agent":null,"key":null,"policy_revision":3,"dialect":"openai",
@@ -177,16 +212,7 @@ fn spooled(tenant: TenantId) -> SpooledTrace {
     let at = DateTime::from_timestamp_micros(Utc::now().timestamp_micros()).unwrap();
     let trace: TraceRecord = serde_json::from_str(text).unwrap();
     let trace = TraceRecord { id: TraceId::fresh(at), at, tenant, ..trace };
-    let key = LedgerKey { tenant, budget: BudgetId::new("all"), subject: Subject::Tenant };
-    let window_start = DateTime::UNIX_EPOCH + TimeDelta::days(1);
-    let charge = LedgerDelta {
-        key,
-        window_start,
-        unit: BudgetUnit::Requests,
-        amount: 1,
-        alerts: AlertLines::default(),
-    };
-    SpooledTrace { trace, charges: vec![charge], term: None }
+    SpooledTrace { trace, charges: vec![charge(tenant)], term: None }
 }
 
 fn record(spooled: &SpooledTrace) -> Record {
@@ -197,7 +223,7 @@ fn record(spooled: &SpooledTrace) -> Record {
 
 #[tokio::test]
 async fn wherever_a_shipper_ends_the_next_one_loses_and_doubles_nothing() {
-    let mut world = World::new().await;
+    let mut world = World::new("ends").await;
     for polls in 1.. {
         world.leave_behind();
         let is_over = world.ship(polls).await;
@@ -213,4 +239,30 @@ async fn wherever_a_shipper_ends_the_next_one_loses_and_doubles_nothing() {
             return;
         }
     }
+}
+
+#[tokio::test]
+async fn a_node_that_catches_up_shows_it_and_pays_what_it_owes() {
+    let world = World::new("catches-up").await;
+    let tenant = world.clients[0].tenant;
+    // A segment each, so a batch each, and each of them waits for company: together longer than from one look to the next.
+    let batches = 2 * FLUSH_EVERY.as_millis() / QUIET_WAIT.as_millis();
+    let mut writer = world.write();
+    for _ in 0..batches {
+        writer.push(&record(&spooled(tenant))).unwrap();
+        writer.commit().unwrap();
+        writer.seal();
+    }
+    drop(writer);
+    let Node { shipper, sender, ledgers, metrics } = world.node().await;
+    ledgers.owe(vec![charge(tenant)]);
+    let left = || u128::try_from(metrics.spool.records.get()).unwrap();
+    let is_over = run_until(shipper, || {
+        let is_stored = u128::from(metrics.traces_written.get()) == batches;
+        is_stored || (1..batches).contains(&left())
+    });
+    assert!(!is_over.await, "the request path is there");
+    assert!((1..batches).contains(&left()), "nobody looked before all was stored");
+    assert_eq!(ledgers.take_owed(), []);
+    drop(sender);
 }
