@@ -176,7 +176,7 @@ impl<F: Files> Reader<F> {
             if is_damaged {
                 self.set_aside(number);
             } else if self.shared.files.remove(&segment_name(number)).is_ok() {
-                self.shared.state().segments.remove(&number);
+                self.shared.state().remove(number);
             }
         }
         saved
@@ -231,7 +231,7 @@ impl<F: Files> Reader<F> {
             // Its position says that it was read, and that must not be forgotten while it is there.
             return;
         }
-        if let Some(segment) = state.segments.remove(&number)
+        if let Some(segment) = state.remove(number)
             && !segment.is_damaged
         {
             state.quarantined += 1;

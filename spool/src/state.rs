@@ -94,6 +94,8 @@ pub(crate) struct Segment {
     pub(crate) position: u64,
     /// Records between the two.
     pub(crate) waiting: u64,
+    /// Their bytes by owner: who has them here gives them back with the segment, also where they cannot be read.
+    pub(crate) owners: HashMap<Owner, u64>,
     pub(crate) oldest_at_millis: Option<u64>,
     /// Nothing is appended any more.
     pub(crate) is_sealed: bool,
@@ -112,6 +114,7 @@ pub(crate) struct State {
     pub(crate) next_segment: u64,
     /// Segments below this number are of earlier processes.
     pub(crate) first_own: u64,
+    /// Bytes of the records that wait, by owner: the sum over the segments.
     pub(crate) owners: HashMap<Owner, u64>,
     /// Bytes of records that were moved to another spool and count here as long as they wait there.
     pub(crate) elsewhere: HashMap<Owner, u64>,
@@ -128,30 +131,45 @@ impl State {
             entry.oldest_at_millis = records.first().map(|(_, _, at_millis)| *at_millis);
         }
         for (owner, bytes, _) in records {
+            *entry.owners.entry(*owner).or_default() += bytes;
             *self.owners.entry(*owner).or_default() += bytes;
         }
     }
 
+    /// What was acknowledged waits no more, and at a segment's end nothing of it does: what was not given out is damaged.
     pub(crate) fn acknowledged(&mut self, segment: u64, position: u64, records: &[Record]) {
         let Some(entry) = self.segments.get_mut(&segment) else { return };
         entry.position = entry.position.max(position);
-        entry.waiting = entry.waiting.saturating_sub(records.len() as u64);
+        let is_read = entry.position >= entry.bytes;
+        entry.waiting = if is_read { 0 } else { entry.waiting.saturating_sub(records.len() as u64) };
         entry.oldest_at_millis = records
             .last()
             .map(|record| record.at_millis)
             .or(entry.oldest_at_millis)
             .filter(|_| entry.waiting > 0);
-        for record in records {
-            self.gone(record.owner, record.stored_bytes());
-        }
+        let gone = if is_read {
+            std::mem::take(&mut entry.owners)
+        } else {
+            let mut gone = HashMap::new();
+            for record in records {
+                let taken = take(&mut entry.owners, record.owner, record.stored_bytes());
+                *gone.entry(record.owner).or_default() += taken;
+            }
+            gone
+        };
+        self.gone(gone);
     }
 
-    fn gone(&mut self, owner: Owner, bytes: u64) {
-        if let Some(held) = self.owners.get_mut(&owner) {
-            *held = held.saturating_sub(bytes);
-            if *held == 0 {
-                self.owners.remove(&owner);
-            }
+    /// Forgets a segment and what waits in it.
+    pub(crate) fn remove(&mut self, segment: u64) -> Option<Segment> {
+        let mut removed = self.segments.remove(&segment)?;
+        self.gone(std::mem::take(&mut removed.owners));
+        Some(removed)
+    }
+
+    fn gone(&mut self, owners: HashMap<Owner, u64>) {
+        for (owner, bytes) in owners {
+            take(&mut self.owners, owner, bytes);
         }
     }
 
@@ -220,6 +238,17 @@ impl State {
             dead_letters: self.dead_letters,
         }
     }
+}
+
+/// Takes bytes from what an owner has; returns how many there were.
+fn take(owners: &mut HashMap<Owner, u64>, owner: Owner, bytes: u64) -> u64 {
+    let Some(held) = owners.get_mut(&owner) else { return 0 };
+    let taken = bytes.min(*held);
+    *held -= taken;
+    if *held == 0 {
+        owners.remove(&owner);
+    }
+    taken
 }
 
 fn is_scarce(bytes: u64, of: u64) -> bool {

@@ -213,6 +213,51 @@ fn a_segment_that_cannot_be_read_does_not_stop_the_others() {
     }
     assert_eq!(drain(&mut reader), [2, 3]);
     assert_eq!(reader.usage().quarantined, 1);
+    assert_eq!(reader.usage().waiting_bytes, 0, "its owner's room comes back");
+}
+
+#[test]
+fn damaged_records_give_their_owners_room_back() {
+    let disk = Disk::default();
+    let (mut writer, mut reader) = open_on(&disk);
+    let [first, second] = [1, 2].map(|owner| Record { owner: Owner([owner; 16]), ..record(5) });
+    for record in [&first, &second, &first] {
+        writer.push(record).unwrap();
+    }
+    writer.commit().unwrap();
+    let (name, whole) = disk.segments().remove(0);
+    let bytes = usize::try_from(first.stored_bytes()).unwrap();
+    let mut damaged = whole.clone();
+    damaged[bytes + 20] ^= 1;
+    disk.put(&name, &damaged);
+    let one = BatchLimits { records: 1, ..ALL };
+    let batch = reader.take(Lane::Oldest, one).unwrap().expect("the first");
+    reader.acknowledge(&batch).unwrap();
+    let waiting = first.stored_bytes() + second.stored_bytes();
+    assert_eq!(reader.usage().waiting_bytes, waiting, "nobody has seen the damage");
+    let batch = reader.take(Lane::Oldest, ALL).unwrap().expect("the last");
+    assert_eq!(batch.records, std::slice::from_ref(&first));
+    reader.acknowledge(&batch).unwrap();
+    let usage = reader.usage();
+    assert_eq!((usage.records, usage.waiting_bytes, usage.oldest_at_millis), (0, 0, None));
+    // And what comes to the same segment afterwards counts as ever.
+    writer.push(&second).unwrap();
+    writer.commit().unwrap();
+    assert_eq!(reader.usage().waiting_bytes, second.stored_bytes());
+}
+
+#[test]
+fn a_segment_that_lost_its_end_gives_its_owners_room_back() {
+    let disk = Disk::default();
+    let (mut writer, mut reader) = open_on(&disk);
+    append(&mut writer, 0..3);
+    let (name, whole) = disk.segments().remove(0);
+    disk.put(&name, &whole[..50]);
+    while let Some(batch) = reader.take(Lane::Oldest, ALL).unwrap() {
+        reader.acknowledge(&batch).unwrap();
+    }
+    let usage = reader.usage();
+    assert_eq!((usage.records, usage.waiting_bytes), (0, 0));
 }
 
 #[test]

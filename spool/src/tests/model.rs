@@ -202,7 +202,8 @@ impl World {
         let seen: BTreeSet<u64> = seen.into_iter().collect();
         let missing: Vec<_> = self.promised.waiting.difference(&seen).collect();
         assert!(missing.is_empty(), "lost: {missing:?}");
-        assert_eq!(self.reader.usage().records, 0);
+        let usage = self.reader.usage();
+        assert_eq!((usage.records, usage.waiting_bytes), (0, 0));
         self.writer.seal();
         self.reader.tidy().unwrap();
         assert!(self.disk.segments().is_empty());
