@@ -29,11 +29,15 @@ use bulkhead_policy::trace::{
     TraceRecord, TraceTokens,
 };
 use chrono::{DateTime, TimeDelta, Utc};
+use std::time::Duration;
 
 use crate::system::{self, Tenant};
 use crate::tenant::NewKey;
 use crate::testing::database;
 use crate::{Actor, Role, Store};
+
+/// How long a test waits for what must come; only failures take so long.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A migrated database with a store per role.
 struct World {
@@ -93,6 +97,18 @@ impl World {
         tx.commit().await.unwrap();
         (agent.id, key.id)
     }
+}
+
+/// Waits until so many sessions of the database wait for a lock that another holds.
+async fn until_waiting(admin: &sqlx::PgPool, sessions: i64) {
+    let waiting = "select count(*) from pg_stat_activity
+      where datname = current_database() and wait_event_type = 'Lock'";
+    let wait = async {
+        while sqlx::query_scalar::<_, i64>(waiting).fetch_one(admin).await.unwrap() < sessions {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.expect("nobody waits");
 }
 
 fn actor() -> Actor {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bulkhead_policy::ids::TenantId;
 use sqlx::AssertSqlSafe;
 
-use super::{World, actor, bodies, data_key, finding, now, sealed, trace};
+use super::{World, actor, bodies, data_key, finding, now, sealed, trace, until_waiting};
 use crate::tenant::Layer;
 use crate::{AuditFilter, StoreError, system, writer};
 
@@ -117,16 +117,16 @@ async fn a_tenant_is_erased_while_its_last_requests_are_shipped() {
     let mut busy = admin.begin().await.unwrap();
     let lock = "select from bulkhead.budget_usage where tenant_id = $1 for update";
     sqlx::query(lock).bind(before.as_uuid()).execute(&mut *busy).await.unwrap();
-    let pause = |seconds| tokio::time::sleep(std::time::Duration::from_secs(seconds));
     let shipping = shipment(1, &new);
     let (shipped, deleted, ()) = tokio::join!(
         ship(&world.writer, &shipping),
         async {
-            pause(1).await;
+            until_waiting(&admin, 1).await;
             system::delete_tenant(&world.migrator, &actor(), after).await
         },
         async {
-            pause(2).await;
+            // The one for the other tenant's count, the other for what the first has locked already.
+            until_waiting(&admin, 2).await;
             busy.commit().await.unwrap();
         }
     );
