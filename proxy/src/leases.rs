@@ -7,17 +7,18 @@
 //! the budget's `when_unreachable` decides.
 
 use crate::metrics::Metrics;
+use crate::ship::in_time;
 use bulkhead_policy::ids::BudgetId;
 use bulkhead_policy::ledger::{
     Amount, Exhausted, Holder, Ledger, Lessee, PendingAsk, Reservation, Waiting, WhenUnreachable,
 };
+use bulkhead_store::Store;
 use bulkhead_store::writer::lease;
-use bulkhead_store::{Store, StoreError};
 use chrono::{DateTime, Utc};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 /// How often it is looked at what runs low, is not needed any more, or wants to be prolonged.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -181,7 +182,7 @@ impl Leaser {
         let is_away = self.rounds.borrow().is_away;
         let answered = match asks.as_slice() {
             // Who finds the database away does not wait, so nothing is asked for that would show that it is back.
-            [] if is_away => Some(in_time(self.store.ping()).await),
+            [] if is_away => Some(in_time(ROUND_PATIENCE, self.store.ping()).await),
             [] => None,
             asks => Some(self.ask(asks).await),
         };
@@ -201,7 +202,7 @@ impl Leaser {
     async fn ask(&mut self, asks: &[PendingAsk]) -> Result<(), String> {
         for asks in asks.chunks(ASKS_MAX) {
             let asked: Vec<_> = asks.iter().map(|pending| pending.ask.clone()).collect();
-            let answers = in_time(lease(&self.store, self.holder, &asked)).await;
+            let answers = in_time(ROUND_PATIENCE, lease(&self.store, self.holder, &asked)).await;
             let outcome = if answers.is_ok() { "answered" } else { "failed" };
             self.metrics.budgets.lease_rounds.with_label_values(&[outcome]).inc();
             let now = Utc::now();
@@ -212,13 +213,5 @@ impl Leaser {
             }
         }
         Ok(())
-    }
-}
-
-/// Waits for the database, but not for long.
-async fn in_time<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, String> {
-    match timeout(ROUND_PATIENCE, work).await {
-        Ok(result) => result.map_err(|error| error.to_string()),
-        Err(_) => Err("the database does not answer".to_owned()),
     }
 }

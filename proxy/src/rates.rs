@@ -1,12 +1,13 @@
 //! Shares the rates that are in use on this node with the other nodes, beside the requests.
 
 use crate::metrics::Metrics;
+use crate::ship::in_time;
 use bulkhead_policy::limiter::{Nodes, Sharing};
 use bulkhead_store::{Store, writer};
 use chrono::Utc;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
 /// How often it is looked at what came into use; [`Sharing`] knows when to ask for what.
@@ -28,21 +29,18 @@ pub async fn share_rates(store: Store, node: Uuid, nodes: Nodes, metrics: Arc<Me
             let asked_at = Utc::now();
             sharing.expire(asked_at);
             let answer = writer::share_rates(&store, node, sharing.nodes(), asks);
-            let error = match timeout(PATIENCE, answer).await {
-                Ok(Ok(parts)) => {
-                    sharing.answered(asks, &parts, asked_at, Utc::now());
-                    None
-                }
-                Ok(Err(error)) => Some(error.to_string()),
-                Err(_) => Some("the database does not answer".to_owned()),
-            };
-            let outcome = if error.is_none() { "answered" } else { "failed" };
+            let answered = in_time(PATIENCE, answer).await;
+            let outcome = if answered.is_ok() { "answered" } else { "failed" };
             metrics.rate_rounds.with_label_values(&[outcome]).inc();
-            if let Some(error) = error.as_ref().filter(|_| !is_away) {
+            if let Err(error) = &answered
+                && !is_away
+            {
                 tracing::warn!(error, "this node goes by an equal part of each rate");
             }
-            is_away = error.is_some();
-            if is_away {
+            is_away = answered.is_err();
+            if let Ok(parts) = answered {
+                sharing.answered(asks, &parts, asked_at, Utc::now());
+            } else {
                 // What is left waits for the next round, and is not trusted for longer than it may be meanwhile.
                 break;
             }

@@ -28,7 +28,7 @@ use placed::PlacedSpools;
 use refused::DeadLetters;
 pub use route::Placements;
 use std::collections::HashSet;
-use std::fmt::Display;
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -48,7 +48,7 @@ const RETRY_MOST: Duration = Duration::from_secs(5);
 /// How long the database may take for one batch: one that stands still must not hold a stop for ever. Whatever becomes of
 /// a batch that was left alone, it is sent again.
 const DATABASE_PATIENCE: Duration = Duration::from_secs(15);
-/// How long the stop waits for a database that does not take what is left.
+/// How long the stop waits for a database that does not take what is left, and a look for one that does not take what is owed.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Moves traces and spend to PostgreSQL until the request path is gone.
@@ -179,13 +179,12 @@ impl Shipper {
 
     async fn pay_to_the_end(&mut self) {
         loop {
-            match timeout(STOP_PATIENCE, self.owed.pay()).await {
-                Ok(Ok(())) => return,
-                Ok(Err(_)) | Err(_) if !self.has_given_up() => tokio::time::sleep(RETRY_FIRST).await,
-                Ok(Err(error)) => {
-                    return tracing::error!(%error, "stopped with spend that PostgreSQL did not take");
+            match in_time(STOP_PATIENCE, self.owed.pay()).await {
+                Ok(()) => return,
+                Err(_) if !self.has_given_up() => tokio::time::sleep(RETRY_FIRST).await,
+                Err(error) => {
+                    return tracing::error!(error, "stopped with spend that PostgreSQL did not take");
                 }
-                Err(_) => return tracing::error!("stopped with spend: PostgreSQL does not answer"),
             }
         }
     }
@@ -198,7 +197,7 @@ impl Shipper {
 
     /// Ships the next batch of the lane whose turn it is.
     async fn ship_next(&mut self) -> Attempt {
-        if let Err(error) = in_time(self.align()).await {
+        if let Err(error) = in_time(DATABASE_PATIENCE, self.align()).await {
             tracing::warn!(error, "traces and spend wait for the database");
             return Attempt::NotNow;
         }
@@ -212,7 +211,7 @@ impl Shipper {
             Err(()) => return Attempt::NotNow,
         };
         let records = held.batch.records.len();
-        match in_time(self.store_batch(&mut held, &snapshot)).await {
+        match in_time(DATABASE_PATIENCE, self.store_batch(&mut held, &snapshot)).await {
             Ok(Shipped::Stored(_)) => {}
             Ok(Shipped::Overlaps) => {
                 self.is_aligned = false;
@@ -277,19 +276,34 @@ impl Shipper {
         if self.spool.is_closed() {
             return;
         }
-        if let Err(error) = in_time(self.owed.pay()).await {
+        if let Err(error) = in_time(STOP_PATIENCE, self.owed.pay()).await {
             self.spool.metrics().budgets.flush_failures.inc();
             tracing::debug!(error, "spend waits for the database");
         }
     }
 }
 
-/// Waits for the database, but not for ever.
-async fn in_time<T, E: Display>(work: impl Future<Output = Result<T, E>>) -> Result<T, String> {
-    match timeout(DATABASE_PATIENCE, work).await {
-        Ok(result) => result.map_err(|error| error.to_string()),
+/// Waits for the database, but not for ever; says why there is no answer, with the causes.
+pub(crate) async fn in_time<T, E: Error>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, String> {
+    match timeout(limit, work).await {
+        Ok(result) => result.map_err(|error| in_full(&error)),
         Err(_) => Err("the database does not answer".to_owned()),
     }
+}
+
+/// The error and its causes: they say which value of which column.
+fn in_full(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What a database will never take: it stops nobody and is not forgotten.
 
+use super::in_full;
 use crate::metrics::Metrics;
 use crate::spool::SharedReader;
 use bulkhead_policy::trace::TraceRecord;
@@ -74,16 +75,4 @@ impl DeadLetters {
             _ => self.metrics.traces_dropped.with_label_values(&["refused"]).inc(),
         }
     }
-}
-
-/// The error and its causes: the reason says which value of which column.
-pub(super) fn in_full(error: &StoreError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -266,3 +266,13 @@ async fn a_node_that_catches_up_shows_it_and_pays_what_it_owes() {
     assert_eq!(ledgers.take_owed(), []);
     drop(sender);
 }
+
+#[tokio::test]
+async fn who_waits_for_the_database_is_told_all_that_it_says() {
+    let silent = in_time(Duration::ZERO, std::future::pending::<Result<(), StoreError>>());
+    assert_eq!(silent.await.unwrap_err(), "the database does not answer");
+    let url = "postgres:///none?host=/nowhere";
+    let refused = in_time(DATABASE_PATIENCE, Store::connect(url, Role::Writer, 1)).await.unwrap_err();
+    let (attempt, cause) = refused.split_once(": ").expect("a cause");
+    assert!(attempt.starts_with("connect to the database") && !cause.is_empty(), "{refused}");
+}

@@ -1,8 +1,8 @@
 //! Carries one tenant's traces to the database that the tenant is placed in.
 
-use super::super::refused::{DeadLetters, Destination, in_full};
+use super::super::refused::{DeadLetters, Destination};
 use super::super::route::{Placements, Route};
-use super::super::{BATCH, DATABASE_PATIENCE, RETRY_FIRST, RETRY_MOST, STOP_PATIENCE};
+use super::super::{BATCH, DATABASE_PATIENCE, RETRY_FIRST, RETRY_MOST, STOP_PATIENCE, in_time};
 use super::count;
 use crate::spool::{SharedReader, SpooledTrace, read_spooled};
 use bulkhead_policy::crypto::SpoolKeys;
@@ -84,13 +84,7 @@ impl Carrier {
         };
         match self.placements.route(self.tenant, Utc::now()) {
             Route::To(store) => {
-                let stored = timeout(DATABASE_PATIENCE, self.store(&batch, &store)).await;
-                let reason = match stored {
-                    Ok(Ok(())) => None,
-                    Ok(Err(error)) => Some(in_full(&error)),
-                    Err(_) => Some("the database does not answer".to_owned()),
-                };
-                if let Some(reason) = reason {
+                if let Err(reason) = in_time(DATABASE_PATIENCE, self.store(&batch, &store)).await {
                     return self.waits("database", &reason);
                 }
             }
