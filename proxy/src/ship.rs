@@ -27,7 +27,6 @@ use owed::Owed;
 use placed::PlacedSpools;
 use refused::DeadLetters;
 pub use route::Placements;
-use std::collections::HashSet;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -241,7 +240,7 @@ impl Shipper {
         }
         let lane = self.lane;
         match self.spool.read(move |reader| reader.take(lane, BATCH)).await {
-            Some(Ok(batch)) => Ok(batch.map(|batch| Held { batch, kept: HashSet::new() })),
+            Some(Ok(batch)) => Ok(batch.map(Held::new)),
             Some(Err(error)) => {
                 tracing::error!(%error, "a segment of the spool cannot be read");
                 self.take_turns();

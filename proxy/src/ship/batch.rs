@@ -1,13 +1,12 @@
 //! One batch: to the shared database what belongs there, to spools of their own what belongs elsewhere.
 
 use super::Shipper;
-use super::refused::Destination;
+use super::refused::{Destination, Readable, SetAside};
 use super::route::Route;
 use crate::spool::{SpooledTrace, read_spooled};
 use bulkhead_policy::ids::TenantId;
 use bulkhead_policy::snapshot::Snapshot;
-use bulkhead_policy::trace::TraceRecord;
-use bulkhead_spool::{Batch, Record};
+use bulkhead_spool::Batch;
 use bulkhead_store::StoreError;
 use bulkhead_store::writer::{Shipment, Shipped, Spent, SpoolPlace, ship};
 use chrono::Utc;
@@ -28,17 +27,23 @@ pub(super) enum NotStored {
 pub(super) struct Held {
     pub(super) batch: Batch,
     /// Whose traces of it are in spools of their own already: a batch that is tried again and again must not fill them.
-    pub(super) kept: HashSet<TenantId>,
+    kept: HashSet<TenantId>,
+    set_aside: SetAside,
 }
 
-/// A batch as the database takes it, and the records that its traces come from.
+impl Held {
+    pub(super) fn new(batch: Batch) -> Self {
+        Self { batch, kept: HashSet::new(), set_aside: SetAside::default() }
+    }
+}
+
+/// A batch as the databases take it: without the traces that were set aside, with what they charged.
 #[derive(Default)]
 struct Sendable<'a> {
-    records: Vec<&'a Record>,
-    traces: Vec<TraceRecord>,
+    shared: Readable<'a>,
     charges: Vec<Spent>,
     /// Traces of other databases.
-    placed: BTreeMap<TenantId, (Vec<&'a Record>, Vec<TraceRecord>)>,
+    placed: BTreeMap<TenantId, Readable<'a>>,
 }
 
 impl Shipper {
@@ -48,31 +53,32 @@ impl Shipper {
         held: &mut Held,
         snapshot: &Snapshot,
     ) -> Result<Shipped, NotStored> {
-        let sendable = self.sendable(&held.batch, snapshot).await;
+        let Held { batch, kept, set_aside } = held;
+        let sendable = self.sendable(batch, snapshot, set_aside).await;
         let mut placed = Vec::new();
-        for (tenant, (records, traces)) in sendable.placed {
+        for (tenant, readable) in sendable.placed {
             // Those that were kept before go where they belong by now.
-            if !held.kept.contains(&tenant) {
-                self.hand_on(tenant, &records, &traces).await?;
-                held.kept.insert(tenant);
+            if !kept.contains(&tenant) {
+                self.hand_on(tenant, &readable, set_aside).await?;
+                kept.insert(tenant);
             }
-            placed.extend(traces);
+            placed.extend(readable.traces);
         }
-        let place = held.batch.place();
+        let (place, shared) = (batch.place(), sendable.shared);
         let place =
             SpoolPlace { spool: self.spool.id(), segment: place.segment, from: place.from, to: place.to };
-        let whole = Shipment { place, traces: &sendable.traces, placed: &placed, charges: &sendable.charges };
+        let whole = Shipment { place, traces: &shared.traces, placed: &placed, charges: &sendable.charges };
         let mut refused = 0;
         let shipped = match ship(&self.store, &whole).await {
             Err(error) if !error.is_transient() => {
                 let into = Destination::Shared(&self.store);
-                refused = self.dead_letters.insert_halving(into, &sendable.records, &sendable.traces).await?;
+                refused = self.dead_letters.insert_halving(into, &shared, set_aside).await?;
                 self.ship_charges(&whole).await?
             }
             shipped => shipped?,
         };
         if let Shipped::Stored(alerts) = &shipped {
-            self.spool.metrics().traces_written.inc_by((sendable.traces.len() - refused) as u64);
+            self.spool.metrics().traces_written.inc_by((shared.traces.len() - refused) as u64);
             // Not where the answer to a commit is lost: the entry is there, and a repetition passes nothing.
             self.spool.metrics().budgets.passed(alerts);
         }
@@ -84,16 +90,15 @@ impl Shipper {
     async fn hand_on(
         &mut self,
         tenant: TenantId,
-        records: &[&Record],
-        traces: &[TraceRecord],
+        readable: &Readable<'_>,
+        set_aside: &mut SetAside,
     ) -> Result<(), NotStored> {
-        let copies = records.iter().map(|record| (*record).clone()).collect();
-        let Err(error) = self.placed.keep(tenant, copies).await else { return Ok(()) };
+        let Err(error) = self.placed.keep(tenant, readable.copies()).await else { return Ok(()) };
         tracing::error!(%error, %tenant, "the disk refuses the traces of a placed tenant");
         let Route::To(store) = self.placements.route(tenant, Utc::now()) else {
             return Err(NotStored::Disk(error));
         };
-        self.dead_letters.insert_halving(Destination::Placed(&store), records, traces).await?;
+        self.dead_letters.insert_halving(Destination::Placed(&store), readable, set_aside).await?;
         Ok(())
     }
 
@@ -108,27 +113,35 @@ impl Shipper {
         }
     }
 
-    async fn sendable<'a>(&self, batch: &'a Batch, snapshot: &Snapshot) -> Sendable<'a> {
+    async fn sendable<'a>(
+        &self,
+        batch: &'a Batch,
+        snapshot: &Snapshot,
+        set_aside: &mut SetAside,
+    ) -> Sendable<'a> {
         let mut sendable = Sendable::default();
-        for record in &batch.records {
-            match read_spooled(record, self.spool.keys()) {
-                Ok(SpooledTrace { trace, charges, term }) => {
-                    let is_shared =
-                        snapshot.tenant(trace.tenant).is_some_and(|tenant| tenant.placement().is_shared());
-                    let (records, traces) = if is_shared {
-                        (&mut sendable.records, &mut sendable.traces)
-                    } else {
-                        let (records, traces) = sendable.placed.entry(trace.tenant).or_default();
-                        (records, traces)
-                    };
-                    let of_trace = Some(trace.id);
-                    records.push(record);
-                    traces.push(trace);
-                    let spent = charges.into_iter().map(|delta| Spent { delta, trace: of_trace, term });
-                    sendable.charges.extend(spent);
+        for (place, record) in batch.records.iter().enumerate() {
+            let SpooledTrace { trace, charges, term } = match read_spooled(record, self.spool.keys()) {
+                Ok(spooled) => spooled,
+                Err(error) => {
+                    self.dead_letters.add(place, record, &error.to_string(), set_aside).await;
+                    continue;
                 }
-                Err(error) => self.dead_letters.add(record, &error.to_string()).await,
+            };
+            let of_trace = Some(trace.id);
+            let spent = charges.into_iter().map(|delta| Spent { delta, trace: of_trace, term });
+            sendable.charges.extend(spent);
+            if set_aside.contains(place) {
+                continue;
             }
+            let is_shared =
+                snapshot.tenant(trace.tenant).is_some_and(|tenant| tenant.placement().is_shared());
+            let readable = if is_shared {
+                &mut sendable.shared
+            } else {
+                sendable.placed.entry(trace.tenant).or_default()
+            };
+            readable.push(place, record, trace);
         }
         sendable
     }

@@ -122,6 +122,7 @@ impl PlacedSpools {
                 keys: self.keys.clone(),
                 placements: Arc::clone(&self.placements),
                 dead_letters: self.dead_letters.clone(),
+                tried: Default::default(),
                 waits_for: None,
             };
             self.carriers.spawn(carrier.run());

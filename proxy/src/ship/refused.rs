@@ -4,9 +4,10 @@ use super::in_full;
 use crate::metrics::Metrics;
 use crate::spool::SharedReader;
 use bulkhead_policy::trace::TraceRecord;
-use bulkhead_spool::Record;
+use bulkhead_spool::{Folder, Reader, Record};
 use bulkhead_store::writer::{insert_placed, insert_traces};
 use bulkhead_store::{Store, StoreError};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Sets records aside, in the folder of the node's spool.
@@ -14,6 +15,36 @@ use std::sync::Arc;
 pub(super) struct DeadLetters {
     pub(super) reader: SharedReader,
     pub(super) metrics: Arc<Metrics>,
+}
+
+/// Which records of a batch were set aside, by their place in it. Whoever tries a batch again keeps this with it: otherwise every
+/// attempt of an outage would write and count them once more, and they would push older ones out of the folder.
+#[derive(Debug, Default)]
+pub(super) struct SetAside(HashSet<usize>);
+
+impl SetAside {
+    pub(super) fn contains(&self, place: usize) -> bool {
+        self.0.contains(&place)
+    }
+}
+
+/// Traces of a batch with the records that they come from, and the places of these.
+#[derive(Debug, Default)]
+pub(super) struct Readable<'a> {
+    records: Vec<(usize, &'a Record)>,
+    pub(super) traces: Vec<TraceRecord>,
+}
+
+impl<'a> Readable<'a> {
+    pub(super) fn push(&mut self, place: usize, record: &'a Record, trace: TraceRecord) {
+        self.records.push((place, record));
+        self.traces.push(trace);
+    }
+
+    /// Copies of the records.
+    pub(super) fn copies(&self) -> Vec<Record> {
+        self.records.iter().map(|(_, record)| (*record).clone()).collect()
+    }
 }
 
 /// A database that traces are inserted into.
@@ -40,10 +71,10 @@ impl DeadLetters {
     pub(super) async fn insert_halving(
         &self,
         into: Destination<'_>,
-        records: &[&Record],
-        traces: &[TraceRecord],
+        readable: &Readable<'_>,
+        set_aside: &mut SetAside,
     ) -> Result<usize, StoreError> {
-        let mut parts = vec![(records, traces)];
+        let mut parts = vec![(readable.records.as_slice(), readable.traces.as_slice())];
         let mut refused = 0;
         while let Some((records, traces)) = parts.pop() {
             match into.insert(traces).await {
@@ -51,8 +82,8 @@ impl DeadLetters {
                 Err(error) if error.is_transient() => return Err(error),
                 Err(error) if traces.len() <= 1 => {
                     let reason = in_full(&error);
-                    for record in records {
-                        self.add(record, &reason).await;
+                    for (place, record) in records {
+                        self.add(*place, record, &reason, set_aside).await;
                     }
                     refused += traces.len();
                 }
@@ -66,13 +97,23 @@ impl DeadLetters {
         Ok(refused)
     }
 
-    /// Keeps a record that can never be stored, with the reason.
-    pub(super) async fn add(&self, record: &Record, reason: &str) {
+    /// Keeps a record that can never be stored, with the reason, if that was not done before.
+    pub(super) async fn add(&self, place: usize, record: &Record, reason: &str, set_aside: &mut SetAside) {
+        // Before the wait: whoever gives it up meanwhile does not stop the write.
+        if !set_aside.0.insert(place) {
+            return;
+        }
         tracing::error!(reason, "a trace will never be stored: see `bulkhead trace dead-letters`");
-        let (record, reason) = (record.clone(), reason.to_owned());
-        match self.reader.read(move |reader| reader.set_aside_record(&record, &reason)).await {
-            Some(Ok(())) => self.metrics.spool.dead_letters.inc(),
-            _ => self.metrics.traces_dropped.with_label_values(&["refused"]).inc(),
+        let (record, reason, metrics) = (record.clone(), reason.to_owned(), Arc::clone(&self.metrics));
+        let write = move |reader: &mut Reader<Folder>| match reader.set_aside_record(&record, &reason) {
+            Ok(()) => metrics.spool.dead_letters.inc(),
+            Err(error) => {
+                tracing::error!(%error, "and is lost: it cannot be kept");
+                metrics.traces_dropped.with_label_values(&["refused"]).inc();
+            }
+        };
+        if self.reader.read(write).await.is_none() {
+            self.metrics.traces_dropped.with_label_values(&["refused"]).inc();
         }
     }
 }

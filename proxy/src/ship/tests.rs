@@ -4,7 +4,7 @@
 use super::*;
 use crate::config::SpoolLimits;
 use crate::metrics::Metrics;
-use crate::spool::{SpooledTrace, TraceSender, open_spool};
+use crate::spool::{SpooledTrace, TraceSender, open_spool, spooled_id};
 use bulkhead_policy::compile::CompileOptions;
 use bulkhead_policy::crypto::MasterKey;
 use bulkhead_policy::ids::{BudgetId, DatabaseName, TenantId, TraceId};
@@ -22,25 +22,25 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::task::Poll;
 
-const MASTER_KEY: &str = "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a";
-const DATABASE: &str = "own";
+pub(super) const MASTER_KEY: &str = "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a";
+pub(super) const DATABASE: &str = "own";
 /// What the spool calls a record without sealed bodies.
 const CLEAR: u8 = 1;
 
 /// A tenant and the database that its traces belong in, with what was shipped so far.
-struct Client {
-    tenant: TenantId,
+pub(super) struct Client {
+    pub(super) tenant: TenantId,
     home: String,
     elsewhere: String,
     ids: BTreeSet<TraceId>,
 }
 
-struct World {
-    shared: String,
-    own: String,
-    clients: [Client; 2],
-    snapshot: SnapshotHandle,
-    folder: PathBuf,
+pub(super) struct World {
+    pub(super) shared: String,
+    pub(super) own: String,
+    pub(super) clients: [Client; 2],
+    pub(super) snapshot: SnapshotHandle,
+    pub(super) folder: PathBuf,
 }
 
 /// A process, as far as its spool goes.
@@ -60,7 +60,7 @@ impl Drop for World {
 
 impl World {
     /// A tenant that shares a database and one that has its own; `name` is the test's own.
-    async fn new(name: &str) -> Self {
+    pub(super) async fn new(name: &str) -> Self {
         let (shared, own) = (testing::database().await.unwrap(), testing::database().await.unwrap());
         let (actor, database): (_, DatabaseName) = (Actor::new("test"), DATABASE.parse().unwrap());
         let here = Store::connect(&shared, Role::Migrator, 1).await.unwrap();
@@ -169,7 +169,7 @@ async fn run_until(shipper: Shipper, mut is_to_stop: impl FnMut() -> bool) -> bo
 }
 
 /// Ids of a tenant's traces in a database, sorted.
-async fn traces(url: &str, tenant: TenantId) -> Vec<TraceId> {
+pub(super) async fn traces(url: &str, tenant: TenantId) -> Vec<TraceId> {
     let mut tx = Store::connect(url, Role::Api, 1).await.unwrap().tenant(tenant).await.unwrap();
     let page = tx.traces(&TraceFilter { limit: 100_000, ..TraceFilter::default() }).await.unwrap();
     let mut ids: Vec<TraceId> = page.traces.into_iter().map(|trace| trace.id).collect();
@@ -201,7 +201,7 @@ fn charge(tenant: TenantId) -> LedgerDelta {
     LedgerDelta { key, window_start, unit, amount: 1, alerts: AlertLines::default() }
 }
 
-fn spooled(tenant: TenantId) -> SpooledTrace {
+pub(super) fn spooled(tenant: TenantId) -> SpooledTrace {
     let text = r#"{"id":"018f3a52-7c00-7000-8000-000000000002","at":"2026-01-02T03:04:05.000006Z",
         "tenant":"018f3a52-7c00-7000-8000-000000000001","agent":null,"key":null,"policy_revision":3,"dialect":"openai",
         "operation":"chat","model_asked":"m","model_served":null,"upstream":"u","status":200,"outcome":"allowed",
@@ -215,7 +215,7 @@ fn spooled(tenant: TenantId) -> SpooledTrace {
     SpooledTrace { trace, charges: vec![charge(tenant)], term: None }
 }
 
-fn record(spooled: &SpooledTrace) -> Record {
+pub(super) fn record(spooled: &SpooledTrace) -> Record {
     let at_millis = u64::try_from(spooled.trace.at.timestamp_millis()).unwrap();
     let owner = Owner(spooled.trace.tenant.as_uuid().into_bytes());
     Record { owner, at_millis, kind: CLEAR, payload: serde_json::to_vec(spooled).unwrap() }
@@ -265,6 +265,49 @@ async fn a_node_that_catches_up_shows_it_and_pays_what_it_owes() {
     assert!((1..batches).contains(&left()), "nobody looked before all was stored");
     assert_eq!(ledgers.take_owed(), []);
     drop(sender);
+}
+
+/// What the folder of dead letters holds, as ids; `None` for what has none.
+pub(super) fn dead_letters(folder: &Path) -> Vec<Option<TraceId>> {
+    let letters = bulkhead_spool::read_dead_letters(folder).unwrap();
+    letters.iter().map(|letter| spooled_id(&letter.record)).collect()
+}
+
+/// A record that nobody can read, one that no database takes, and one that it takes; and the ids of these.
+pub(super) fn mixed(tenant: TenantId) -> ([Record; 3], [TraceId; 2]) {
+    let (mut refused, good) = (spooled(tenant), spooled(tenant));
+    let at_millis = u64::try_from(good.trace.at.timestamp_millis()).unwrap();
+    // Earlier than any time that PostgreSQL knows.
+    refused.trace.at = "-10000-01-01T00:00:00Z".parse().unwrap();
+    let payload = serde_json::to_vec(&refused).unwrap();
+    let records =
+        [Record { kind: 99, ..record(&good) }, Record { at_millis, payload, ..record(&good) }, record(&good)];
+    (records, [refused.trace.id, good.trace.id])
+}
+
+#[tokio::test]
+async fn what_is_set_aside_is_set_aside_once_however_often_its_batch_is_tried() {
+    let world = World::new("set-aside").await;
+    let tenant = world.clients[0].tenant;
+    let (records, [refused, good]) = mixed(tenant);
+    let mut writer = world.write();
+    records.iter().for_each(|record| writer.push(record).unwrap());
+    writer.commit().unwrap();
+    drop(writer);
+    let Node { mut shipper, sender: _sender, metrics, .. } = world.node().await;
+    // The database says that the tenant's traces belong elsewhere, and this node has not heard of it.
+    let here = Store::connect(&world.shared, Role::Migrator, 1).await.unwrap();
+    place_tenant(&here, &Actor::new("test"), tenant, &DATABASE.parse().unwrap()).await.unwrap();
+    for _ in 0..3 {
+        assert!(matches!(shipper.ship_next().await, Attempt::NotNow));
+        assert_eq!(dead_letters(&world.folder), [None, Some(refused)]);
+    }
+    place_tenant(&here, &Actor::new("test"), tenant, &DatabaseName::default()).await.unwrap();
+    assert!(matches!(shipper.ship_next().await, Attempt::Shipped { waiting: 0 }));
+    assert_eq!(dead_letters(&world.folder), [None, Some(refused)]);
+    assert_eq!((metrics.spool.dead_letters.get(), metrics.traces_written.get()), (2, 1));
+    assert_eq!(traces(&world.shared, tenant).await, [good]);
+    assert_eq!(charged(&world.shared, tenant).await, 2, "of the one that was refused, too");
 }
 
 #[tokio::test]

@@ -1,13 +1,13 @@
 //! Carries one tenant's traces to the database that the tenant is placed in.
 
-use super::super::refused::{DeadLetters, Destination};
+use super::super::refused::{DeadLetters, Destination, Readable, SetAside};
 use super::super::route::{Placements, Route};
 use super::super::{BATCH, DATABASE_PATIENCE, RETRY_FIRST, RETRY_MOST, STOP_PATIENCE, in_time};
 use super::count;
 use crate::spool::{SharedReader, SpooledTrace, read_spooled};
 use bulkhead_policy::crypto::SpoolKeys;
 use bulkhead_policy::ids::TenantId;
-use bulkhead_spool::{Batch, Lane};
+use bulkhead_spool::{Batch, Lane, Place};
 use bulkhead_store::{Store, StoreError};
 use chrono::Utc;
 use std::sync::Arc;
@@ -25,6 +25,8 @@ pub(super) struct Carrier {
     pub(super) keys: SpoolKeys,
     pub(super) placements: Arc<Placements>,
     pub(super) dead_letters: DeadLetters,
+    /// Where the batch begins that was tried last, and what of it was set aside.
+    pub(super) tried: ((u64, u64), SetAside),
     /// Why the last attempt did not succeed, if it did not: told once.
     pub(super) waits_for: Option<String>,
 }
@@ -113,19 +115,23 @@ impl Carrier {
         Attempt::NotNow
     }
 
-    async fn store(&self, batch: &Batch, store: &Store) -> Result<(), StoreError> {
-        let (mut records, mut traces) = (Vec::new(), Vec::new());
-        for record in &batch.records {
+    async fn store(&mut self, batch: &Batch, store: &Store) -> Result<(), StoreError> {
+        let Place { segment, from, .. } = batch.place();
+        if self.tried.0 != (segment, from) {
+            self.tried = ((segment, from), SetAside::default());
+        }
+        let set_aside = &mut self.tried.1;
+        let mut readable = Readable::default();
+        for (place, record) in batch.records.iter().enumerate() {
             match read_spooled(record, &self.keys) {
-                Ok(SpooledTrace { trace, .. }) => {
-                    records.push(record);
-                    traces.push(trace);
-                }
-                Err(error) => self.dead_letters.add(record, &error.to_string()).await,
+                Ok(_) if set_aside.contains(place) => {}
+                Ok(SpooledTrace { trace, .. }) => readable.push(place, record, trace),
+                Err(error) => self.dead_letters.add(place, record, &error.to_string(), set_aside).await,
             }
         }
-        let refused = self.dead_letters.insert_halving(Destination::Placed(store), &records, &traces).await?;
-        self.dead_letters.metrics.traces_written.inc_by((traces.len() - refused) as u64);
+        let into = Destination::Placed(store);
+        let refused = self.dead_letters.insert_halving(into, &readable, set_aside).await?;
+        self.dead_letters.metrics.traces_written.inc_by((readable.traces.len() - refused) as u64);
         Ok(())
     }
 
@@ -142,3 +148,6 @@ impl Carrier {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
