@@ -19,7 +19,9 @@ pub(crate) fn install(format: LogFormat, default: &str) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(&text).map_err(|error| {
         Failure::Usage(format!("BULKHEAD_LOG: {text:?}: {error}: expected a level such as info"))
     })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // A line that a full disk refuses is lost: told of on the same standard error it would be a panic, in whoever wrote it.
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).log_internal_errors(false);
     match format {
         LogFormat::Text => builder.with_ansi(io::stderr().is_terminal()).init(),
         LogFormat::Json => builder.json().flatten_event(true).init(),

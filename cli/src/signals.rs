@@ -1,8 +1,9 @@
-//! SIGTERM and SIGINT, from the moment the command starts.
+//! SIGTERM and SIGINT, and a limit on the size of files, from the moment the command starts.
 
 use std::io;
 use std::thread;
 
+use nix::sys::signal::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -11,7 +12,8 @@ use tokio::sync::watch;
 pub(crate) struct StopSignal(watch::Receiver<bool>);
 
 impl StopSignal {
-    /// Begins to listen, on a thread that lives as long as the process.
+    /// Begins to listen, on a thread that lives as long as the process. A write beyond the limit on files fails from now on like
+    /// one to a full disk; by itself its signal would end the process.
     ///
     /// # Errors
     /// When no thread or no signal handler can be made.
@@ -19,6 +21,8 @@ impl StopSignal {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (mut terminate, mut interrupt) = {
             let _entered = runtime.enter();
+            // Caught is enough: the call that hit the limit has its error.
+            let _nobody_listens = signal(SignalKind::from_raw(Signal::SIGXFSZ as i32))?;
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
         };
         let (stop, stopped) = watch::channel(false);

@@ -156,6 +156,11 @@ impl Bulkhead {
         kill(pid(self.child.id()), Signal::SIGTERM).expect("signal the binary");
     }
 
+    /// Lets no file of the process grow until what is returned is dropped, its log included.
+    pub fn fill_disk(&self) -> FullDisk {
+        FullDisk::of(self.pid())
+    }
+
     /// Waits for the process to end and returns its exit code; `None` if a signal ended it.
     pub async fn exited(&mut self) -> Option<i32> {
         let child = &mut self.child;
@@ -204,6 +209,31 @@ impl Drop for Bulkhead {
         let _ = self.guard.wait();
         let _ = self.child.wait();
     }
+}
+
+/// A disk that takes nothing, as far as one process can tell: its limit on the size of files is zero. That needs no rights, and a
+/// write fails for the process where it would with a full disk, in the same call.
+#[derive(Debug)]
+pub struct FullDisk(u32);
+
+impl FullDisk {
+    fn of(pid: u32) -> Self {
+        limit_files(pid, "0");
+        Self(pid)
+    }
+}
+
+impl Drop for FullDisk {
+    fn drop(&mut self) {
+        limit_files(self.0, "unlimited");
+    }
+}
+
+/// Sets the soft limit, which its owner may lift again.
+fn limit_files(pid: u32, bytes: &str) {
+    let mut prlimit = Command::new("prlimit");
+    let prlimit = prlimit.arg(format!("--fsize={bytes}:")).args(["--pid", &pid.to_string()]);
+    assert!(prlimit.status().expect("run prlimit").success(), "limit the size of files to {bytes}");
 }
 
 /// Where `make test` has put the binary.

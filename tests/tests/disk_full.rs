@@ -1,6 +1,6 @@
-//! A disk that is really full: a small file system of its own under the spool's folder.
-//!
-//! Mounting one takes rights that not everybody has; then this says so and passes.
+//! A disk that is full, in two ways: for the process alone, which every machine can do, and really, by a small file system of its
+//! own under the spool's folder. What the second shows beyond the first is a disk that gets full and empty by the spool itself;
+//! mounting takes rights that not everybody has, and without them that one says so and passes.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -79,17 +79,93 @@ async fn assert_complete(bulkhead: &Bulkhead, asked: usize) {
     .await;
 }
 
+async fn start(policy: &str) -> (FakeProvider, Bulkhead) {
+    let provider = FakeProvider::start().await;
+    let budget = "budgets: [{ id: all, scope: tenant, unit: requests, limit: 100000, window: total, at_limit: refuse, when_unreachable: allow }]";
+    let options = Options {
+        upstream: Some(provider.url()),
+        policy: Some(format!("{budget}\ncapture: masked\n{policy}\n")),
+        ..Options::default()
+    };
+    let bulkhead = Bulkhead::start(options).await;
+    (provider, bulkhead)
+}
+
+/// Asks until a trace is kept, and looks at it; returns how many were sent.
+async fn ask_until_kept(bulkhead: &Bulkhead) -> usize {
+    let mut asked = 0;
+    let kept = loop {
+        let before = dropped(bulkhead).await;
+        let reply = bulkhead.client().post("/v1/chat/completions", &chat("gpt-full", "hi")).await.expect(200);
+        asked += 1;
+        assert!(asked < 2_000, "nothing is ever kept again");
+        if dropped(bulkhead).await == before {
+            break reply.trace_id();
+        }
+    };
+    bulkhead.trace(&kept).await;
+    asked
+}
+
 #[test]
 fn a_full_disk_costs_traces_and_neither_answers_nor_charges() {
     run(async {
-        let provider = FakeProvider::start().await;
-        let budget = "budgets: [{ id: all, scope: tenant, unit: requests, limit: 100000, window: total, at_limit: refuse, when_unreachable: allow }]";
-        let options = Options {
-            upstream: Some(provider.url()),
-            policy: Some(format!("{budget}\ncapture: masked\n")),
-            ..Options::default()
-        };
-        let mut bulkhead = Bulkhead::start(options).await;
+        let (_provider, mut bulkhead) = start("").await;
+        // Some wait for the database when the disk takes nothing any more.
+        let frozen = Frozen::of(&bulkhead);
+        for _ in 0..5 {
+            bulkhead.client().post("/v1/chat/completions", &chat("gpt-full", "hi")).await.expect(200);
+        }
+        let full = bulkhead.fill_disk();
+        assert_eq!(ask_until_dropped(&bulkhead, 5).await, 5, "each of them");
+        drop(frozen);
+        // They go and give their place back, although not even how far they were read can be written.
+        assert_complete(&bulkhead, 10).await;
+        eventually("no segment is left", || async { segments(&bulkhead).is_empty().then_some(()) }).await;
+        drop(full);
+        let asked = 10 + ask_until_kept(&bulkhead).await;
+        assert_complete(&bulkhead, asked).await;
+        bulkhead.sigterm();
+        assert_eq!(bulkhead.exited().await, Some(0));
+    });
+}
+
+#[test]
+fn who_insists_on_traces_is_refused_while_the_disk_is_full_and_let_in_when_it_has_room() {
+    run(async {
+        let (provider, bulkhead) = start("traces: { when_full: refuse }").await;
+        let (client, request) = (bulkhead.client(), chat("gpt-insisted", "hi"));
+        let ask = || client.post("/v1/chat/completions", &request);
+        ask().await.expect(200);
+        let full = bulkhead.fill_disk();
+        // The one that finds out was let in.
+        let refused = eventually("requests are refused", || async {
+            let reply = ask().await;
+            (reply.status == 503 && reply.json()["error"]["code"] == "traces_full").then_some(())
+        });
+        refused.await;
+        let forwarded = provider.seen("gpt-insisted").len();
+        assert_eq!(ask().await.expect(503).json()["error"]["code"], "traces_full");
+        assert_eq!(provider.seen("gpt-insisted").len(), forwarded, "a refused request was forwarded");
+        drop(full);
+        let kept = eventually("requests are let in again", || async {
+            let reply = ask().await;
+            (reply.status == 200).then(|| reply.trace_id())
+        });
+        bulkhead.trace(&kept.await).await;
+    });
+}
+
+fn segments(bulkhead: &Bulkhead) -> Vec<PathBuf> {
+    let folder = std::fs::read_dir(bulkhead.data_dir().join("spool")).expect("the spool's folder");
+    let paths = folder.flatten().map(|entry| entry.path());
+    paths.filter(|path| path.extension().is_some_and(|kind| kind == "segment")).collect()
+}
+
+#[test]
+fn a_disk_that_the_spool_itself_has_filled_gets_empty() {
+    run(async {
+        let (_provider, mut bulkhead) = start("").await;
         bulkhead.kill_9();
         let Some(disk) = SmallDisk::mount(&bulkhead.data_dir().join("spool"), 256 << 10) else {
             println!("skipped: a file system cannot be mounted here");
@@ -110,17 +186,7 @@ fn a_full_disk_costs_traces_and_neither_answers_nor_charges() {
         assert_complete(&bulkhead, asked).await;
         assert!(dropped(&bulkhead).await >= 10);
 
-        let kept = loop {
-            let before = dropped(&bulkhead).await;
-            let reply =
-                bulkhead.client().post("/v1/chat/completions", &chat("gpt-full", "hi")).await.expect(200);
-            asked += 1;
-            assert!(asked < 2_000, "nothing is ever kept again");
-            if dropped(&bulkhead).await == before {
-                break reply.trace_id();
-            }
-        };
-        bulkhead.trace(&kept).await;
+        asked += ask_until_kept(&bulkhead).await;
         assert_complete(&bulkhead, asked).await;
         bulkhead.sigterm();
         assert_eq!(bulkhead.exited().await, Some(0));
