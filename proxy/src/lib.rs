@@ -54,5 +54,6 @@ pub use rates::share_rates;
 pub use server::{Addresses, Parts, ServeError, Service};
 pub use ship::{Placements, Shipper};
 pub use spool::{
-    SpoolError, SpooledTrace, TraceSender, TraceSource, Unreadable, open_spool, read_spooled, spooled_id,
+    SpoolError, SpooledTrace, TraceSender, TraceSource, Unreadable, answer_dead_letter_requests, open_spool,
+    read_spooled, spooled_id,
 };

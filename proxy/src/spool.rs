@@ -14,11 +14,14 @@ mod group;
 mod queued;
 mod reader;
 mod record;
+mod requests;
 mod thread;
 
 pub(crate) use group::Envelope;
 pub(crate) use reader::SharedReader;
+pub(crate) use record::charged;
 pub use record::{SpooledTrace, Unreadable, read_spooled, spooled_id};
+pub use requests::answer_dead_letter_requests;
 
 use crate::config::SpoolLimits;
 use crate::metrics::Metrics;
@@ -345,11 +348,13 @@ impl TraceSource {
         self.reader.read(work).await
     }
 
-    /// Brings metrics and the request path's view up to date, and finds out whether a full disk has room again.
+    /// Brings metrics and the request path's view up to date, does what an operator asks for, and finds out whether a full disk has
+    /// room again.
     pub(crate) async fn look(&self) {
         let is_disk_full = self.shared.full.disk.load(Ordering::Relaxed);
         let looked = self
             .read(move |reader| {
+                requests::answer(reader);
                 if is_disk_full {
                     // What was read gives its place back first.
                     let _tried_again = reader.tidy();

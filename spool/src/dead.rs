@@ -12,6 +12,53 @@ const DEAD_LETTERS_OLD: &str = "dead-letters.old";
 const FILE_BYTES_MAX: u64 = 16 << 20;
 const REASON_BYTES_MAX: usize = 1024;
 
+/// What is to become of the dead letters of a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeadLetterRequest {
+    /// They come again, like records that were just appended; without the part of one that was too long to be kept whole.
+    Retry,
+    /// They are removed, also those that come before the request is answered.
+    Clear,
+}
+
+impl DeadLetterRequest {
+    const ALL: [Self; 2] = [Self::Retry, Self::Clear];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Retry => "dead-letters.retry",
+            Self::Clear => "dead-letters.clear",
+        }
+    }
+
+    /// Leaves the request in a spool's folder, whoever has that open: [`crate::Reader::answer_requests`] finds it.
+    ///
+    /// # Errors
+    /// The folder cannot be written to.
+    pub fn leave(self, folder: &Path) -> io::Result<()> {
+        std::fs::write(folder.join(self.name()), b"")
+    }
+}
+
+pub(crate) fn requested<F: Files>(files: &F) -> Option<DeadLetterRequest> {
+    DeadLetterRequest::ALL.into_iter().find(|request| files.read(request.name(), 0, 0).is_ok())
+}
+
+pub(crate) fn answered<F: Files>(files: &F, request: DeadLetterRequest) -> io::Result<()> {
+    files.remove(request.name())
+}
+
+/// The files of dead letters that there are, the oldest first.
+pub(crate) fn names<F: Files>(files: &F) -> io::Result<Vec<&'static str>> {
+    let there = files.names()?;
+    let names = [DEAD_LETTERS_OLD, DEAD_LETTERS].into_iter();
+    Ok(names.filter(|name| there.iter().any(|there| there == name)).collect())
+}
+
+pub(crate) fn clear<F: Files>(files: &F) -> io::Result<()> {
+    names(files)?.into_iter().try_for_each(|name| files.remove(name))
+}
+
 /// A record that was set aside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
@@ -61,7 +108,7 @@ pub fn read_dead_letters(folder: &Path) -> io::Result<Vec<DeadLetter>> {
     Ok(letters)
 }
 
-fn collect(bytes: &[u8], letters: &mut Vec<DeadLetter>) {
+pub(crate) fn collect(bytes: &[u8], letters: &mut Vec<DeadLetter>) {
     let mut at = 0;
     while let Some(piece) = piece(bytes, at, true) {
         at = match piece {
@@ -74,7 +121,8 @@ fn collect(bytes: &[u8], letters: &mut Vec<DeadLetter>) {
     }
 }
 
-fn open(record: Record) -> Option<DeadLetter> {
+/// A letter as it lies in a file: the payload stands behind the reason and a zero.
+pub(crate) fn open(record: Record) -> Option<DeadLetter> {
     let end = record.payload.iter().position(|byte| *byte == 0)?;
     let (reason, rest) = record.payload.split_at_checked(end)?;
     let reason = String::from_utf8_lossy(reason).into_owned();

@@ -12,7 +12,8 @@
 //!    keep [`Batch::place`] in the same transaction and bring the spool up to it with [`Reader::skip_to`].
 //! 5. Opening never fails because of what the folder contains. A torn tail is cut; a segment that is damaged elsewhere
 //!    gives every record that is whole and is then kept aside instead of removed.
-//! 6. A record begins with a byte that UTF-8 does not have, so text in a payload is never taken for a record. Other
+//! 6. What its taker can never use is set aside as a dead letter, and comes again when somebody asks for it.
+//! 7. A record begins with a byte that UTF-8 does not have, so text in a payload is never taken for a record. Other
 //!    payloads that strangers fill should be encrypted.
 //!
 //! ```
@@ -40,7 +41,7 @@ mod recover;
 mod state;
 mod writer;
 
-pub use dead::{DeadLetter, read_dead_letters};
+pub use dead::{DeadLetter, DeadLetterRequest, read_dead_letters};
 pub use files::{Append, Files, Folder, OpenError};
 pub use frame::{Owner, PAYLOAD_BYTES_MAX, PayloadTooLong, Record};
 pub use reader::{Batch, BatchLimits, Lane, Place, Reader};

@@ -5,10 +5,11 @@ use std::io;
 use std::sync::Arc;
 
 use crate::cursor::CURSOR;
-use crate::dead;
+use crate::dead::{self, DeadLetterRequest};
 use crate::files::Files;
 use crate::frame::{Owner, Piece, Record, piece};
-use crate::state::{FullOwners, Segment, Shared, Usage, quarantine_name, segment_name};
+use crate::recover::recover;
+use crate::state::{FullOwners, Segment, Shared, State, Usage, quarantine_name, returned_name, segment_name};
 
 /// A segment that cannot be read so many times in a row is kept aside.
 const READ_FAILURES_MAX: u32 = 3;
@@ -113,8 +114,18 @@ impl<F: Files> Reader<F> {
         self.shared.state().segments.get(&number).is_some_and(|segment| segment.is_sealed)
     }
 
+    /// The name of a segment, and whether its records stand behind reasons.
+    fn name(&self, number: u64) -> (String, bool) {
+        let state = self.shared.state();
+        let segment = state.segments.get(&number);
+        segment.map_or_else(
+            || (segment_name(number), false),
+            |segment| (segment.name(number), segment.is_returned),
+        )
+    }
+
     fn read(&self, number: u64, position: u64, end: u64, limits: BatchLimits) -> io::Result<Batch> {
-        let name = segment_name(number);
+        let (name, is_returned) = self.name(number);
         let left = usize::try_from(end - position).unwrap_or(usize::MAX);
         let mut window = limits.bytes.max(4096).min(left);
         loop {
@@ -129,6 +140,12 @@ impl<F: Files> Reader<F> {
                 && let Some(piece) = piece(&bytes, at, is_whole)
             {
                 let range = match piece {
+                    Piece::Record(record, range) if is_returned => {
+                        let letter = dead::open(record);
+                        batch.is_damaged |= letter.is_none();
+                        batch.records.extend(letter.map(|letter| letter.record));
+                        range
+                    }
                     Piece::Record(record, range) => {
                         batch.records.push(record);
                         range
@@ -164,18 +181,18 @@ impl<F: Files> Reader<F> {
             }
             state.acknowledged(batch.place.segment, batch.place.to, &batch.records);
             let done = state.segments.iter().filter(|(_, segment)| segment.is_done());
-            let done: Vec<(u64, bool)> =
-                done.map(|(number, segment)| (*number, segment.is_damaged)).collect();
+            let done: Vec<_> =
+                done.map(|(number, segment)| (*number, segment.name(*number), segment.is_damaged)).collect();
             (state.cursor().to_bytes(), done)
         };
         // A position that is lost only brings records back, so it is synced only where a segment goes: the numbers of
         // segments that are gone must not be used again.
         let saved = self.shared.files.replace(CURSOR, &cursor, !done.is_empty());
         // Whatever became of that: a full disk must be able to get empty, and what was read need not be kept.
-        for (number, is_damaged) in done {
+        for (number, name, is_damaged) in done {
             if is_damaged {
                 self.set_aside(number);
-            } else if self.shared.files.remove(&segment_name(number)).is_ok() {
+            } else if self.shared.files.remove(&name).is_ok() {
                 self.shared.state().remove(number);
             }
         }
@@ -225,7 +242,7 @@ impl<F: Files> Reader<F> {
     }
 
     fn set_aside(&self, number: u64) {
-        let renamed = self.shared.files.rename(&segment_name(number), &quarantine_name(number));
+        let renamed = self.shared.files.rename(&self.name(number).0, &quarantine_name(number));
         let mut state = self.shared.state();
         if renamed.is_err() && state.segments.get(&number).is_some_and(Segment::is_done) {
             // Its position says that it was read, and that must not be forgotten while it is there.
@@ -245,6 +262,41 @@ impl<F: Files> Reader<F> {
     pub fn set_aside_record(&mut self, record: &Record, reason: &str) -> io::Result<()> {
         dead::append(&self.shared.files, record, reason)?;
         self.shared.state().dead_letters += 1;
+        Ok(())
+    }
+
+    /// Does what [`DeadLetterRequest::leave`] has asked for, if anything; to be called every so often.
+    ///
+    /// # Errors
+    /// The disk refused it. It is tried again at the next call.
+    pub fn answer_requests(&mut self) -> io::Result<Option<DeadLetterRequest>> {
+        let files = &self.shared.files;
+        let Some(request) = dead::requested(files) else { return Ok(None) };
+        match request {
+            DeadLetterRequest::Clear => dead::clear(files)?,
+            DeadLetterRequest::Retry => self.take_back()?,
+        }
+        dead::answered(files, request)?;
+        Ok(Some(request))
+    }
+
+    /// Makes segments of the files of dead letters. A name that changes is one step, so no letter is ever in both or in none.
+    fn take_back(&self) -> io::Result<()> {
+        let Shared { files, .. } = &*self.shared;
+        for name in dead::names(files)? {
+            let (number, cursor) = {
+                let mut state = self.shared.state();
+                (state.new_number(), state.cursor().to_bytes())
+            };
+            files.rename(name, &returned_name(number))?;
+            // Before anything of it is taken: otherwise the loss of power could undo the name, and what was charged is charged again.
+            let kept = files.replace(CURSOR, &cursor, true);
+            let mut found = State::default();
+            let segment = Segment { is_sealed: true, is_returned: true, ..Segment::default() };
+            recover(files, &mut found, number, segment, false);
+            self.shared.state().adopt(found);
+            kept?;
+        }
         Ok(())
     }
 

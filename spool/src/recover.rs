@@ -7,7 +7,7 @@ use crate::cursor::{CURSOR, Cursor};
 use crate::files::{Append as _, Files};
 use crate::frame::{Piece, piece};
 use crate::reader::Reader;
-use crate::state::{Origin, Segment, Settings, Shared, State, number_of, quarantine_name, segment_name};
+use crate::state::{Origin, RETURNED, Segment, Settings, Shared, State, number_of, quarantine_name};
 use crate::writer::Writer;
 
 const ID: &str = "id";
@@ -27,8 +27,14 @@ pub fn open<F: Files>(files: F, settings: Settings, origin: Origin) -> io::Resul
     let cursor = files.read(CURSOR, 0, usize::MAX).ok();
     let cursor = cursor.and_then(|bytes| Cursor::parse(&bytes)).unwrap_or_default();
 
-    let mut numbers: Vec<u64> =
-        names.iter().filter(|name| name.ends_with(".segment")).filter_map(|name| number_of(name)).collect();
+    let written = |ending: &'static str| {
+        names.iter().filter(move |name| name.ends_with(ending)).filter_map(|name| number_of(name))
+    };
+    let last = written(".segment").max();
+    let mut numbers: Vec<(u64, bool)> = written(".segment")
+        .map(|number| (number, false))
+        .chain(written(RETURNED).map(|number| (number, true)))
+        .collect();
     numbers.sort_unstable();
     let used = names.iter().filter_map(|name| number_of(name)).chain(cursor.positions.keys().copied());
     // Numbers are never used twice: an old position would skip what is new.
@@ -36,10 +42,10 @@ pub fn open<F: Files>(files: F, settings: Settings, origin: Origin) -> io::Resul
         used.max().unwrap_or(0).saturating_add(1).max(cursor.next_segment).max(origin.segment);
     state.first_own = state.next_segment;
     state.quarantined = forget_old_quarantined(&files, &names);
-    let last = numbers.last().copied();
-    for number in numbers {
+    for (number, is_returned) in numbers {
         let position = cursor.positions.get(&number).copied().unwrap_or(0);
-        recover(&files, &mut state, number, position, last == Some(number));
+        let segment = Segment { is_sealed: true, is_returned, position, ..Segment::default() };
+        recover(&files, &mut state, number, segment, !is_returned && last == Some(number));
     }
     let shared = Arc::new(Shared { files, settings, id, state: Mutex::new(state) });
     Ok((Writer::new(Arc::clone(&shared)), Reader::new(shared)))
@@ -69,16 +75,21 @@ fn forget_old_quarantined<F: Files>(files: &F, names: &[String]) -> u64 {
     kept.len() as u64
 }
 
-/// Takes up one segment.
-fn recover<F: Files>(files: &F, state: &mut State, number: u64, position: u64, is_last: bool) {
-    let name = segment_name(number);
+/// Takes up one segment, which is known to be read up to its position.
+pub(crate) fn recover<F: Files>(
+    files: &F,
+    state: &mut State,
+    number: u64,
+    mut segment: Segment,
+    is_last: bool,
+) {
+    let (name, position) = (segment.name(number), segment.position);
     let Ok(bytes) = files.read(&name, 0, usize::MAX) else {
         // Unreadable now, perhaps not for ever; a start must not fail for it.
         let _stays_where_it_is = files.rename(&name, &quarantine_name(number));
         state.quarantined += 1;
         return;
     };
-    let mut segment = Segment { is_sealed: true, ..Segment::default() };
     let mut members = Vec::new();
     let mut at = 0;
     let mut torn_at = None;

@@ -100,11 +100,17 @@ pub(crate) struct Segment {
     /// Nothing is appended any more.
     pub(crate) is_sealed: bool,
     pub(crate) is_damaged: bool,
+    /// It was a file of dead letters: each record stands behind its reason.
+    pub(crate) is_returned: bool,
 }
 
 impl Segment {
     pub(crate) fn is_done(&self) -> bool {
         self.is_sealed && self.position >= self.bytes
+    }
+
+    pub(crate) fn name(&self, number: u64) -> String {
+        if self.is_returned { returned_name(number) } else { segment_name(number) }
     }
 }
 
@@ -158,6 +164,22 @@ impl State {
             gone
         };
         self.gone(gone);
+    }
+
+    /// A number that no segment ever had.
+    pub(crate) fn new_number(&mut self) -> u64 {
+        let number = self.next_segment;
+        self.next_segment = number.saturating_add(1);
+        number
+    }
+
+    /// Takes over what was found in files.
+    pub(crate) fn adopt(&mut self, found: Self) {
+        self.segments.extend(found.segments);
+        for (owner, bytes) in found.owners {
+            *self.owners.entry(owner).or_default() += bytes;
+        }
+        self.quarantined += found.quarantined;
     }
 
     /// Forgets a segment and what waits in it.
@@ -271,8 +293,15 @@ impl<F> Shared<F> {
     }
 }
 
+pub(crate) const RETURNED: &str = ".returned";
+
 pub(crate) fn segment_name(number: u64) -> String {
     format!("{number:016x}.segment")
+}
+
+/// Dead letters that come again.
+pub(crate) fn returned_name(number: u64) -> String {
+    format!("{number:016x}{RETURNED}")
 }
 
 pub(crate) fn quarantine_name(number: u64) -> String {
@@ -282,7 +311,7 @@ pub(crate) fn quarantine_name(number: u64) -> String {
 /// The number in a segment's name, whether it is kept aside or not.
 pub(crate) fn number_of(name: &str) -> Option<u64> {
     let (number, kind) = name.split_once('.')?;
-    (number.len() == 16 && matches!(kind, "segment" | "quarantined"))
+    (number.len() == 16 && matches!(kind, "segment" | "returned" | "quarantined"))
         .then(|| u64::from_str_radix(number, 16).ok())
         .flatten()
 }

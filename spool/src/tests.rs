@@ -1,5 +1,6 @@
 //! The spool against a model of a file system that can stop between any two steps.
 
+mod dead;
 mod disk;
 mod model;
 

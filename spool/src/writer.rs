@@ -98,12 +98,7 @@ impl<F: Files> Writer<F> {
     }
 
     fn begin(&mut self) -> io::Result<Active<F::Append>> {
-        let number = {
-            let mut state = self.shared.state();
-            let number = state.next_segment;
-            state.next_segment = number.saturating_add(1);
-            number
-        };
+        let number = self.shared.state().new_number();
         let (mut file, length) = self.shared.files.append(&segment_name(number))?;
         if length > 0 {
             // Nobody else writes here; still, whatever it is was never acknowledged.

@@ -269,6 +269,22 @@ fn traces_that_can_never_be_stored_stop_nobody_and_are_listed() {
             listed.iter().all(|letter| letter["reason"].as_str().is_some_and(|reason| !reason.is_empty()))
         );
         assert!(listed.iter().any(|letter| letter["id"].is_null()), "{listed:?}");
+
+        // The node that runs is asked, and finds them as they were.
+        let told = bulkhead.cli(&["trace", "dead-letters", "--retry", "--json"]).await.json();
+        assert_eq!((&told["dead_letters"], &told["node_asked"]), (&2.into(), &true.into()));
+        eventually("they are set aside once more", || async {
+            let count = metric(&bulkhead, "bulkhead_spool_dead_letters_total").await;
+            (count == 4.0).then_some(())
+        })
+        .await;
+        bulkhead.kill_9();
+        let unconfirmed = ["trace", "dead-letters", "--clear", "--yes-clear", "7"];
+        let refused = bulkhead.cli(&unconfirmed).await;
+        assert!(refused.code == Some(2) && refused.err.contains("--yes-clear"), "{refused:?}");
+        let confirmed = ["trace", "dead-letters", "--clear", "--yes-clear", "2", "--json"];
+        assert_eq!(bulkhead.cli(&confirmed).await.json()["node_asked"], false);
+        assert_eq!(bulkhead.cli(&["trace", "dead-letters", "--json"]).await.json(), serde_json::json!([]));
     });
 }
 

@@ -1,24 +1,20 @@
 //! `bulkhead trace`: what happened to requests.
 
+mod dead_letters;
 mod describe;
 mod reveal;
 
-use std::collections::HashSet;
-use std::path::{Path, PathBuf};
-
-use bulkhead_policy::ids::{TenantId, TraceId};
+use bulkhead_policy::ids::TraceId;
 use bulkhead_policy::ledger::Alert;
 use bulkhead_policy::trace::Outcome;
-use bulkhead_proxy::spooled_id;
 use bulkhead_store::tenant::{TenantTx, TraceFilter, TracePage, TraceSummary};
 use bulkhead_store::{StoreError, system};
 use chrono::{DateTime, Days, Utc};
 use clap::Subcommand;
+use dead_letters::DeadLetterArgs;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::context::{DatabaseArgs, MasterKeyArgs, TenantArgs, actor, block_on, named};
-use crate::dev_state::{DATA_DIR_DEFAULT, DataDir, SPOOL};
 use crate::duration;
 use crate::failure::Failure;
 use crate::output::{Format, Table, moment, or_dash, print, print_json, print_list, print_one, printable};
@@ -69,15 +65,8 @@ pub(crate) enum TraceCommand {
     },
     /// List traces that the database will never take, which a node keeps in its spool's folder
     ///
-    /// The folder's newest 16 to 32 MiB of them are kept.
-    DeadLetters {
-        /// The spool's folder; without it, that of the `bulkhead dev` in the data dir
-        #[arg(long, value_name = "DIR")]
-        spool: Option<PathBuf>,
-        /// The data dir of a `bulkhead dev`
-        #[arg(long, default_value = DATA_DIR_DEFAULT, value_name = "DIR")]
-        data_dir: PathBuf,
-    },
+    /// The folder's newest 16 to 32 MiB of them are kept. What another key or another version had to read can be tried again.
+    DeadLetters(DeadLetterArgs),
     /// Show one request in full
     Show {
         /// Its id: what the answer's `x-request-id` says
@@ -112,9 +101,7 @@ pub(crate) fn run(command: TraceCommand, format: Format) -> Result<(), Failure> 
             TraceCommand::Prune { keep_days, keep_body_days, database } => {
                 prune(keep_days, keep_body_days, &database, format).await
             }
-            TraceCommand::DeadLetters { spool, data_dir } => {
-                dead_letters(&spool.unwrap_or_else(|| DataDir::new(&data_dir).file(SPOOL)), format)
-            }
+            TraceCommand::DeadLetters(args) => dead_letters::run(args, format),
             TraceCommand::Show { id, tenant } => show(id, &tenant, format).await,
             TraceCommand::Reveal { id, reason, tenant, master_key } => {
                 reveal::run(id, &reason, &tenant, &master_key, format).await
@@ -223,33 +210,6 @@ async fn in_any<T>(
         }
     }
     Err(named(absent, &id.to_string()))
-}
-
-/// Reads files only: the database has nothing of them, and the node may be running or not.
-fn dead_letters(folder: &Path, format: Format) -> Result<(), Failure> {
-    let wrong = |reason: std::io::Error| Failure::Usage(format!("--spool {}: {reason}", folder.display()));
-    std::fs::read_dir(folder).map_err(wrong)?;
-    let letters = bulkhead_spool::read_dead_letters(folder).map_err(wrong)?;
-    let mut table = Table::new(&["TIME", "ID", "TENANT", "REASON"]);
-    let mut values = Vec::new();
-    let mut seen = HashSet::new();
-    for letter in letters {
-        let at = i64::try_from(letter.record.at_millis).ok().and_then(DateTime::from_timestamp_millis);
-        let tenant = TenantId::from_uuid(Uuid::from_bytes(letter.record.owner.0));
-        let id = spooled_id(&letter.record);
-        // Set aside once more after a crash.
-        if id.is_some_and(|id| !seen.insert(id)) {
-            continue;
-        }
-        table.row([
-            at.map_or_else(|| "-".to_owned(), moment),
-            id.map_or_else(|| "-".to_owned(), |id| id.to_string()),
-            tenant.to_string(),
-            letter.reason.clone(),
-        ]);
-        values.push(json!({ "at": at, "id": id, "tenant": tenant, "reason": letter.reason }));
-    }
-    print_list(format, &table, &values)
 }
 
 async fn show(id: TraceId, tenant: &TenantArgs, format: Format) -> Result<(), Failure> {

@@ -124,7 +124,7 @@ impl Shipper {
             let SpooledTrace { trace, charges, term } = match read_spooled(record, self.spool.keys()) {
                 Ok(spooled) => spooled,
                 Err(error) => {
-                    self.dead_letters.add(place, record, &error.to_string(), set_aside).await;
+                    self.dead_letters.add(place, record.clone(), &error.to_string(), set_aside).await;
                     continue;
                 }
             };

@@ -2,7 +2,7 @@
 
 use super::in_full;
 use crate::metrics::Metrics;
-use crate::spool::SharedReader;
+use crate::spool::{SharedReader, charged};
 use bulkhead_policy::trace::TraceRecord;
 use bulkhead_spool::{Folder, Reader, Record};
 use bulkhead_store::writer::{insert_placed, insert_traces};
@@ -67,7 +67,8 @@ impl Destination<'_> {
 impl DeadLetters {
     /// Inserts traces, leaving out what the database refuses for good; returns how many that were.
     ///
-    /// Parts that were inserted before a transient error are inserted again later and ignored then.
+    /// Parts that were inserted before a transient error are inserted again later and ignored then. What the traces charged goes
+    /// another way, so they are set aside without it.
     pub(super) async fn insert_halving(
         &self,
         into: Destination<'_>,
@@ -83,7 +84,7 @@ impl DeadLetters {
                 Err(error) if traces.len() <= 1 => {
                     let reason = in_full(&error);
                     for (place, record) in records {
-                        self.add(*place, record, &reason, set_aside).await;
+                        self.add(*place, charged(record), &reason, set_aside).await;
                     }
                     refused += traces.len();
                 }
@@ -98,13 +99,13 @@ impl DeadLetters {
     }
 
     /// Keeps a record that can never be stored, with the reason, if that was not done before.
-    pub(super) async fn add(&self, place: usize, record: &Record, reason: &str, set_aside: &mut SetAside) {
+    pub(super) async fn add(&self, place: usize, record: Record, reason: &str, set_aside: &mut SetAside) {
         // Before the wait: whoever gives it up meanwhile does not stop the write.
         if !set_aside.0.insert(place) {
             return;
         }
         tracing::error!(reason, "a trace will never be stored: see `bulkhead trace dead-letters`");
-        let (record, reason, metrics) = (record.clone(), reason.to_owned(), Arc::clone(&self.metrics));
+        let (reason, metrics) = (reason.to_owned(), Arc::clone(&self.metrics));
         let write = move |reader: &mut Reader<Folder>| match reader.set_aside_record(&record, &reason) {
             Ok(()) => metrics.spool.dead_letters.inc(),
             Err(error) => {

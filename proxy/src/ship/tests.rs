@@ -4,14 +4,14 @@
 use super::*;
 use crate::config::SpoolLimits;
 use crate::metrics::Metrics;
-use crate::spool::{SpooledTrace, TraceSender, open_spool, spooled_id};
-use bulkhead_policy::compile::CompileOptions;
+use crate::spool::{Envelope, SpooledTrace, TraceSender, open_spool, spooled_id};
+use bulkhead_policy::compile::{CompileOptions, TraceSettings};
 use bulkhead_policy::crypto::MasterKey;
 use bulkhead_policy::ids::{BudgetId, DatabaseName, TenantId, TraceId};
 use bulkhead_policy::ledger::{AlertLines, BudgetUnit, LedgerDelta, LedgerKey, Subject};
 use bulkhead_policy::snapshot::{Builder, SnapshotHandle};
-use bulkhead_policy::trace::TraceRecord;
-use bulkhead_spool::{Folder, Origin, Owner, Record, Settings, Writer};
+use bulkhead_policy::trace::{TraceBodies, TraceRecord};
+use bulkhead_spool::{DeadLetterRequest, Folder, Origin, Owner, Record, Settings, Writer};
 use bulkhead_store::placement::{admit_tenant, claim_database, place_tenant};
 use bulkhead_store::system::{create_tenant, load_snapshot};
 use bulkhead_store::tenant::TraceFilter;
@@ -41,6 +41,8 @@ pub(super) struct World {
     pub(super) clients: [Client; 2],
     pub(super) snapshot: SnapshotHandle,
     pub(super) folder: PathBuf,
+    /// The master key of nodes.
+    key: String,
 }
 
 /// A process, as far as its spool goes.
@@ -84,7 +86,7 @@ impl World {
         };
         let clients = [client(sharing.id, &shared, &own), client(placed.id, &own, &shared)];
         let folder = std::env::temp_dir().join(format!("bulkhead-ship-{}-{name}", std::process::id()));
-        Self { shared, own, clients, snapshot, folder }
+        Self { shared, own, clients, snapshot, folder, key: MASTER_KEY.to_owned() }
     }
 
     /// The spool as a process opens it.
@@ -111,7 +113,7 @@ impl World {
 
     /// A process that has just begun.
     async fn node(&self) -> Node {
-        let keys = MasterKey::parse(MASTER_KEY).unwrap().spool_keys();
+        let keys = MasterKey::parse(&self.key).unwrap().spool_keys();
         let (ledgers, metrics) = (Arc::new(LedgerBook::default()), Arc::new(Metrics::new().unwrap()));
         let limits = SpoolLimits::default();
         let (sender, source) =
@@ -308,6 +310,44 @@ async fn what_is_set_aside_is_set_aside_once_however_often_its_batch_is_tried() 
     assert_eq!((metrics.spool.dead_letters.get(), metrics.traces_written.get()), (2, 1));
     assert_eq!(traces(&world.shared, tenant).await, [good]);
     assert_eq!(charged(&world.shared, tenant).await, 2, "of the one that was refused, too");
+}
+
+#[tokio::test]
+async fn a_dead_letter_that_is_asked_back_is_stored_once_and_charged_once() {
+    let mut world = World::new("asked-back").await;
+    let tenant = world.clients[0].tenant;
+    // What one node sealed another has no key for.
+    let Node { shipper, sender, .. } = world.node().await;
+    let mut sealed = spooled(tenant);
+    sealed.trace.bodies = Some(TraceBodies { request: Some("hi".to_owned()), ..TraceBodies::default() });
+    let id = sealed.trace.id;
+    sender.send(Envelope::new(sealed, None, None, TraceSettings::default()));
+    drop((sender, shipper));
+    world.until_unlocked().await;
+    let ([_, refused, _], [refused_id, _]) = mixed(tenant);
+    let mut writer = world.write();
+    writer.push(&refused).unwrap();
+    writer.commit().unwrap();
+    drop(writer);
+    let (key, other) = (world.key.clone(), "a5".repeat(32));
+    world.key = other;
+    assert!(world.ship(usize::MAX).await);
+    world.until_unlocked().await;
+    assert_eq!(dead_letters(&world.folder), [Some(refused_id), Some(id)]);
+    assert_eq!(charged(&world.shared, tenant).await, 1, "what nobody could read has charged nothing");
+
+    world.key = key;
+    for _ in 0..2 {
+        DeadLetterRequest::Retry.leave(&world.folder).unwrap();
+        assert!(world.ship(usize::MAX).await);
+        world.until_unlocked().await;
+        assert_eq!(dead_letters(&world.folder), [Some(refused_id)], "no database takes it");
+        assert_eq!(traces(&world.shared, tenant).await, [id]);
+        assert_eq!(charged(&world.shared, tenant).await, 2);
+    }
+    DeadLetterRequest::Clear.leave(&world.folder).unwrap();
+    assert!(world.ship(usize::MAX).await);
+    assert_eq!(dead_letters(&world.folder), []);
 }
 
 #[tokio::test]

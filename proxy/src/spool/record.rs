@@ -1,7 +1,8 @@
 //! A trace as a record of the spool.
 //!
 //! JSON, names instead of places, so that a later version reads what an earlier one left. With bodies it is sealed, behind
-//! the trace's id and the salt of the process that sealed it.
+//! the trace's id and the salt of the process that sealed it. What was set aside may come again after what it charged was counted;
+//! its kind says so then.
 
 use bulkhead_policy::crypto::{CryptoError, Sealer, SpoolKeys};
 use bulkhead_policy::ids::{TenantId, TraceId};
@@ -15,6 +16,8 @@ use uuid::Uuid;
 
 const KIND_CLEAR: u8 = 1;
 const KIND_SEALED: u8 = 2;
+/// Beside the kind of a dead letter: what it charged is counted.
+const CHARGED: u8 = 0x80;
 const SALT_BYTES: usize = 16;
 
 /// A trace and what its request was charged: stored together or not at all.
@@ -81,22 +84,31 @@ impl Encoder {
 /// # Errors
 /// [`Unreadable`]: it is not of this version, of another master key, or not a trace.
 pub fn read_spooled(record: &Record, keys: &SpoolKeys) -> Result<SpooledTrace, Unreadable> {
-    match record.kind {
-        KIND_CLEAR => Ok(serde_json::from_slice(&record.payload)?),
+    let mut spooled: SpooledTrace = match record.kind & !CHARGED {
+        KIND_CLEAR => serde_json::from_slice(&record.payload)?,
         KIND_SEALED => {
             let (id, salt, sealed) = parts(&record.payload).ok_or(CryptoError)?;
             let tenant = TenantId::from_uuid(Uuid::from_bytes(record.owner.0));
             let opened = keys.sealer(salt)?.open(&place(tenant, id), sealed)?;
-            Ok(serde_json::from_str(opened.expose_secret())?)
+            serde_json::from_str(opened.expose_secret())?
         }
-        kind => Err(Unreadable::Kind(kind)),
+        kind => return Err(Unreadable::Kind(kind)),
+    };
+    if record.kind & CHARGED != 0 {
+        spooled.charges.clear();
     }
+    Ok(spooled)
+}
+
+/// The record as it is set aside when what it charged is counted: should it come again, it charges nothing.
+pub(crate) fn charged(record: &Record) -> Record {
+    Record { kind: record.kind | CHARGED, ..record.clone() }
 }
 
 /// Returns the trace's id, which needs no key.
 #[must_use]
 pub fn spooled_id(record: &Record) -> Option<TraceId> {
-    match record.kind {
+    match record.kind & !CHARGED {
         KIND_CLEAR => {
             serde_json::from_slice::<SpooledTrace>(&record.payload).ok().map(|spooled| spooled.trace.id)
         }

@@ -4,7 +4,7 @@ use super::super::refused::{DeadLetters, Destination, Readable, SetAside};
 use super::super::route::{Placements, Route};
 use super::super::{BATCH, DATABASE_PATIENCE, RETRY_FIRST, RETRY_MOST, STOP_PATIENCE, in_time};
 use super::count;
-use crate::spool::{SharedReader, SpooledTrace, read_spooled};
+use crate::spool::{SharedReader, SpooledTrace, charged, read_spooled};
 use bulkhead_policy::crypto::SpoolKeys;
 use bulkhead_policy::ids::TenantId;
 use bulkhead_spool::{Batch, Lane, Place};
@@ -126,7 +126,10 @@ impl Carrier {
             match read_spooled(record, &self.keys) {
                 Ok(_) if set_aside.contains(place) => {}
                 Ok(SpooledTrace { trace, .. }) => readable.push(place, record, trace),
-                Err(error) => self.dead_letters.add(place, record, &error.to_string(), set_aside).await,
+                // It could be read when it came here.
+                Err(error) => {
+                    self.dead_letters.add(place, charged(record), &error.to_string(), set_aside).await;
+                }
             }
         }
         let into = Destination::Placed(store);
