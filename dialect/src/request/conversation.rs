@@ -1,9 +1,9 @@
 //! The texts of a request in the order in which a model reads them.
 
-use crate::json::{Document, StringSpan, Value};
+use crate::json::{Document, Kind, StringSpan, Value};
 
-/// Members of the body that hold the conversation, in the order it is read: what is said once, then what is listed.
-const ROOTS: [&str; 13] = [
+/// Members of a request that hold the conversation, in the order it is read: what is said once, then what is listed.
+const ROOTS: [&str; 17] = [
     "tools",
     "functions",
     "system",
@@ -11,16 +11,29 @@ const ROOTS: [&str; 13] = [
     "systemInstruction",
     "system_instruction",
     "messages",
+    "title",
+    "content",
     "contents",
     "input",
     "prompt",
     "suffix",
+    "prediction",
     "stop",
     "stop_sequences",
+    "stopSequences",
 ];
 
+/// Members of a request that have such members themselves: Gemini's requests within requests.
+const REQUESTS: [&str; 3] = ["generateContentRequest", "generate_content_request", "requests"];
+
+/// The same of each request, behind its own members.
+const CONFIGS: [&str; 2] = ["generationConfig", "generation_config"];
+
+/// Values of a prompt that the provider keeps.
+const VARIABLES: &str = "variables";
+
 /// Members of a message, of its parts and of a tool at any depth, whose strings are text to the model.
-const TEXTS: [&str; 9] = [
+const TEXTS: [&str; 12] = [
     "content",
     "text",
     "output",
@@ -30,7 +43,14 @@ const TEXTS: [&str; 9] = [
     "thinking",
     "reasoning_content",
     "description",
+    "stdout",
+    "stderr",
+    "logs",
 ];
+
+/// Members that are text in objects of one type; elsewhere they name something, as `title` does in every schema.
+const TEXTS_BY_TYPE: [(&str, &[&str]); 2] =
+    [("document", &["title", "context"]), ("search_result", &["source", "title"])];
 
 /// One text of the conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +59,8 @@ pub struct TextPart {
     pub span: StringSpan,
     /// Whether it is the first of its message.
     pub begins_message: bool,
+    /// Whether it is one of a list that a function returned, which may be hundreds of names.
+    pub in_list: bool,
 }
 
 /// The texts of messages.
@@ -65,11 +87,27 @@ impl FromIterator<Texts> for Texts {
 ///
 /// Goes by the members' names, the same for all dialects.
 pub fn messages<'d, 'a>(document: &'d Document<'a>) -> impl Iterator<Item = Value<'d, 'a>> {
-    let root = document.root();
-    ROOTS.iter().filter_map(move |name| root.get(name)).flat_map(|value| {
-        let itself = value.items().next().is_none().then_some(value);
-        itself.into_iter().chain(value.items())
+    requests(document.root()).flat_map(|request| {
+        ROOTS.iter().filter_map(move |name| Some((*name, request.get(name)?))).flat_map(listed)
     })
+}
+
+/// The body and the objects in it that hold a conversation as well.
+fn requests<'d, 'a>(root: Value<'d, 'a>) -> impl Iterator<Item = Value<'d, 'a>> {
+    let within = REQUESTS.iter().filter_map(move |name| root.get(name));
+    let within = within.flat_map(|value| std::iter::once(value).chain(value.items()));
+    std::iter::once(root).chain(within).flat_map(|request| {
+        let configs = CONFIGS.iter().filter_map(move |name| request.get(name));
+        std::iter::once(request).chain(configs)
+    })
+}
+
+/// What a member holds: a list of messages, one of them, or the values of a prompt's variables.
+fn listed<'d, 'a>((name, value): (&str, Value<'d, 'a>)) -> impl Iterator<Item = Value<'d, 'a>> + use<'d, 'a> {
+    let variables = value.get(VARIABLES).filter(|_| name == "prompt");
+    let is_message = variables.is_none() && value.items().next().is_none();
+    let variables = variables.into_iter().flat_map(|variables| variables.entries());
+    is_message.then_some(value).into_iter().chain(value.items()).chain(variables.map(|(_, value)| value))
 }
 
 /// The texts of one message that a model reads one after the other: descriptions of tools, content parts, blocks and
@@ -93,7 +131,7 @@ pub fn messages<'d, 'a>(document: &'d Document<'a>) -> impl Iterator<Item = Valu
 #[must_use]
 pub fn texts(message: Value<'_, '_>) -> Texts {
     let mut texts = Texts::default();
-    collect(message, true, &mut texts);
+    collect(message, Reading::Text, &mut texts);
     if let Some(part) = texts.parts.first_mut() {
         part.begins_message = true;
     }
@@ -101,14 +139,33 @@ pub fn texts(message: Value<'_, '_>) -> Texts {
     texts
 }
 
+/// What of a value is text, beside the members that are text anywhere.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// The value itself, or the strings of its list.
+    Text,
+    /// Nothing.
+    Names,
+    /// Its `data`: the source of a document.
+    Source,
+    /// Its `response`: what Gemini's functions returned.
+    Function,
+    /// Its `result`, and the strings of all lists.
+    Response,
+}
+
 /// Recursive; the parser has limited the depth.
-fn collect(value: Value<'_, '_>, is_text: bool, texts: &mut Texts) {
+fn collect(value: Value<'_, '_>, reading: Reading, texts: &mut Texts) {
+    let part = |span, in_list| TextPart { span, begins_message: false, in_list };
     if let Some(span) = value.span() {
-        texts.parts.extend(is_text.then_some(TextPart { span, begins_message: false }));
+        texts.parts.extend((reading == Reading::Text).then(|| part(span, false)));
         return;
     }
     for item in value.items() {
-        collect(item, is_text, texts);
+        match item.span().filter(|_| reading == Reading::Response) {
+            Some(span) => texts.parts.push(part(span, true)),
+            None => collect(item, reading, texts),
+        }
     }
     let mut seen = [false; TEXTS.len()];
     for (key, member) in value.entries() {
@@ -116,6 +173,33 @@ fn collect(value: Value<'_, '_>, is_text: bool, texts: &mut Texts) {
         if let Some(seen) = name.and_then(|name| seen.get_mut(name)) {
             texts.is_ambiguous |= std::mem::replace(seen, true);
         }
-        collect(member, name.is_some(), texts);
+        collect(member, reading.member(value, key, member), texts);
     }
+}
+
+impl Reading {
+    /// How a member of `object` is read, where the object itself is read in this way.
+    fn member(self, object: Value<'_, '_>, key: Value<'_, '_>, member: Value<'_, '_>) -> Self {
+        let is = |names: &[&str]| names.iter().any(|name| key.is(name));
+        let is_string = member.kind() == Kind::String;
+        match self {
+            // Lists in it are those of the response, whatever they are called.
+            Self::Response if !is_string => Self::Response,
+            Self::Response if is(&["result"]) => Self::Text,
+            Self::Source if is(&["data"]) && !is_a(object, "base64") => Self::Text,
+            Self::Function if is(&["response"]) => Self::Response,
+            _ if is(&TEXTS) => Self::Text,
+            _ if TEXTS_BY_TYPE.iter().any(|(kind, names)| is(names) && is_string && is_a(object, kind)) => {
+                Self::Text
+            }
+            _ if is(&["source"]) => Self::Source,
+            _ if is(&["functionResponse", "function_response"]) => Self::Function,
+            _ => Self::Names,
+        }
+    }
+}
+
+/// Whether one of an object's types is this one.
+fn is_a(object: Value<'_, '_>, kind: &str) -> bool {
+    object.entries().any(|(key, value)| key.is("type") && value.is(kind))
 }

@@ -33,6 +33,7 @@ pub(super) struct Segment<'a> {
     pub(super) form: Form,
     pub(super) text: Cow<'a, [u8]>,
     pub(super) begins_message: bool,
+    pub(super) in_list: bool,
 }
 
 /// The chains of two texts and more; a long text ends one and begins the next. `ends` says what of a text takes part.
@@ -152,8 +153,8 @@ impl<'a> Segment<'a> {
         } else {
             (Form::Json, Cow::Borrowed(raw))
         };
-        let begins_message = part.begins_message;
-        Self { part: index, string: part.span.raw.clone(), at, raw, form, text, begins_message }
+        let TextPart { begins_message, in_list, .. } = *part;
+        Self { part: index, string: part.span.raw.clone(), at, raw, form, text, begins_message, in_list }
     }
 
     fn visible_len(&self) -> usize {

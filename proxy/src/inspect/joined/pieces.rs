@@ -66,8 +66,11 @@ pub(super) fn ways_to_join<'c, 'a>(
 
 /// The runs of pieces that are more than a few, each with the texts in front of it and behind it, which may be anything.
 pub(super) fn runs<'c, 'a>(chain: &'c [Segment<'a>]) -> impl Iterator<Item = &'c [Segment<'a>]> {
+    // A list of a few hundred names is nothing unusual, and more than can be tried.
     let is_piece = |segment: &Segment<'_>| {
-        segment.text.len() <= PIECE_BYTES_MAX && !segment.text.iter().any(u8::is_ascii_whitespace)
+        !segment.in_list
+            && segment.text.len() <= PIECE_BYTES_MAX
+            && !segment.text.iter().any(u8::is_ascii_whitespace)
     };
     let mut end = 0;
     chain.chunk_by(move |left, right| is_piece(left) && is_piece(right)).filter_map(move |run| {

@@ -75,6 +75,62 @@ fn a_value_over_two_texts_is_masked_in_both() {
 }
 
 #[test]
+fn every_place_that_a_model_reads_adjoins_the_next() {
+    let gemini = r#"{"parts":[{"text":"k FIRST"},{"text":"SECOND"}]}"#;
+    let bodies = [
+        format!(r#"{{"generateContentRequest":{{"model":"models/m","contents":[{gemini}]}}}}"#),
+        format!(r#"{{"generate_content_request":{{"systemInstruction":{gemini}}}}}"#),
+        format!(r#"{{"content":{gemini}}}"#),
+        r#"{"title":"k FIRST","content":{"parts":[{"text":"SECOND"}]}}"#.to_owned(),
+        format!(r#"{{"requests":[{{"model":"models/m","content":{gemini}}}]}}"#),
+        r#"{"contents":[],"generationConfig":{"stopSequences":["k FIRST","SECOND"]}}"#.to_owned(),
+        r#"{"contents":[],"generation_config":{"stop_sequences":["k FIRST","SECOND"]}}"#.to_owned(),
+        r#"{"generateContentRequest":{"generationConfig":{"stopSequences":["k FIRST","SECOND"]}}}"#.to_owned(),
+        r#"{"contents":[{"parts":[{"functionResponse":{"response":{"result":["k FIRST","SECOND"]}}}]}]}"#.to_owned(),
+        r#"{"contents":[{"parts":[{"function_response":{"response":{"rows":[["k FIRST"],["SECOND"]]}}}]}]}"#.to_owned(),
+        r#"{"contents":[{"parts":[{"functionResponse":{"response":{"result":"k FIRST"}}},{"text":"SECOND"}]}]}"#.to_owned(),
+        r#"{"messages":[{"content":[{"type":"document","source":{"type":"text","data":"k FIRST"}},{"type":"document","source":{"type":"text","data":"SECOND"}}]}]}"#.to_owned(),
+        r#"{"messages":[{"content":[{"type":"text","text":"k FIRST"},{"type":"document","source":{"type":"text","data":"SECOND"}}]}]}"#.to_owned(),
+        r#"{"messages":[{"content":[{"type":"document","title":"k FIRST","context":"SECOND"}]}]}"#.to_owned(),
+        r#"{"messages":[{"content":[{"type":"search_result","source":"k FIRST","title":"SECOND","content":[]}]}]}"#.to_owned(),
+        r#"{"messages":[{"content":[{"type":"search_result","title":"k FIRST","content":[{"type":"text","text":"SECOND"}]}]}]}"#.to_owned(),
+        r#"{"messages":[{"content":"hi"}],"prediction":{"type":"content","content":[{"text":"k FIRST"},{"text":"SECOND"}]}}"#.to_owned(),
+        r#"{"input":[{"type":"shell_call_output","output":[{"stdout":"k FIRST","stderr":""},{"stdout":"SECOND","stderr":""}]}]}"#.to_owned(),
+        r#"{"input":[{"type":"shell_call_output","output":[{"stdout":"k FIRST","stderr":"SECOND"}]}]}"#.to_owned(),
+        r#"{"input":[{"type":"code_interpreter_call","outputs":[{"type":"logs","logs":"k FIRST"},{"type":"logs","logs":"SECOND"}]}]}"#.to_owned(),
+        r#"{"prompt":{"id":"pmpt_1","variables":{"a":"k FIRST","b":{"type":"input_text","text":"SECOND"}}}}"#.to_owned(),
+    ];
+    for body in bodies {
+        let with = |first, second| body.replace("FIRST", first).replace("SECOND", second);
+        check(&with("AKIAHT5R", "MGN3GNRY2345"), &with("[AWS_ACCESS_KEY_ID]", ""));
+    }
+}
+
+#[test]
+fn a_list_of_very_many_names_is_what_functions_return() {
+    let names: Vec<_> = (0..2000).map(|number| format!("\"file-{number}.txt\"")).collect();
+    let body = |first: &str, second: &str| {
+        let names = names.join(",");
+        let list = format!(r#"["{first}","{second}",{names}]"#);
+        format!(r#"{{"contents":[{{"parts":[{{"functionResponse":{{"response":{{"result":{list}}}}}}}]}}]}}"#)
+    };
+    check(&body("AKIAHT5R", "MGN3GNRY2345"), &body("[AWS_ACCESS_KEY_ID]", ""));
+    assert!(!inspected(&body("a", "b"), Action::Mask).incomplete);
+}
+
+#[test]
+fn names_in_schemas_and_pictures_stay_apart() {
+    let bodies = [
+        r#"{"tools":[{"function":{"parameters":{"properties":{"a":{"title":"AKIAHT5R"},"b":{"title":"MGN3GNRY2345"}}}}}]}"#,
+        r#"{"messages":[{"content":[{"source":{"type":"base64","data":"AKIAHT5R"}},{"text":"MGN3GNRY2345"}]}]}"#,
+        r#"{"contents":[{"parts":[{"functionResponse":{"response":{"a":"AKIAHT5R","b":"MGN3GNRY2345"}}}]}]}"#,
+    ];
+    for body in bodies {
+        check(body, body);
+    }
+}
+
+#[test]
 fn a_value_over_many_tiny_texts_is_masked_in_all() {
     let part = |text: &str| format!(r#"{{"type":"text","text":"{text}"}}"#);
     let body = |parts: Vec<String>| format!(r#"{{"messages":[{{"content":[{}]}}]}}"#, parts.join(","));
