@@ -12,7 +12,7 @@ mod gemini;
 pub mod input;
 mod opaque;
 
-pub use conversation::{TextPart, Texts, messages, texts};
+pub use conversation::{TextPart, Texts, is_ambiguous, messages, texts};
 use input::Parts;
 
 /// What a request says about routing and cost.

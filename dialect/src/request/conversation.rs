@@ -1,5 +1,9 @@
 //! The texts of a request in the order in which a model reads them.
 
+use std::borrow::Cow;
+
+use smallvec::SmallVec;
+
 use crate::json::{Document, Kind, StringSpan, Value};
 
 /// Members of a request that hold the conversation, in the order it is read: what is said once, then what is listed.
@@ -68,7 +72,7 @@ pub struct TextPart {
 pub struct Texts {
     /// In the order in which they are read.
     pub parts: Vec<TextPart>,
-    /// Whether a member that holds text stands twice in one object.
+    /// Whether a member that is or holds text stands twice in one object.
     pub is_ambiguous: bool,
 }
 
@@ -108,6 +112,41 @@ fn listed<'d, 'a>((name, value): (&str, Value<'d, 'a>)) -> impl Iterator<Item = 
     let is_message = variables.is_none() && value.items().next().is_none();
     let variables = variables.into_iter().flat_map(|variables| variables.entries());
     is_message.then_some(value).into_iter().chain(value.items()).chain(variables.map(|(_, value)| value))
+}
+
+/// Whether a member that holds such messages stands twice, in any spelling: one reader takes the first of them, another the last.
+///
+/// ```
+/// use bulkhead_dialect::json::{Document, Limits};
+/// use bulkhead_dialect::request::is_ambiguous;
+///
+/// let body = br#"{"instructions":"one","instructions":"other","input":"hi"}"#;
+/// assert!(is_ambiguous(&Document::parse(body, &Limits::REQUEST)?));
+/// # Ok::<(), bulkhead_dialect::json::JsonError>(())
+/// ```
+#[must_use]
+pub fn is_ambiguous(document: &Document<'_>) -> bool {
+    let prompt = document.root().get("prompt");
+    let variables = prompt.and_then(|prompt| prompt.get(VARIABLES));
+    requests(document.root()).any(has_twice)
+        || prompt.into_iter().chain(variables).any(|object| {
+            let mut members = object.entries().map(|(key, _)| (key.text(), true)).collect();
+            repeats_a_text(&mut members)
+        })
+}
+
+/// Whether a request has a member of the conversation twice.
+fn has_twice(request: Value<'_, '_>) -> bool {
+    let plain = |name: &[u8]| name.iter().filter(|byte| **byte != b'_').map(u8::to_ascii_lowercase).collect();
+    let names = ROOTS.iter().chain(&REQUESTS).chain(&CONFIGS);
+    let names: Vec<Vec<u8>> = names.map(|name| plain(name.as_bytes())).collect();
+    let mut seen = vec![false; names.len()];
+    request.entries().any(|(key, _)| {
+        let key: Vec<u8> = plain(&key.text());
+        // Two spellings of one member have the same place.
+        let seen = names.iter().position(|name| *name == key).and_then(|place| seen.get_mut(place));
+        seen.is_some_and(|seen| std::mem::replace(seen, true))
+    })
 }
 
 /// The texts of one message that a model reads one after the other: descriptions of tools, content parts, blocks and
@@ -154,6 +193,9 @@ enum Reading {
     Response,
 }
 
+/// An object's members by their names, and whether there is text in them.
+type Members<'a> = SmallVec<[(Cow<'a, [u8]>, bool); 8]>;
+
 /// Recursive; the parser has limited the depth.
 fn collect(value: Value<'_, '_>, reading: Reading, texts: &mut Texts) {
     let part = |span, in_list| TextPart { span, begins_message: false, in_list };
@@ -167,14 +209,20 @@ fn collect(value: Value<'_, '_>, reading: Reading, texts: &mut Texts) {
             None => collect(item, reading, texts),
         }
     }
-    let mut seen = [false; TEXTS.len()];
+    let mut members = Members::new();
     for (key, member) in value.entries() {
-        let name = TEXTS.iter().position(|name| key.is(name));
-        if let Some(seen) = name.and_then(|name| seen.get_mut(name)) {
-            texts.is_ambiguous |= std::mem::replace(seen, true);
-        }
-        collect(member, reading.member(value, key, member), texts);
+        let (before, reading) = (texts.parts.len(), reading.member(value, key, member));
+        collect(member, reading, texts);
+        members.push((key.text(), reading == Reading::Text || texts.parts.len() > before));
     }
+    texts.is_ambiguous |= repeats_a_text(&mut members);
+}
+
+/// Whether a name stands there twice, once at least with text.
+fn repeats_a_text(members: &mut Members<'_>) -> bool {
+    members.sort_unstable();
+    let mut same = members.chunk_by(|(one, _), (other, _)| one == other);
+    same.any(|same| same.len() > 1 && same.iter().any(|(_, has_text)| *has_text))
 }
 
 impl Reading {

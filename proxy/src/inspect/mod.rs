@@ -20,6 +20,7 @@ pub(crate) mod stream;
 pub(crate) mod whole;
 
 use bulkhead_dialect::json::Document;
+use bulkhead_dialect::request::is_ambiguous;
 use bulkhead_dlp::{Action, Match, TextRules};
 use bulkhead_policy::trace::{Direction, FINDINGS_MAX, FindingRecord};
 use history::History;
@@ -53,7 +54,7 @@ pub(crate) fn request(
     let mut inspected = whole::json(rules, raw, &new, Direction::Request, Some(clean));
     let texts = history.texts();
     // One reader takes the first of them, another the last: what adjoins is not known.
-    inspected.incomplete |= texts.is_ambiguous;
+    inspected.incomplete |= texts.is_ambiguous || is_ambiguous(document);
     joined::inspect(rule_set, raw, &texts.parts, clean, effort, &mut inspected).then(|| {
         history.remember(&inspected, clean);
         inspected

@@ -173,7 +173,7 @@ fn what_shows_nothing_keeps_no_two_texts_apart() {
 }
 
 #[test]
-fn a_text_that_stands_twice_in_one_message_is_not_read() {
+fn a_text_that_stands_twice_is_not_read() {
     let cases = [
         (r#"{"messages":[{"content":"see AKIAHT5RM"},{"content":"x","content":"GN3GNRY2345 ok"}]}"#, true),
         (
@@ -182,6 +182,21 @@ fn a_text_that_stands_twice_in_one_message_is_not_read() {
         ),
         (r#"{"messages":[{"content":"a"},{"content":"b","c\u006fntent":"c"}]}"#, true),
         (r#"{"messages":[{"role":"a","role":"b","content":"c"},{"content":"c"}]}"#, false),
+        (r#"{"contents":[{"parts":[{"text":"a"}],"parts":[{"text":"b"}]}]}"#, true),
+        (r#"{"contents":[{"parts":[{"text":"a"}],"parts":null}]}"#, true),
+        (
+            r#"{"messages":[{"content":[{"type":"document","source":{"data":"a"},"source":{"data":"b"}}]}]}"#,
+            true,
+        ),
+        (r#"{"instructions":"see AKIAHT5RM","instructions":"x","input":"GN3GNRY2345 ok"}"#, true),
+        (r#"{"prompt":"see AKIAHT5RM","suffix":"GN3GNRY2345 ok","suffix":"x"}"#, true),
+        (r#"{"messages":[],"stop":["a"],"st\u006fp":"b"}"#, true),
+        (r#"{"contents":[],"generationConfig":{"stopSequences":["a"],"stop_sequences":["b"]}}"#, true),
+        (r#"{"generateContentRequest":{"systemInstruction":{},"system_instruction":{}}}"#, true),
+        (r#"{"requests":[{"content":{}},{"content":{}}]}"#, false),
+        (r#"{"prompt":{"id":"p","variables":{"a":"see AKIAHT5RM","a":"x","b":"GN3GNRY2345"}}}"#, true),
+        (r#"{"prompt":{"id":"p","variables":{"a":"1"},"variables":{"b":"2"}}}"#, true),
+        (r#"{"instructions":"a","input":"b","user":"x","user":"y"}"#, false),
     ];
     for (body, expected) in cases {
         assert_eq!(inspected(body, Action::Mask).incomplete, expected, "{body}");
