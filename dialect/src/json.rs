@@ -211,16 +211,23 @@ impl<'a> Document<'a> {
 
     /// Every key of the document, at any depth, with its value.
     pub(crate) fn all_entries(&self) -> impl Iterator<Item = (Value<'_, 'a>, Value<'_, 'a>)> + '_ {
+        let keys = self.all(|tag| tag.is_key());
+        keys.filter_map(|key| Some((key, self.at(key.index + 1)?)))
+    }
+
+    /// Every object of the document, at any depth.
+    pub(crate) fn all_objects(&self) -> impl Iterator<Item = Value<'_, 'a>> + '_ {
+        self.all(|tag| tag == Tag::Object)
+    }
+
+    fn all(&self, which: impl Fn(Tag) -> bool) -> impl Iterator<Item = Value<'_, 'a>> {
+        let nodes = self.tape.nodes().iter().enumerate();
+        nodes.filter(move |(_, node)| which(node.tag)).filter_map(|(index, _)| self.at(index))
+    }
+
+    fn at(&self, index: usize) -> Option<Value<'_, 'a>> {
         let nodes = self.tape.nodes();
-        let value = move |index: usize| {
-            let node = nodes.get(index).copied()?;
-            Some(Value { raw: self.raw, nodes, index, node })
-        };
-        nodes
-            .iter()
-            .enumerate()
-            .filter(|(_, node)| node.tag.is_key())
-            .filter_map(move |(index, _)| Some((value(index)?, value(index + 1)?)))
+        Some(Value { raw: self.raw, nodes, index, node: nodes.get(index).copied()? })
     }
 }
 

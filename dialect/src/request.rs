@@ -351,6 +351,11 @@ fn integer_in(
     }
 }
 
+/// Whether one of an object's types is this one: of two, one reader takes the first and another the last.
+fn is_a(object: Value<'_, '_>, kind: &str) -> bool {
+    object.entries().any(|(key, value)| key.is("type") && value.is(kind))
+}
+
 fn invalid(param: &'static str, expected: &str) -> BadRequest {
     BadRequest {
         code: "invalid_parameter",

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use smallvec::SmallVec;
 
+use super::is_a;
 use crate::json::{Document, Kind, StringSpan, Value};
 
 /// Members of a request that hold the conversation, in the order it is read: what is said once, then what is listed.
@@ -245,9 +246,4 @@ impl Reading {
             _ => Self::Names,
         }
     }
-}
-
-/// Whether one of an object's types is this one.
-fn is_a(object: Value<'_, '_>, kind: &str) -> bool {
-    object.entries().any(|(key, value)| key.is("type") && value.is(kind))
 }

@@ -11,7 +11,8 @@ use crate::json::{Document, Kind, StringSpan, Value, unescape};
 use crate::tokens::{Counter, Encoding};
 use crate::{Dialect, Endpoint, Operation};
 
-use super::opaque::{is_data_url, is_token_array};
+use super::is_a;
+use super::opaque::{data_url, has_media, is_token_array};
 
 /// What the provider's own words around tools take: Anthropic says up to 800 tokens, for tools of its own.
 const TOOLS_TOKENS: u64 = 1_000;
@@ -95,10 +96,11 @@ impl Look {
                 (Kind::String, b"type") => look.block(value),
                 (Kind::String, b"ttl") => look.parts.long_cache |= value.is("1h"),
                 (Kind::String, b"file_data") if !value.is("") => look.file(value),
-                (Kind::String, b"url" | b"image_url" | b"file_url" | b"audio_url" | b"video_url")
-                    if is_data_url(value) =>
-                {
-                    look.data_url(value);
+                (Kind::String, b"url" | b"image_url" | b"file_url" | b"audio_url" | b"video_url") => {
+                    look.url(value);
+                }
+                (Kind::String, b"image_base64") if !value.is("") => {
+                    look.base64(value);
                 }
                 (Kind::Object, b"source") => look.source(value),
                 // OpenAI's `input_audio: {data, format}`.
@@ -116,6 +118,8 @@ impl Look {
                 _ => {}
             }
         }
+        document.all_objects().for_each(|object| look.picture(object));
+        look.parts.is_binary |= has_media(document);
         let root = document.root();
         look.parts.kept += look.files.saturating_sub(look.contents) + kept(root);
         look.parts.has_tools = ["tools", "functions"].iter().any(|name| root.get(name).is_some());
@@ -152,17 +156,28 @@ impl Look {
         self.parts.audio_bytes += self.base64(data);
     }
 
+    /// Pictures under names that are text, or a link, elsewhere.
+    fn picture(&mut self, object: Value<'_, '_>) {
+        let member = |name: &str| object.get(name).filter(|value| value.span().is_some() && !value.is(""));
+        if let Some(made) = member("result").filter(|_| is_a(object, "image_generation_call")) {
+            self.parts.images += 1;
+            self.base64(made);
+        }
+        let is_link = |image: &Value<'_, '_>| image.text().starts_with(b"http");
+        if let Some(image) = member("image").filter(|image| is_a(object, "image") && !is_link(image)) {
+            self.base64(image);
+        }
+    }
+
     /// Images were counted by their blocks.
-    fn data_url(&mut self, url: Value<'_, '_>) {
-        let text = url.text();
-        let media = text.trim_ascii_start().get(b"data:".len()..).unwrap_or_default();
-        let is = |kind: &[u8]| media.get(..kind.len()).is_some_and(|start| start.eq_ignore_ascii_case(kind));
-        if is(b"image/") {
-            self.base64(url);
-        } else if is(b"audio/") {
-            self.sound(url);
-        } else {
-            self.file(url);
+    fn url(&mut self, url: Value<'_, '_>) {
+        match data_url(url) {
+            None => {}
+            Some(media) if media.starts_with("image/") => {
+                self.base64(url);
+            }
+            Some(media) if media.starts_with("audio/") => self.sound(url),
+            Some(_) => self.file(url),
         }
     }
 

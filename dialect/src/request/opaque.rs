@@ -1,12 +1,65 @@
 //! Tells what DLP cannot read in a request: binary parts and token numbers.
 
-use crate::json::{Kind, Value};
+use crate::json::{Document, Kind, StringSpan, Value, unescape};
 
-pub(super) fn is_data_url(value: Value<'_, '_>) -> bool {
-    value.as_str().is_some_and(|url| {
-        let scheme = url.trim_start().as_bytes().get(..5);
-        scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"data:"))
-    })
+/// How much of a string tells what it is.
+const START_BYTES: usize = 256;
+/// Shorter ones are no picture; many words begin with a few letters of base64.
+const MEDIA_BYTES_MIN: usize = 32;
+/// How the base64 begins of pictures, sound, films, PDF and the archives that documents are.
+const MEDIA: [&str; 16] = [
+    "iVBORw0KGg",
+    "/9j/2",
+    "/9j/4",
+    "/9j/7",
+    "R0lGODdh",
+    "R0lGODlh",
+    "SUkqA",
+    "TU0AK",
+    "UklGR",
+    "SUQzA",
+    "SUQzB",
+    "T2dnUw",
+    "ZkxhQ",
+    "GkXfo",
+    "JVBERi0",
+    "UEsDBB",
+];
+
+/// The beginning of what follows the scheme of a data URL, in lower case.
+///
+/// Readers of URLs leave out white space and control characters, also within the scheme.
+pub(super) fn data_url(value: Value<'_, '_>) -> Option<String> {
+    let url = value.as_str()?;
+    let visible = url.chars().filter(|c| !c.is_whitespace() && !c.is_control());
+    let start: String = visible.take(START_BYTES).map(|c| c.to_ascii_lowercase()).collect();
+    start.strip_prefix("data:").map(String::from)
+}
+
+/// Whether any string is base64 that begins like that of a picture, of sound or of a file.
+///
+/// Goes by the first bytes alone: signatures, cursors and encrypted reasoning are base64 as well, and no parts.
+pub(super) fn has_media(document: &Document<'_>) -> bool {
+    document
+        .strings()
+        .any(|span| !span.is_key && span.raw.len() >= MEDIA_BYTES_MIN && is_media(document, &span))
+}
+
+fn is_media(document: &Document<'_>, span: &StringSpan) -> bool {
+    let raw = document.raw().get(span.raw.clone()).unwrap_or_default();
+    // An escape that is cut at the end does not matter.
+    let start = raw.get(..START_BYTES).unwrap_or(raw);
+    let plain = if span.escaped { unescape(start) } else { start.into() };
+    let standard = |byte: u8| match byte {
+        b'-' => b'+',
+        b'_' => b'/',
+        _ => byte,
+    };
+    let in_lines = plain.trim_ascii().iter().filter(|byte| !b"\t\r\n".contains(byte));
+    let base64: Vec<u8> = in_lines.map(|byte| standard(*byte)).collect();
+    let is_film = base64.starts_with(b"AAAA") && base64.get(6..10) == Some(b"Z0eX");
+    (is_film || MEDIA.iter().any(|start| base64.starts_with(start.as_bytes())))
+        && base64.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(byte))
 }
 
 /// Whether an `input` or `prompt` is given as token numbers: `[1,2]` or `[[1,2],[3]]`.

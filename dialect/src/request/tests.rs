@@ -196,6 +196,15 @@ fn what_cannot_be_read_is_found_wherever_it_stands() {
         (true, "{\"file_data\":\"AA\"}"),
         (true, "{\"type\":\"input_image\",\"image_url\":\" Data:image/png;base64,AA\"}"),
         (true, "{\"type\":\"computer_call_output\",\"output\":{\"image_url\":\"data:image/png,AA\"}}"),
+        (true, "{\"type\":\"image_url\",\"image_url\":{\"url\":\"\u{a0}da\\tt\\na :image/png;base64,AA\"}}"),
+        (true, "{\"type\":\"input_image\",\"image_base64\":\"AA\"}"),
+        (true, "{\"type\":\"image\",\"image\":\"AA\"}"),
+        (true, "{\"type\":\"image\",\"type\":\"text\",\"image\":\"data:image/png;base64,AA\"}"),
+        (false, "{\"type\":\"image\",\"image\":\"https://a.example/a.png\"}"),
+        (false, "{\"type\":\"container\",\"image\":\"nginx\"}"),
+        (true, "{\"type\":\"image_generation_call\",\"result\":\"AA\"}"),
+        (false, "{\"type\":\"image_generation_call\",\"result\":null}"),
+        (false, "{\"type\":\"other_call\",\"result\":\"AA\"}"),
         (false, "{\"file_data\":\"\"}"),
         (false, "{\"file_id\":\"file-1\"}"),
         (false, "{\"source\":{\"type\":\"text\",\"data\":\"AA\"}}"),
@@ -218,6 +227,37 @@ fn what_cannot_be_read_is_found_wherever_it_stands() {
     for (path, member, tokens) in cases {
         let head = read_at(path, &format!("{{\"model\":\"a\",{member}}}")).unwrap();
         assert_eq!(head.token_arrays, tokens, "{path} {member}");
+    }
+}
+
+#[test]
+fn base64_that_begins_like_a_picture_is_one_under_any_name() {
+    let picture = format!("iVBORw0KGgoAAAANSUhEUgAAAAEAAAAB{}", "A".repeat(300));
+    let photograph = format!("/9j/4AAQSkZJRgABAQAAAQABAAD_{}", "b".repeat(60));
+    let film = format!("AAAAIGZ0eXBpc29t{}", "A".repeat(60));
+    let cases = [
+        (true, picture.clone()),
+        (true, picture.replace("RU", "R\\r\\nU")),
+        (true, photograph.replace('/', "\\/")),
+        (true, photograph.replace('/', "_")),
+        (true, film),
+        (true, format!("JVBERi0xLjcKJeLjz9MKNSAwIG9iago8{}", "A".repeat(9))),
+        (false, picture[..30].to_owned()),
+        (false, format!("iVBORw0KGgo is how the base64 of {}", "a picture begins".repeat(9))),
+        (false, format!("see {picture}")),
+        (false, format!("CtUBAVSoXO4{}", "Ab9+".repeat(40))),
+        (false, format!("gAAAAAB{}", "x-_9".repeat(40))),
+        (false, "/9j/4/is/a/path/of/a/file/somewhere.txt".to_owned()),
+    ];
+    for (binary, text) in cases {
+        let places = [
+            format!("{{\"type\":\"mcp_call\",\"output\":\"{text}\"}}"),
+            format!("{{\"functionResponse\":{{\"response\":{{\"pictures\":[\"{text}\"]}}}}}}"),
+        ];
+        for place in places {
+            let body = format!("{{\"model\":\"a\",\"input\":[{place}]}}");
+            assert_eq!(read_at(RESPONSES, &body).unwrap().parts.is_binary, binary, "{place}");
+        }
     }
 }
 

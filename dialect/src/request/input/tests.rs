@@ -61,6 +61,12 @@ fn parts_are_told_apart_in_every_dialect() {
         (r#"{"type":"document","source":{"type":"text","media_type":"text/plain","data":"hi"}}"#, none),
         (r#"{"type":"text","text":"hi","cache_control":{"ttl":"1h"}}"#, Parts { long_cache: true, ..none }),
         (r#"{"type":"text","text":"hi","cache_control":{"ttl":"5m"}}"#, none),
+        (r#"{"type":"input_image","image_base64":"AAAA"}"#, Parts { images: 1, base64_bytes: 4, ..binary }),
+        (r#"{"type":"image","image":"AAAA"}"#, Parts { images: 1, base64_bytes: 4, ..binary }),
+        (
+            r#"{"type":"image_generation_call","result":"AAAA"}"#,
+            Parts { images: 1, base64_bytes: 4, ..binary },
+        ),
         (
             r#"{"inlineData":{"mimeType":"image/png","data":"AAAA"}}"#,
             Parts { images: 1, base64_bytes: 4, ..binary },
