@@ -30,7 +30,7 @@ pub struct ResponseFacts {
 pub fn read(endpoint: Endpoint, document: &Document<'_>) -> ResponseFacts {
     let root = document.root();
     let usage = root.get("usage");
-    let model = root.get("model").or_else(|| root.get("modelVersion"));
+    let model = ["model", "modelVersion", "model_version"].into_iter().find_map(|name| root.get(name));
     ResponseFacts {
         usage: match endpoint.dialect {
             Dialect::OpenAi => usage.and_then(usage::openai),

@@ -129,8 +129,8 @@ pub struct StreamEvent {
     pub json: bool,
     /// Whether a channel goes on that had ended or was left.
     pub reopened: bool,
-    /// Whether texts of this reply carry the number 0 and others none: to one client they are one
-    /// text, to another one they are two.
+    /// Whether clients differ in what is one text: texts of this reply carry the number 0 and others
+    /// none, or a member stands in the event in both of its spellings.
     pub is_ambiguous: bool,
     /// Edits that empty the `logprobs`, for when the text may be masked or blocked. Texts inside
     /// their ranges are reported all the same; leave those out when these edits are made.
@@ -239,7 +239,7 @@ impl StreamReader {
         let Found { mut pieces, others, numbering, model, mut event } = found;
         self.others = others;
         self.numbering = numbering;
-        event.is_ambiguous = numbering.is_ambiguous();
+        event.is_ambiguous |= numbering.is_ambiguous();
         // Most dialects repeat the model in every event.
         if let Some(model) = model
             && !self.model.as_deref().is_some_and(|known| model.is(known))

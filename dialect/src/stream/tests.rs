@@ -145,6 +145,42 @@ fn texts_with_and_without_a_number_are_told() {
     assert_eq!(told, [false, true]);
 }
 
+/// The channels of the texts with something in them.
+fn channels(told: &StreamEvent) -> Vec<Channel> {
+    told.texts.iter().filter_map(|text| text.channel).collect()
+}
+
+#[test]
+fn gemini_is_the_same_in_both_spellings() {
+    let parts = [
+        (
+            json!({"functionCall": {"partialArgs": [{"jsonPath": "$.a", "stringValue": "x"}]}}),
+            json!({"function_call": {"partial_args": [{"json_path": "$.a", "string_value": "x"}]}}),
+        ),
+        (json!({"executableCode": {"code": "x"}}), json!({"executable_code": {"code": "x"}})),
+        (json!({"codeExecutionResult": {"output": "x"}}), json!({"code_execution_result": {"output": "x"}})),
+        (
+            json!({"audioTranscription": {"text": "x", "words": [{"word": "x", "startOffset": "1s"}]}}),
+            json!({"audio_transcription": {"text": "x", "words": [{"word": "x", "start_offset": "1s"}]}}),
+        ),
+        (json!({"text": "x", "thoughtSignature": "C"}), json!({"text": "x", "thought_signature": "C"})),
+    ];
+    for (part, same) in parts {
+        let event = json!({"modelVersion": "m", "responseId": "r", "candidates": [
+            {"index": 0, "content": {"parts": [part]}, "finishReason": "STOP", "finishMessage": "done"}]});
+        let other = json!({"model_version": "m", "response_id": "r", "candidates": [
+            {"index": 0, "content": {"parts": [same]}, "finish_reason": "STOP", "finish_message": "done"}]});
+        let mut reader = reader(GEMINI);
+        let [one, other] =
+            [event, other].map(|event| reader.read(&frame(&serde_json::to_vec(&event).unwrap())));
+        assert!(!channels(&one).is_empty(), "{part}");
+        assert_eq!((channels(&one), &one.closes), (channels(&other), &other.closes), "{part}");
+        assert!(!one.is_ambiguous && !other.is_ambiguous);
+    }
+    let both = br#"{"candidates":[{"content":{"parts":[{"executableCode":{"code":"a"},"executable_code":{"code":"b"}}]}}]}"#;
+    assert!(reader(GEMINI).read(&frame(both)).is_ambiguous);
+}
+
 fn others(event: &StreamEvent) -> Vec<(u32, u32)> {
     let channels = event.texts.iter().filter_map(|text| text.channel);
     let others = channels.filter(|channel| channel.kind == ChannelKind::Other);
