@@ -130,7 +130,8 @@ pub struct StreamEvent {
     /// Whether a channel goes on that had ended or was left.
     pub reopened: bool,
     /// Whether clients differ in what is one text: texts of this reply carry the number 0 and others
-    /// none, or a member stands in the event in both of its spellings.
+    /// none, a member stands in the event in both of its spellings, or there are more texts than are
+    /// followed.
     pub is_ambiguous: bool,
     /// Edits that empty the `logprobs`, for when the text may be masked or blocked. Texts inside
     /// their ranges are reported all the same; leave those out when these edits are made.
@@ -301,7 +302,7 @@ impl<'d, 'a> Found<'d, 'a> {
                     || place.within.is_aside() && other::is_name(&key.text())
             };
             let Some(span) = value.span().filter(|span| !span.raw.is_empty() && !left()) else { continue };
-            let Some(item) = self.others.number(place, &key.text()) else { continue };
+            let Some(item) = self.number(place, &key.text()) else { continue };
             let channel = Channel { choice: place.choice, item, kind: field.kind() };
             if place.within.is_aside() && self.others.repeats(place.choice, item, &value.text()) {
                 self.event.closes.push(Closes::Channel(channel));
@@ -316,6 +317,14 @@ impl<'d, 'a> Found<'d, 'a> {
                 None => self.pieces.push(piece),
             }
         }
+    }
+
+    /// The number of a text that nobody named. Without one its pieces are not put together, which makes the event
+    /// ambiguous.
+    fn number(&mut self, place: Place, name: &[u8]) -> Option<u32> {
+        let number = self.others.number(place, name);
+        self.event.is_ambiguous |= number.is_none();
+        number
     }
 
     /// Notes how what has been read is numbered, if any text of it came behind the first `before` pieces.
@@ -367,6 +376,11 @@ fn numbers(document: &Document<'_>, logprobs: &[Splice<'_>]) -> Vec<Range<usize>
         logprobs.peek().is_none_or(|blank| number.end <= blank.range.start)
     });
     numbers.collect()
+}
+
+/// Whether it is a string with anything in it.
+fn has_text(value: &Value<'_, '_>) -> bool {
+    value.span().is_some_and(|span| !span.raw.is_empty())
 }
 
 /// The member `name` as an index; 0 if it is missing, which [`Numbering`] keeps an eye on.

@@ -3,7 +3,7 @@
 //! By the rules of Protocol Buffers each member may be written `likeThis` or `like_this`, and SDKs read both.
 
 use super::other::{Place, Within};
-use super::{Closes, Field, Found, Level, index};
+use super::{Closes, Field, Found, Level, has_text, index};
 use crate::json::Value;
 use crate::usage;
 
@@ -111,9 +111,9 @@ fn read_part(part: Value<'_, '_>, choice: u32, found: &mut Found<'_, '_>) {
     let arguments = call.and_then(|call| member(call, ARGUMENTS, found));
     for argument in arguments.iter().flat_map(Value::items) {
         let path = member(argument, PATH, found).map(|path| path.text()).unwrap_or_default();
-        let text = member(argument, STRING, found);
-        if let Some(item) = found.others.number(place(Within::CallArgument), &path) {
-            found.text(Field::GeminiArgument, text, choice, item);
+        let Some(text) = member(argument, STRING, found).filter(has_text) else { continue };
+        if let Some(item) = found.number(place(Within::CallArgument), &path) {
+            found.text(Field::GeminiArgument, Some(text), choice, item);
         }
     }
 }

@@ -1,9 +1,12 @@
 //! Numbers for the texts in members and events that this crate does not know.
 
-/// Texts numbered at most in one reply; whatever comes beyond is scanned event by event.
-const TEXTS_MAX: usize = 64;
-/// Longer names are no names.
-const NAME_BYTES_MAX: usize = 128;
+use std::collections::HashMap;
+
+/// Texts numbered at most in one reply: those of a call with a table of a few hundred rows are within. Of what comes
+/// beyond nothing is put together, so the event is ambiguous.
+const TEXTS_MAX: u32 = 1024;
+/// Longer names are no names; paths of arguments have a few levels.
+const NAME_BYTES_MAX: usize = 512;
 
 /// Members remembered at most with what stood in them last; there are hardly ever any.
 const LAST_MAX: usize = 64;
@@ -12,10 +15,12 @@ const LAST_BYTES_MAX: usize = 128;
 /// Pieces of a text are as short as this and the same twice; names and versions are not.
 const NAME_BYTES_MIN: usize = 3;
 
-/// The numbers given so far: the position in the list.
+/// The numbers given so far.
 #[derive(Debug, Default)]
 pub(super) struct OtherTexts {
-    known: Vec<(Within, u32, Box<[u8]>)>,
+    /// By place, then by name.
+    known: HashMap<(Within, u32), HashMap<Box<[u8]>, u32>>,
+    count: u32,
     /// By choice and number.
     last: Vec<(u32, u32, Box<[u8]>)>,
 }
@@ -30,7 +35,7 @@ pub(super) struct Place {
 }
 
 /// What the member belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Within {
     /// The event itself (Responses); the name is its type.
     Event,
@@ -86,11 +91,13 @@ impl OtherTexts {
     /// The text's number, a new one where it has none yet; `None` when too many have one.
     pub(super) fn number(&mut self, place: Place, name: &[u8]) -> Option<u32> {
         let known = self.known(place, name);
-        if known.is_some() || self.known.len() >= TEXTS_MAX || name.len() > NAME_BYTES_MAX {
+        if known.is_some() || self.count >= TEXTS_MAX || name.len() > NAME_BYTES_MAX {
             return known;
         }
-        self.known.push((place.within, place.index, name.into()));
-        u32::try_from(self.known.len() - 1).ok()
+        let number = self.count;
+        self.known.entry((place.within, place.index)).or_default().insert(name.into(), number);
+        self.count += 1;
+        Some(number)
     }
 
     /// Whether a member says what it said in the event before, as no text does. Remembers what it says.
@@ -110,9 +117,6 @@ impl OtherTexts {
 
     /// The text's number, if it has one.
     pub(super) fn known(&self, place: Place, name: &[u8]) -> Option<u32> {
-        let same = |(within, index, known): &(Within, u32, Box<[u8]>)| {
-            (*within, *index, known.as_ref()) == (place.within, place.index, name)
-        };
-        u32::try_from(self.known.iter().position(same)?).ok()
+        self.known.get(&(place.within, place.index))?.get(name).copied()
     }
 }

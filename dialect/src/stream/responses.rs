@@ -1,7 +1,7 @@
 //! Events of OpenAI Responses.
 
 use super::other::{Place, Within};
-use super::{Channel, Closes, Field, Found, Level, index};
+use super::{Channel, Closes, Field, Found, Level, has_text, index};
 use crate::error::ResponseSoFar;
 use crate::json::{Kind, Value};
 use crate::usage;
@@ -111,7 +111,7 @@ fn read_delta(root: Value<'_, '_>, base: &str, found: &mut Found<'_, '_>) {
     let place = place(root);
     let text = [delta, root.get("text"), delta.and_then(|delta| delta.get("text"))];
     if let Some(text) = text.into_iter().flatten().find(has_text)
-        && let Some(item) = found.others.number(place, base.as_bytes())
+        && let Some(item) = found.number(place, base.as_bytes())
     {
         found.text(Field::ResponsesOther, Some(text), place.choice, item);
     }
@@ -120,14 +120,10 @@ fn read_delta(root: Value<'_, '_>, base: &str, found: &mut Found<'_, '_>) {
             continue;
         }
         let name = [base.as_bytes(), b".", key.text().as_ref()].concat();
-        if let Some(item) = found.others.number(place, &name) {
+        if let Some(item) = found.number(place, &name) {
             found.text(Field::ResponsesOtherMember, Some(value), place.choice, item);
         }
     }
-}
-
-fn has_text(value: &Value<'_, '_>) -> bool {
-    value.span().is_some_and(|span| !span.raw.is_empty())
 }
 
 fn known(base: &str) -> Option<(Field, &'static str)> {

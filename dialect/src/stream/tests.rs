@@ -192,23 +192,45 @@ fn unknown_texts_are_numbered_up_to_a_limit() {
     let mut reader = reader("/v1/chat/completions");
     let mut read = |delta: serde_json::Value| {
         let event = json!({"choices": [{"index": 3, "delta": delta}]});
-        others(&reader.read(&frame(&serde_json::to_vec(&event).unwrap())))
+        let told = reader.read(&frame(&serde_json::to_vec(&event).unwrap()));
+        (others(&told), told.is_ambiguous)
     };
-    assert_eq!(read(json!({"a": "", "type": "x", "call_id": "x", "n": 1})), []);
-    for number in 0..64 {
-        assert_eq!(read(json!({(format!("m{number}")): "x"})), [(3, number)]);
+    assert_eq!(read(json!({"a": "", "type": "x", "call_id": "x", "n": 1})), (vec![], false));
+    for number in 0..1024 {
+        assert_eq!(read(json!({(format!("m{number}")): "x"})), (vec![(3, number)], false));
     }
-    assert_eq!(read(json!({"one_more": "x"})), []);
-    assert_eq!(read(json!({"m7": "x", "one_more": "x"})), [(3, 7)]);
+    assert_eq!(read(json!({"one_more": "x"})), (vec![], true));
+    assert_eq!(read(json!({"m7": "x", "one_more": "x"})), (vec![(3, 7)], true));
+    assert_eq!(read(json!({"m7": "x", "one_more": ""})), (vec![(3, 7)], false));
 }
 
 #[test]
-fn an_unknown_text_with_an_endless_name_has_no_channel() {
+fn every_argument_of_a_large_call_is_a_text_of_its_own() {
+    let mut reader = reader(GEMINI);
+    let mut read = |path: &str| {
+        let call = json!({"partialArgs": [{"jsonPath": path, "stringValue": "x"}]});
+        let event = json!({"candidates": [{"content": {"parts": [{"functionCall": call}]}}]});
+        let told = reader.read(&frame(&serde_json::to_vec(&event).unwrap()));
+        (channels(&told).first().map(|channel| channel.item), told.is_ambiguous)
+    };
+    let deep = format!("$.{}", ["a_rather_long_member"; 20].join("."));
+    for item in 0..500 {
+        assert_eq!(read(&format!("$.rows[{item}].note")), (Some(item), false));
+    }
+    assert_eq!(read(&deep), (Some(500), false));
+    assert_eq!(read("$.rows[99].note"), (Some(99), false));
+    assert_eq!(read(&deep.repeat(2)), (None, true));
+}
+
+#[test]
+fn an_unknown_text_with_an_endless_name_is_ambiguous() {
     let name = "n".repeat(1000);
     let data = format!("{{\"choices\":[{{\"delta\":{{\"{name}\":\"x\"}}}}]}}");
-    assert_eq!(others(&reader("/v1/chat/completions").read(&frame(data.as_bytes()))), []);
+    let told = reader("/v1/chat/completions").read(&frame(data.as_bytes()));
+    assert_eq!((others(&told), told.is_ambiguous), (vec![], true));
     let data = format!("{{\"type\":\"{name}.delta\",\"delta\":\"x\"}}");
-    assert_eq!(others(&reader("/v1/responses").read(&frame(data.as_bytes()))), []);
+    let told = reader("/v1/responses").read(&frame(data.as_bytes()));
+    assert_eq!((others(&told), told.is_ambiguous), (vec![], true));
 }
 
 #[test]
