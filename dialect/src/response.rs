@@ -49,6 +49,10 @@ pub fn read(endpoint: Endpoint, document: &Document<'_>) -> ResponseFacts {
     }
 }
 
+/// Members that repeat the answer or the prompt token by token, in the spellings of providers and their SDKs.
+const LOGPROBS: [&str; 6] =
+    ["logprobs", "logprobsResult", "logprobs_result", "prompt_logprobs", "topLogprobs", "top_logprobs"];
+
 /// Edits that empty every `logprobs` (Gemini: `logprobsResult`) of a reply or event.
 ///
 /// They repeat the answer token by token, so a value that is masked in the text would still stand
@@ -72,7 +76,7 @@ pub fn blank_logprobs(document: &Document<'_>) -> Vec<Splice<'static>> {
             _ => continue,
         };
         let nested = blank.last().is_some_and(|outer| value.raw().start < outer.range.end);
-        let repeats = key.is("logprobs") || key.is("logprobsResult");
+        let repeats = LOGPROBS.iter().any(|name| key.is(name));
         if repeats && !value.is_empty_container() && !nested {
             blank.push(Splice::new(value.raw(), replacement));
         }

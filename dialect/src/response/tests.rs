@@ -22,6 +22,15 @@ fn logprobs_are_emptied_wherever_they_stand() {
             r#"{"logprobs":null,"a":{"logprobs":[]},"b":{"logprobs":{}},"c":{"logprobs":"text"}}"#,
         ),
         (r#"["logprobs",["x"]]"#, r#"["logprobs",["x"]]"#),
+        (
+            r#"{"candidates":[{"logprobs_result":{"chosen_candidates":[{"token":"x"}]},"avg_logprobs":-1}]}"#,
+            r#"{"candidates":[{"logprobs_result":null,"avg_logprobs":-1}]}"#,
+        ),
+        (
+            r#"{"top_logprobs":[{"x":-1}],"topLogprobs":{"x":-1}}"#,
+            r#"{"top_logprobs":[],"topLogprobs":null}"#,
+        ),
+        (r#"{"prompt_logprobs":[null,{"1":{"decoded_token":"x"}}]}"#, r#"{"prompt_logprobs":[]}"#),
     ];
     for (body, expected) in cases {
         assert_eq!(blanked(body), expected);
