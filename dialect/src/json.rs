@@ -327,6 +327,12 @@ impl<'d, 'a> Value<'d, 'a> {
         }
     }
 
+    /// A number that is an integer within 64 bits, however it is written.
+    pub(crate) fn as_integer(&self) -> Option<u64> {
+        let number = (self.node.tag == Tag::Number).then(|| self.inner())?;
+        self.as_u64().or_else(|| number::integer(number))
+    }
+
     /// `true` or `false`.
     #[must_use]
     pub fn as_bool(&self) -> Option<bool> {

@@ -130,8 +130,8 @@ pub struct StreamEvent {
     /// Whether a channel goes on that had ended or was left.
     pub reopened: bool,
     /// Whether clients differ in what is one text: texts of this reply carry the number 0 and others
-    /// none, a member stands in the event in both of its spellings, or there are more texts than are
-    /// followed.
+    /// none, or a number that is no index; a member stands in the event in both of its spellings; or
+    /// there are more texts than are followed.
     pub is_ambiguous: bool,
     /// Edits that empty the `logprobs`, for when the text may be masked or blocked. Texts inside
     /// their ranges are reported all the same; leave those out when these edits are made.
@@ -327,6 +327,16 @@ impl<'d, 'a> Found<'d, 'a> {
         number
     }
 
+    /// The member `name` as an index; 0 if it is missing, which [`Numbering`] keeps an eye on.
+    ///
+    /// Whether two numbers that are no indexes are the same to a client is not known.
+    fn index(&mut self, of: Value<'_, '_>, name: &str) -> u32 {
+        let Some(number) = of.get(name).filter(|number| !number.is_null()) else { return 0 };
+        let index = number.as_integer().and_then(|index| u32::try_from(index).ok());
+        self.event.is_ambiguous |= index.is_none();
+        index.unwrap_or(0)
+    }
+
     /// Notes how what has been read is numbered, if any text of it came behind the first `before` pieces.
     fn numbered(&mut self, level: Level, number: Option<Value<'_, '_>>, before: usize) {
         if self.pieces.len() > before {
@@ -381,12 +391,6 @@ fn numbers(document: &Document<'_>, logprobs: &[Splice<'_>]) -> Vec<Range<usize>
 /// Whether it is a string with anything in it.
 fn has_text(value: &Value<'_, '_>) -> bool {
     value.span().is_some_and(|span| !span.raw.is_empty())
-}
-
-/// The member `name` as an index; 0 if it is missing, which [`Numbering`] keeps an eye on.
-fn index(of: Value<'_, '_>, name: &str) -> u32 {
-    let index = of.get(name).and_then(|index| index.as_u64()).unwrap_or(0);
-    u32::try_from(index).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -41,6 +41,22 @@ pub fn plain_integer(number: &[u8]) -> Cow<'_, [u8]> {
     parts.and_then(|parts| parts.integer()).map_or(Cow::Borrowed(number), Cow::Owned)
 }
 
+/// What a number is as an integer, however it is written: `1`, `1.0` and `10e-1` are the same to most readers.
+pub(super) fn integer(number: &[u8]) -> Option<u64> {
+    let parts = Parts::of(number)?;
+    let digits = [parts.whole, parts.fraction].concat();
+    if digits.iter().all(|digit| *digit == b'0') {
+        return Some(0);
+    }
+    let point = i32::try_from(parts.whole.len()).ok()?.checked_add(parts.exponent.unwrap_or(0))?;
+    let point = usize::try_from(point).ok().filter(|point| *point <= INTEGER_DIGITS_MAX)?;
+    let (whole, fraction) = digits.split_at(point.min(digits.len()));
+    let is_integer = !number.starts_with(b"-") && fraction.iter().all(|digit| *digit == b'0');
+    let mut whole = std::str::from_utf8(whole).ok().filter(|_| is_integer)?.to_owned();
+    whole.extend(std::iter::repeat_n('0', point.saturating_sub(whole.len())));
+    whole.parse().ok()
+}
+
 impl<'a> Parts<'a> {
     fn of(number: &'a [u8]) -> Option<Self> {
         let number = number.strip_prefix(b"-").unwrap_or(number);

@@ -440,3 +440,32 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn integers_are_the_same_however_they_are_written() {
+    let cases = [
+        ("0", Some(0)),
+        ("-0", Some(0)),
+        ("0.000", Some(0)),
+        ("0e99999999", Some(0)),
+        ("1", Some(1)),
+        ("1.0", Some(1)),
+        ("1e0", Some(1)),
+        ("10E-1", Some(1)),
+        ("0.1e+1", Some(1)),
+        ("1.5e1", Some(15)),
+        ("12e2", Some(1200)),
+        ("4294967296", Some(4_294_967_296)),
+        ("1.5", None),
+        ("-1", None),
+        ("1e-1", None),
+        ("1e20", None),
+        ("1e99999999999", None),
+        ("\"1\"", None),
+        ("null", None),
+    ];
+    for (text, expected) in cases {
+        let document = Document::parse(text.as_bytes(), &Limits::RESPONSE).unwrap();
+        assert_eq!(document.root().as_integer(), expected, "{text}");
+    }
+}

@@ -1,7 +1,7 @@
 //! Events of Anthropic Messages.
 
 use super::other::{Place, Within};
-use super::{Closes, Field, Found, Level, index};
+use super::{Closes, Field, Found, Level};
 use crate::json::Value;
 use crate::usage::AnthropicUsage;
 
@@ -24,7 +24,7 @@ pub(super) fn read<'d, 'a>(root: Value<'d, 'a>, usage: &mut AnthropicUsage, foun
             kind == "message_delta" && counts.get("output_tokens").is_some_and(|count| !count.is_null());
         found.event.usage_is_final = ends && found.event.usage.is_some();
     }
-    let number = index(root, "index");
+    let number = found.index(root, "index");
     let known: &[&str] = match kind.as_ref() {
         "content_block_delta" => &["text", "thinking", "partial_json", "content"],
         _ => &[],

@@ -1,7 +1,7 @@
 //! Events of OpenAI Chat Completions and Completions.
 
 use super::other::{Place, Within};
-use super::{Closes, Field, Found, Level, index};
+use super::{Closes, Field, Found, Level};
 use crate::json::{Kind, Value};
 use crate::usage;
 
@@ -51,7 +51,7 @@ pub(super) fn read<'d, 'a>(root: Value<'d, 'a>, finished: &mut bool, found: &mut
 
 /// True if the choice finishes.
 fn read_choice(choice: Value<'_, '_>, found: &mut Found<'_, '_>) -> bool {
-    let number = index(choice, "index");
+    let number = found.index(choice, "index");
     let before = found.pieces.len();
     found.text(Field::CompletionsText, choice.get("text"), number, 0);
     if let Some(delta) = choice.get("delta") {
@@ -78,7 +78,7 @@ fn read_delta(delta: Value<'_, '_>, choice: u32, found: &mut Found<'_, '_>) {
     let known: &[&str] = &["content", "refusal", "reasoning", "reasoning_content"];
     found.others(Field::ChatOther, Some(delta), place(Within::Delta, 0), [&NAMES, known]);
     for call in delta.get("tool_calls").iter().flat_map(Value::items) {
-        let item = index(call, "index");
+        let item = found.index(call, "index");
         let before = found.pieces.len();
         let (function, custom) = (call.get("function"), call.get("custom"));
         found.text(Field::ChatToolArguments, member(function, "arguments"), choice, item);
@@ -102,7 +102,7 @@ fn read_delta(delta: Value<'_, '_>, choice: u32, found: &mut Found<'_, '_>) {
     found.text(Field::ChatTranscript, member(audio, "transcript"), choice, 0);
     found.others(Field::ChatAudioOther, audio, place(Within::Audio, 0), [&NAMES, &["transcript", "data"]]);
     for detail in delta.get("reasoning_details").iter().flat_map(Value::items) {
-        let item = index(detail, "index");
+        let item = found.index(detail, "index");
         found.text(Field::ChatReasoningText, detail.get("text"), choice, item);
         found.text(Field::ChatReasoningSummary, detail.get("summary"), choice, item);
         let known: &[&str] = &["text", "summary", "data"];
@@ -125,7 +125,8 @@ fn read_content(content: Option<Value<'_, '_>>, choice: u32, found: &mut Found<'
         for thought in thinking.iter().flat_map(Value::items) {
             found.text(Field::ChatThinkingText, thought.get("text"), choice, 0);
         }
-        let place = Place { choice, within: Within::ContentPart, index: index(part, "index") };
+        let index = found.index(part, "index");
+        let place = Place { choice, within: Within::ContentPart, index };
         found.others(Field::ChatOtherPart, Some(part), place, [&NAMES, &["text", "thinking"]]);
     }
 }

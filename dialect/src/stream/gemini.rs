@@ -3,7 +3,7 @@
 //! By the rules of Protocol Buffers each member may be written `likeThis` or `like_this`, and SDKs read both.
 
 use super::other::{Place, Within};
-use super::{Closes, Field, Found, Level, has_text, index};
+use super::{Closes, Field, Found, Level, has_text};
 use crate::json::Value;
 use crate::usage;
 
@@ -72,7 +72,7 @@ pub(super) fn read<'d, 'a>(root: Value<'d, 'a>, finished: &mut bool, found: &mut
 
 /// True if the candidate finishes.
 fn read_candidate(candidate: Value<'_, '_>, found: &mut Found<'_, '_>) -> bool {
-    let choice = index(candidate, "index");
+    let choice = found.index(candidate, "index");
     let content = candidate.get("content");
     let before = found.pieces.len();
     for part in content.and_then(|content| content.get("parts")).iter().flat_map(Value::items) {

@@ -33,7 +33,7 @@ impl Numbering {
             Level::Choice => &mut self.choices,
             Level::Call => &mut self.calls,
         };
-        match number.and_then(|number| number.as_u64()) {
+        match number.and_then(|number| number.as_integer()) {
             Some(0) => seen.zero = true,
             Some(_) => {}
             // Neither is a number in quotes.

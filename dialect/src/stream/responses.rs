@@ -1,7 +1,7 @@
 //! Events of OpenAI Responses.
 
 use super::other::{Place, Within};
-use super::{Channel, Closes, Field, Found, Level, has_text, index};
+use super::{Channel, Closes, Field, Found, Level, has_text};
 use crate::error::ResponseSoFar;
 use crate::json::{Kind, Value};
 use crate::usage;
@@ -70,28 +70,24 @@ pub(super) fn read<'d, 'a>(root: Value<'d, 'a>, so_far: &mut ResponseSoFar, foun
         "response.failed" | "error" => found.failed(),
         "" if root.get("error").is_some_and(|error| !error.is_null()) => found.failed(),
         "response.output_item.done" => {
-            found.event.closes.push(Closes::Choice(index(root, "output_index")));
+            let item = found.index(root, "output_index");
+            found.event.closes.push(Closes::Choice(item));
         }
         kind => {
             if let Some(base) = kind.strip_suffix(".delta") {
                 read_delta(root, base, found);
             } else if let Some(base) = kind.strip_suffix(".done") {
-                let place = place(root);
-                let other = || {
-                    let item = found.others.known(place, base.as_bytes())?;
-                    Some(Channel { choice: place.choice, item, kind: Field::ResponsesOther.kind() })
-                };
-                let done = known(base).map(|(field, part)| Channel {
-                    choice: place.choice,
-                    item: index(root, part),
-                    kind: field.kind(),
-                });
-                found.event.closes.extend(done.or_else(other).map(Closes::Channel));
+                let place = place(root, found);
+                let done = known(base).map(|(field, part)| (field, Some(found.index(root, part))));
+                let other = || (Field::ResponsesOther, found.others.known(place, base.as_bytes()));
+                let (field, item) = done.unwrap_or_else(other);
+                let channel = item.map(|item| Channel { choice: place.choice, item, kind: field.kind() });
+                found.event.closes.extend(channel.map(Closes::Channel));
             } else if kind.strip_suffix(".added") == Some(SHELL_COMMAND) {
-                let (choice, item) = (index(root, "output_index"), index(root, "command_index"));
+                let (choice, item) = (found.index(root, "output_index"), found.index(root, "command_index"));
                 found.text(Field::ResponsesShellCommandBegun, root.get("command"), choice, item);
             } else if !STEPS.iter().any(|step| kind.ends_with(step)) {
-                let place = Place { within: Within::Root, ..place(root) };
+                let place = Place { within: Within::Root, ..place(root, found) };
                 found.others(Field::ResponsesUnknownEvent, Some(root), place, [&ASIDE_NAMES, &[]]);
             }
         }
@@ -102,13 +98,14 @@ pub(super) fn read<'d, 'a>(root: Value<'d, 'a>, so_far: &mut ResponseSoFar, foun
 fn read_delta(root: Value<'_, '_>, base: &str, found: &mut Found<'_, '_>) {
     let delta = root.get("delta");
     if let Some((field, part)) = known(base) {
-        found.text(field, delta, index(root, "output_index"), index(root, part));
+        let (choice, item) = (found.index(root, "output_index"), found.index(root, part));
+        found.text(field, delta, choice, item);
         return;
     }
     if BLOBS.contains(&base) {
         return;
     }
-    let place = place(root);
+    let place = place(root, found);
     let text = [delta, root.get("text"), delta.and_then(|delta| delta.get("text"))];
     if let Some(text) = text.into_iter().flatten().find(has_text)
         && let Some(item) = found.number(place, base.as_bytes())
@@ -131,10 +128,11 @@ fn known(base: &str) -> Option<(Field, &'static str)> {
 }
 
 /// Where an event's text stands if this crate does not know the event.
-fn place(root: Value<'_, '_>) -> Place {
+fn place(root: Value<'_, '_>, found: &mut Found<'_, '_>) -> Place {
     let parts = ["content_index", "summary_index", "command_index"];
     let part = parts.into_iter().find(|part| root.get(part).is_some()).unwrap_or_default();
-    Place { choice: index(root, "output_index"), within: Within::Event, index: index(root, part) }
+    let (choice, index) = (found.index(root, "output_index"), found.index(root, part));
+    Place { choice, within: Within::Event, index }
 }
 
 fn name(of: Value<'_, '_>, member: &str) -> Option<String> {

@@ -204,6 +204,44 @@ fn unknown_texts_are_numbered_up_to_a_limit() {
     assert_eq!(read(json!({"m7": "x", "one_more": ""})), (vec![(3, 7)], false));
 }
 
+/// Events of one text each, by the number that is in the event.
+fn numbered(path: &str, number: &str) -> String {
+    match path {
+        "/v1/chat/completions" => {
+            format!(r#"{{"choices":[{{"index":{number},"delta":{{"content":"x"}}}}]}}"#)
+        }
+        "/v1/completions" => format!(r#"{{"choices":[{{"index":{number},"text":"x"}}]}}"#),
+        "/v1/responses" => {
+            let text = r#""type":"response.output_text.delta","delta":"x""#;
+            format!(r#"{{{text},"output_index":{number},"content_index":{number}}}"#)
+        }
+        "/v1/messages" => {
+            format!(r#"{{"type":"content_block_delta","index":{number},"delta":{{"text":"x"}}}}"#)
+        }
+        _ => format!(r#"{{"candidates":[{{"index":{number},"content":{{"parts":[{{"text":"x"}}]}}}}]}}"#),
+    }
+}
+
+#[test]
+fn numbers_that_clients_read_as_one_are_one() {
+    for path in PATHS {
+        let mut reader = reader(path);
+        let mut read = |number: &str| {
+            let told = reader.read(&frame(numbered(path, number).as_bytes()));
+            (channels(&told).first().map(|channel| channel.choice), told.is_ambiguous)
+        };
+        for number in ["1", "1.0", "1e0", "10e-1", "0.1E+1"] {
+            assert_eq!(read(number), (Some(1), false), "{path} {number}");
+        }
+        for number in ["0", "0.0", "-0"] {
+            assert_eq!(read(number), (Some(0), false), "{path} {number}");
+        }
+        for number in ["-1", "-2", "1.5", "4294967296", "1e400", "\"1\"", "[1]"] {
+            assert_eq!(read(number), (Some(0), true), "{path} {number}");
+        }
+    }
+}
+
 #[test]
 fn every_argument_of_a_large_call_is_a_text_of_its_own() {
     let mut reader = reader(GEMINI);
