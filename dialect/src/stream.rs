@@ -129,9 +129,10 @@ pub struct StreamEvent {
     pub json: bool,
     /// Whether a channel goes on that had ended or was left.
     pub reopened: bool,
-    /// Whether clients differ in what is one text: texts of this reply carry the number 0 and others
-    /// none, or a number that is no index; a member stands in the event in both of its spellings; or
-    /// there are more texts than are followed.
+    /// Whether clients differ in what is one text, or there are more texts than are followed.
+    ///
+    /// Texts of this reply carry the number 0 and others none, or one that is no index; a choice or a member stands
+    /// twice in the event; or something beside its data says what it is.
     pub is_ambiguous: bool,
     /// Edits that empty the `logprobs`, for when the text may be masked or blocked. Texts inside
     /// their ranges are reported all the same; leave those out when these edits are made.
@@ -190,6 +191,8 @@ struct Piece {
 #[derive(Default)]
 struct Found<'d, 'a> {
     pieces: SmallVec<[Piece; 4]>,
+    /// The choices that have text in this event.
+    entries: SmallVec<[u32; 4]>,
     others: OtherTexts,
     numbering: Numbering,
     model: Option<Value<'d, 'a>>,
@@ -217,7 +220,9 @@ impl StreamReader {
     ///
     /// Cost: one pass over the data; one allocation for the texts.
     pub fn read(&mut self, frame: &Frame) -> StreamEvent {
-        let Some(data) = frame.data() else { return StreamEvent::default() };
+        let Some(data) = frame.data() else {
+            return StreamEvent { is_ambiguous: self.is_event_in_lines(frame), ..StreamEvent::default() };
+        };
         if self.endpoint.dialect == Dialect::OpenAi && data.trim_ascii() == b"[DONE]" {
             return self.done();
         }
@@ -232,15 +237,22 @@ impl StreamReader {
         match self.endpoint.operation {
             Operation::Responses => responses::read(root, &mut self.response, &mut found),
             _ => match self.endpoint.dialect {
-                Dialect::OpenAi => chat::read(root, &mut self.finished, &mut found),
+                Dialect::OpenAi => {
+                    chat::read(root, self.endpoint.operation, &mut self.finished, &mut found);
+                }
                 Dialect::Anthropic => anthropic::read(root, &mut self.anthropic_usage, &mut found),
                 Dialect::Gemini => gemini::read(root, &mut self.finished, &mut found),
             },
         }
-        let Found { mut pieces, others, numbering, model, mut event } = found;
+        let is_misnamed = found.is_misnamed(frame, root, self.endpoint.dialect);
+        let Found { mut pieces, mut entries, others, numbering, model, mut event } = found;
         self.others = others;
         self.numbering = numbering;
-        event.is_ambiguous |= numbering.is_ambiguous();
+        entries.sort_unstable();
+        event.is_ambiguous |= is_misnamed
+            || numbering.is_ambiguous()
+            || entries.array_windows().any(|[one, next]| one == next)
+            || self.has_more_beside_data(frame);
         // Most dialects repeat the model in every event.
         if let Some(model) = model
             && !self.model.as_deref().is_some_and(|known| model.is(known))
@@ -269,6 +281,22 @@ impl StreamReader {
             Operation::Responses => responses_event(info, &self.response),
             _ => plain_event(self.endpoint.dialect, info),
         }
+    }
+
+    /// Whether a client may read more of a frame than its data: Google's takes each line for an event that is JSON.
+    fn has_more_beside_data(&self, frame: &Frame) -> bool {
+        self.endpoint.dialect == Dialect::Gemini && frame.has_beside_data(b'{')
+    }
+
+    /// The same of a frame without data. An error is put together with nothing, and is looked at as it stands.
+    fn is_event_in_lines(&self, frame: &Frame) -> bool {
+        let is_error = |document: Document<'_>| {
+            let root = document.root();
+            root.get("error").is_some() && root.entries().all(|(key, _)| key.is("error"))
+        };
+        let is_plain = || !frame.has_beside_data(b'\\');
+        let read = || Document::parse(frame.raw(), &Limits::RESPONSE).ok();
+        self.has_more_beside_data(frame) && !(is_plain() && read().is_some_and(is_error))
     }
 
     fn done(&mut self) -> StreamEvent {
@@ -341,6 +369,31 @@ impl<'d, 'a> Found<'d, 'a> {
     fn numbered(&mut self, level: Level, number: Option<Value<'_, '_>>, before: usize) {
         if self.pieces.len() > before {
             self.numbering.note(level, number);
+        }
+    }
+
+    /// Notes a choice, if any text of it came behind the first `before` pieces. One that stands twice in an event is one
+    /// text to a client that puts it together, and two to one that looks at the first.
+    fn entry(&mut self, choice: u32, before: usize) {
+        if self.pieces.len() > before {
+            self.entries.push(choice);
+        }
+    }
+
+    /// Whether clients that go by the name in front of the data read another event than the data says.
+    fn is_misnamed(&mut self, frame: &Frame, root: Value<'_, '_>, dialect: Dialect) -> bool {
+        let name = frame.event();
+        match dialect {
+            Dialect::Anthropic => {
+                if !self.pieces.is_empty() {
+                    self.numbering.note_name(name.is_some());
+                }
+                let kind = root.get("type");
+                name.is_some_and(|name| kind.is_some_and(|kind| !kind.is(name)))
+            }
+            // What an SDK takes for an event of an API that is not served.
+            Dialect::OpenAi => name.is_some_and(|name| name.starts_with("thread.")),
+            Dialect::Gemini => false,
         }
     }
 

@@ -111,6 +111,15 @@ impl Frame {
         }
     }
 
+    /// Whether the byte stands anywhere but in the data.
+    pub(crate) fn has_beside_data(&self, byte: u8) -> bool {
+        let has = |range: Range<usize>| memchr(byte, slice(&self.raw, &range)).is_some();
+        match self.data_range() {
+            Some(data) => has(0..data.start) || has(data.end..self.raw.len()),
+            None => lines(&self.raw, self.skip).any(|line| line.name != b"data" && has(line.whole)),
+        }
+    }
+
     /// The frame's bytes after edits of its data (ranges count from the start of [`Frame::data`]).
     ///
     /// With one `data` line nothing else changes. Several are written anew, as fresh `data` lines

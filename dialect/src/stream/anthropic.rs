@@ -8,6 +8,9 @@ use crate::usage::AnthropicUsage;
 /// Members of a `delta` that are no text to be put together.
 const NAMES: [&str; 5] = ["type", "stop_reason", "stop_sequence", "signature", "encrypted_content"];
 
+/// A summary is another text than the block's own.
+const COMPACTION: u32 = 1;
+
 pub(super) fn read<'d, 'a>(root: Value<'d, 'a>, usage: &mut AnthropicUsage, found: &mut Found<'d, 'a>) {
     // The JSON's own type, not the `event` field: not every client reads the latter.
     let kind = root.get("type").and_then(|kind| kind.as_str()).unwrap_or_default();
@@ -37,7 +40,7 @@ pub(super) fn read<'d, 'a>(root: Value<'d, 'a>, usage: &mut AnthropicUsage, foun
             if let Some(block) = root.get("content_block") {
                 found.text(Field::MessagesTextBegun, block.get("text"), number, 0);
                 found.text(Field::MessagesThinkingBegun, block.get("thinking"), number, 0);
-                found.text(Field::MessagesCompactionBegun, block.get("content"), number, 0);
+                found.text(Field::MessagesCompactionBegun, block.get("content"), number, COMPACTION);
             }
         }
         "content_block_delta" => {
@@ -45,7 +48,7 @@ pub(super) fn read<'d, 'a>(root: Value<'d, 'a>, usage: &mut AnthropicUsage, foun
                 found.text(Field::MessagesText, delta.get("text"), number, 0);
                 found.text(Field::MessagesThinking, delta.get("thinking"), number, 0);
                 found.text(Field::MessagesToolInput, delta.get("partial_json"), number, 0);
-                found.text(Field::MessagesCompaction, delta.get("content"), number, 0);
+                found.text(Field::MessagesCompaction, delta.get("content"), number, COMPACTION);
             }
         }
         "content_block_stop" => found.event.closes.push(Closes::Choice(number)),

@@ -3,7 +3,7 @@
 use super::other::{Place, Within};
 use super::{Closes, Field, Found, Level};
 use crate::json::{Kind, Value};
-use crate::usage;
+use crate::{Operation, usage};
 
 /// Members that name something, and blobs: not text to be put together. A blob of audio or of
 /// encrypted reasoning would count as text of the answer.
@@ -28,7 +28,23 @@ const ASIDE_NAMES: [&str; 14] = [
     "obfuscation",
 ];
 
-pub(super) fn read<'d, 'a>(root: Value<'d, 'a>, finished: &mut bool, found: &mut Found<'d, 'a>) {
+/// Which of two texts that other members go on with: a client reads `text` or `delta`, and some providers send both.
+#[derive(Clone, Copy)]
+struct Items {
+    text: u32,
+    content: u32,
+}
+
+pub(super) fn read<'d, 'a>(
+    root: Value<'d, 'a>,
+    operation: Operation,
+    finished: &mut bool,
+    found: &mut Found<'d, 'a>,
+) {
+    let items = match operation {
+        Operation::Completions => Items { text: 0, content: 1 },
+        _ => Items { text: 1, content: 0 },
+    };
     found.model(root);
     let place = Place { choice: 0, within: Within::Root, index: 0 };
     found.others(Field::ChatRootOther, Some(root), place, [&ASIDE_NAMES, &["type"]]);
@@ -39,7 +55,7 @@ pub(super) fn read<'d, 'a>(root: Value<'d, 'a>, finished: &mut bool, found: &mut
     // Whatever the counts are worth, it is the chunk that a caller may not have asked for.
     found.event.is_usage_only_chunk = no_choices && usage.is_some_and(|usage| usage.kind() == Kind::Object);
     for choice in choices.iter().flat_map(Value::items) {
-        *finished |= read_choice(choice, found);
+        *finished |= read_choice(choice, items, found);
     }
     found.event.usage_is_final =
         found.event.usage.is_some() && (*finished || found.event.is_usage_only_chunk);
@@ -50,17 +66,19 @@ pub(super) fn read<'d, 'a>(root: Value<'d, 'a>, finished: &mut bool, found: &mut
 }
 
 /// True if the choice finishes.
-fn read_choice(choice: Value<'_, '_>, found: &mut Found<'_, '_>) -> bool {
+fn read_choice(choice: Value<'_, '_>, items: Items, found: &mut Found<'_, '_>) -> bool {
     let number = found.index(choice, "index");
     let before = found.pieces.len();
-    found.text(Field::CompletionsText, choice.get("text"), number, 0);
+    found.text(Field::CompletionsText, choice.get("text"), number, items.text);
     if let Some(delta) = choice.get("delta") {
+        read_content(delta.get("content"), number, items.content, found);
         read_delta(delta, number, found);
     }
     let place = |within| Place { choice: number, within, index: 0 };
     found.others(Field::ChatChoiceOther, Some(choice), place(Within::Choice), [&ASIDE_NAMES, &[]]);
     found.others(Field::ChatMessage, choice.get("message"), place(Within::Message), [&NAMES, &[]]);
     found.numbered(Level::Choice, choice.get("index"), before);
+    found.entry(number, before);
     let reason = choice.get("finish_reason");
     let finished = reason.is_some_and(|reason| reason.kind() == Kind::String && !reason.is(""));
     if finished {
@@ -71,7 +89,6 @@ fn read_choice(choice: Value<'_, '_>, found: &mut Found<'_, '_>) -> bool {
 
 fn read_delta(delta: Value<'_, '_>, choice: u32, found: &mut Found<'_, '_>) {
     let place = |within, index| Place { choice, within, index };
-    read_content(delta.get("content"), choice, found);
     found.text(Field::ChatRefusal, delta.get("refusal"), choice, 0);
     found.text(Field::ChatReasoning, delta.get("reasoning"), choice, 0);
     found.text(Field::ChatReasoningContent, delta.get("reasoning_content"), choice, 0);
@@ -116,10 +133,10 @@ fn read_delta(delta: Value<'_, '_>, choice: u32, found: &mut Found<'_, '_>) {
 }
 
 /// Content is a string, or a list of parts with text or thinking in them.
-fn read_content(content: Option<Value<'_, '_>>, choice: u32, found: &mut Found<'_, '_>) {
-    found.text(Field::ChatContent, content, choice, 0);
+fn read_content(content: Option<Value<'_, '_>>, choice: u32, item: u32, found: &mut Found<'_, '_>) {
+    found.text(Field::ChatContent, content, choice, item);
     for part in content.iter().flat_map(Value::items) {
-        found.text(Field::ChatContentPart, part.get("text"), choice, 0);
+        found.text(Field::ChatContentPart, part.get("text"), choice, item);
         let thinking = part.get("thinking");
         found.text(Field::ChatThinkingPart, thinking, choice, 0);
         for thought in thinking.iter().flat_map(Value::items) {

@@ -81,6 +81,7 @@ fn read_candidate(candidate: Value<'_, '_>, found: &mut Found<'_, '_>) -> bool {
     let place = Place { choice, within: Within::Choice, index: 0 };
     found.others(Field::GeminiCandidateOther, Some(candidate), place, [&ASIDE_NAMES, &[]]);
     found.numbered(Level::Choice, candidate.get("index"), before);
+    found.entry(choice, before);
     let finished = member(candidate, FINISH_REASON, found).is_some_and(is_reason);
     if finished {
         found.event.closes.push(Closes::Choice(choice));
@@ -90,8 +91,11 @@ fn read_candidate(candidate: Value<'_, '_>, found: &mut Found<'_, '_>) -> bool {
 
 fn read_part(part: Value<'_, '_>, choice: u32, found: &mut Found<'_, '_>) {
     let place = |within| Place { choice, within, index: 0 };
-    let is_thought = part.get("thought").and_then(|thought| thought.as_bool()) == Some(true);
-    let field = if is_thought { Field::GeminiThought } else { Field::GeminiText };
+    let thought = part.get("thought").filter(|thought| !thought.is_null());
+    let is_thought = thought.and_then(|thought| thought.as_bool());
+    // Some clients take 1 or a text for true.
+    found.event.is_ambiguous |= thought.is_some() && is_thought.is_none();
+    let field = if is_thought == Some(true) { Field::GeminiThought } else { Field::GeminiText };
     found.text(field, part.get("text"), choice, 0);
     found.others(Field::GeminiOther, Some(part), place(Within::ContentPart), [&NAMES, &["text"]]);
     if let Some(spoken) = member(part, SPOKEN, found) {

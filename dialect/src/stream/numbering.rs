@@ -1,4 +1,4 @@
-//! Whether what has no number can be told from what has the number 0.
+//! Whether what has no number can be told from what has the number 0, and what has no name from what has one.
 
 use crate::json::Value;
 
@@ -19,10 +19,12 @@ pub(super) enum Level {
 pub(super) struct Numbering {
     choices: Seen,
     calls: Seen,
+    names: Seen,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
+    /// With the number 0, or with a name.
     zero: bool,
     none: bool,
 }
@@ -41,7 +43,13 @@ impl Numbering {
         }
     }
 
+    /// Whether the name of an event with text stands in front of its data: some clients leave out those without.
+    pub(super) fn note_name(&mut self, is_named: bool) {
+        self.names.zero |= is_named;
+        self.names.none |= !is_named;
+    }
+
     pub(super) fn is_ambiguous(&self) -> bool {
-        [self.choices, self.calls].into_iter().any(|seen| seen.zero && seen.none)
+        [self.choices, self.calls, self.names].into_iter().any(|seen| seen.zero && seen.none)
     }
 }

@@ -7,6 +7,8 @@ use crate::classify;
 use crate::error::ErrorKind;
 use crate::sse::Decoder;
 
+mod decoys;
+
 const GEMINI: &str = "/v1beta/models/gemini-2.5-flash:streamGenerateContent";
 const PATHS: [&str; 5] = ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages", GEMINI];
 
