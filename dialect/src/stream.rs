@@ -16,7 +16,7 @@ use std::ops::Range;
 use smallvec::SmallVec;
 
 use crate::error::{ErrorInfo, ResponseSoFar, plain_event, responses_event};
-use crate::json::{Document, Limits, Splice, Tape, Value};
+use crate::json::{Document, Limits, Splice, Tape};
 use crate::response::blank_logprobs;
 use crate::sse::Frame;
 use crate::usage::AnthropicUsage;
@@ -25,6 +25,7 @@ use crate::{Dialect, Endpoint, Operation, Usage};
 mod anthropic;
 mod chat;
 mod field;
+mod found;
 mod gemini;
 mod numbering;
 mod open;
@@ -32,9 +33,10 @@ mod other;
 mod responses;
 
 pub use field::Field;
+use found::{Found, Piece, has_text};
 use numbering::{Level, Numbering};
 use open::OpenChannels;
-use other::{OtherTexts, Place};
+use other::OtherTexts;
 
 /// One text that several events carry in pieces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -175,30 +177,6 @@ pub struct StreamReader {
     tape: Tape,
 }
 
-/// Where an event goes on with a channel.
-#[derive(Clone, Copy, Debug)]
-struct Piece {
-    /// Where the string's raw bytes start.
-    start: usize,
-    channel: Channel,
-    /// Whether it is a text of a tool call.
-    in_call: bool,
-    /// Whether it stands where no text is expected, so that it says nothing about how the others go on.
-    is_aside: bool,
-}
-
-/// What a dialect's reader finds in an event, beside the facts that it notes directly.
-#[derive(Default)]
-struct Found<'d, 'a> {
-    pieces: SmallVec<[Piece; 4]>,
-    /// The choices that have text in this event.
-    entries: SmallVec<[u32; 4]>,
-    others: OtherTexts,
-    numbering: Numbering,
-    model: Option<Value<'d, 'a>>,
-    event: StreamEvent,
-}
-
 impl StreamReader {
     /// A reader for the reply of one request.
     #[must_use]
@@ -307,112 +285,6 @@ impl StreamReader {
     }
 }
 
-impl<'d, 'a> Found<'d, 'a> {
-    /// Notes that `value`, if it is a string with anything in it, goes on with the field's channel
-    /// of this choice and item.
-    ///
-    /// An empty string goes on with nothing: many providers send `"content":""` beside other text.
-    fn text(&mut self, field: Field, value: Option<Value<'_, '_>>, choice: u32, item: u32) {
-        if let Some(span) = value.and_then(|value| value.span()).filter(|span| !span.raw.is_empty()) {
-            let channel = Channel { choice, item, kind: field.kind() };
-            let in_call = channel.kind == ChannelKind::ToolArguments;
-            self.pieces.push(Piece { start: span.raw.start, channel, in_call, is_aside: false });
-        }
-    }
-
-    /// Notes the strings among the members of `of` that go on with texts nobody named, all but
-    /// the members in `leave`.
-    fn others(&mut self, field: Field, of: Option<Value<'_, '_>>, place: Place, leave: [&[&str]; 2]) {
-        let before = self.pieces.len();
-        for (key, value) in of.iter().flat_map(Value::entries) {
-            let left = || {
-                leave.into_iter().flatten().any(|name| key.is(name))
-                    || place.within.is_aside() && other::is_name(&key.text())
-            };
-            let Some(span) = value.span().filter(|span| !span.raw.is_empty() && !left()) else { continue };
-            let Some(item) = self.number(place, &key.text()) else { continue };
-            let channel = Channel { choice: place.choice, item, kind: field.kind() };
-            if place.within.is_aside() && self.others.repeats(place.choice, item, &value.text()) {
-                self.event.closes.push(Closes::Channel(channel));
-                continue;
-            }
-            // Of several members of one name the last, as with `Value::get`.
-            let is_aside = place.within.is_aside();
-            let piece = Piece { start: span.raw.start, channel, in_call: place.within.is_call(), is_aside };
-            let so_far = self.pieces.get_mut(before..).unwrap_or_default();
-            match so_far.iter_mut().find(|piece| piece.channel == channel) {
-                Some(earlier) => *earlier = piece,
-                None => self.pieces.push(piece),
-            }
-        }
-    }
-
-    /// The number of a text that nobody named. Without one its pieces are not put together, which makes the event
-    /// ambiguous.
-    fn number(&mut self, place: Place, name: &[u8]) -> Option<u32> {
-        let number = self.others.number(place, name);
-        self.event.is_ambiguous |= number.is_none();
-        number
-    }
-
-    /// The member `name` as an index; 0 if it is missing, which [`Numbering`] keeps an eye on.
-    ///
-    /// Whether two numbers that are no indexes are the same to a client is not known.
-    fn index(&mut self, of: Value<'_, '_>, name: &str) -> u32 {
-        let Some(number) = of.get(name).filter(|number| !number.is_null()) else { return 0 };
-        let index = number.as_integer().and_then(|index| u32::try_from(index).ok());
-        self.event.is_ambiguous |= index.is_none();
-        index.unwrap_or(0)
-    }
-
-    /// Notes how what has been read is numbered, if any text of it came behind the first `before` pieces.
-    fn numbered(&mut self, level: Level, number: Option<Value<'_, '_>>, before: usize) {
-        if self.pieces.len() > before {
-            self.numbering.note(level, number);
-        }
-    }
-
-    /// Notes a choice, if any text of it came behind the first `before` pieces. One that stands twice in an event is one
-    /// text to a client that puts it together, and two to one that looks at the first.
-    fn entry(&mut self, choice: u32, before: usize) {
-        if self.pieces.len() > before {
-            self.entries.push(choice);
-        }
-    }
-
-    /// Whether clients that go by the name in front of the data read another event than the data says.
-    fn is_misnamed(&mut self, frame: &Frame, root: Value<'_, '_>, dialect: Dialect) -> bool {
-        let name = frame.event();
-        match dialect {
-            Dialect::Anthropic => {
-                if !self.pieces.is_empty() {
-                    self.numbering.note_name(name.is_some());
-                }
-                let kind = root.get("type");
-                name.is_some_and(|name| kind.is_some_and(|kind| !kind.is(name)))
-            }
-            // What an SDK takes for an event of an API that is not served.
-            Dialect::OpenAi => name.is_some_and(|name| name.starts_with("thread.")),
-            Dialect::Gemini => false,
-        }
-    }
-
-    fn model(&mut self, of: Value<'d, 'a>) {
-        self.model = of.get("model");
-    }
-
-    /// The provider reports an error: clients stop here, so this is the end of the reply.
-    fn failed(&mut self) {
-        self.event.error = true;
-        self.complete();
-    }
-
-    fn complete(&mut self) {
-        self.event.terminal = true;
-        self.event.closes.push(Closes::All);
-    }
-}
-
 /// Data that is not JSON.
 fn whole(data: &[u8]) -> StreamEvent {
     let text = TextSpan { channel: None, raw: 0..data.len(), escaped: false, is_key: false };
@@ -439,11 +311,6 @@ fn numbers(document: &Document<'_>, logprobs: &[Splice<'_>]) -> Vec<Range<usize>
         logprobs.peek().is_none_or(|blank| number.end <= blank.range.start)
     });
     numbers.collect()
-}
-
-/// Whether it is a string with anything in it.
-fn has_text(value: &Value<'_, '_>) -> bool {
-    value.span().is_some_and(|span| !span.raw.is_empty())
 }
 
 #[cfg(test)]
