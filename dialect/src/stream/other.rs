@@ -15,11 +15,14 @@ const LAST_BYTES_MAX: usize = 128;
 /// Pieces of a text are as short as this and the same twice; names and versions are not.
 const NAME_BYTES_MIN: usize = 3;
 
+/// Numbers by name.
+type Named = HashMap<Box<[u8]>, u32>;
+
 /// The numbers given so far.
 #[derive(Debug, Default)]
 pub(super) struct OtherTexts {
-    /// By place, then by name.
-    known: HashMap<(Within, u32), HashMap<Box<[u8]>, u32>>,
+    /// By place.
+    known: HashMap<(Within, u32), Named>,
     count: u32,
     /// By choice and number.
     last: Vec<(u32, u32, Box<[u8]>)>,
