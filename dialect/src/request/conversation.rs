@@ -136,22 +136,24 @@ pub fn is_ambiguous(document: &Document<'_>) -> bool {
         })
 }
 
-/// Whether a request has a member of the conversation twice.
+/// Whether a request has a member of the conversation twice. Two spellings of one have the same place.
 fn has_twice(request: Value<'_, '_>) -> bool {
-    let plain = |name: &[u8]| name.iter().filter(|byte| **byte != b'_').map(u8::to_ascii_lowercase).collect();
-    let names = ROOTS.iter().chain(&REQUESTS).chain(&CONFIGS);
-    let names: Vec<Vec<u8>> = names.map(|name| plain(name.as_bytes())).collect();
-    let mut seen = vec![false; names.len()];
+    let mut seen = [false; ROOTS.len() + REQUESTS.len() + CONFIGS.len()];
     request.entries().any(|(key, _)| {
-        let key: Vec<u8> = plain(&key.text());
-        // Two spellings of one member have the same place.
-        let seen = names.iter().position(|name| *name == key).and_then(|place| seen.get_mut(place));
-        seen.is_some_and(|seen| std::mem::replace(seen, true))
+        let key = key.text();
+        let mut names = ROOTS.iter().chain(&REQUESTS).chain(&CONFIGS);
+        let place = names.position(|name| plain(name.as_bytes()).eq(plain(&key)));
+        place.and_then(|place| seen.get_mut(place)).is_some_and(|seen| std::mem::replace(seen, true))
     })
 }
 
+/// A name without what its spellings differ in.
+fn plain(name: &[u8]) -> impl Iterator<Item = u8> {
+    name.iter().filter(|byte| **byte != b'_').map(u8::to_ascii_lowercase)
+}
+
 /// The texts of one message that a model reads one after the other: descriptions of tools, content parts, blocks and
-/// items, tool results.
+/// items, documents, what tools returned.
 ///
 /// Texts that are in none of these places (names and values in tools' schemas, arguments of calls, metadata) do not
 /// adjoin; neither do empty ones.
