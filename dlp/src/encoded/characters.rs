@@ -13,15 +13,19 @@ pub(super) enum Characters {
 impl Characters {
     /// The form of something decoded by its beginning; `None` if that is not mostly text.
     pub(super) fn of(head: &[u8]) -> Option<Self> {
-        let forms = [Self::Utf8, Self::Utf16 { little_endian: true }, Self::Utf16 { little_endian: false }];
         // An eighth may be something else: a mark at the start, half a character at the end.
-        forms.into_iter().find(|form| !head.is_empty() && form.readable(head) * 8 >= head.len() * 7)
+        let is_most = |readable: usize| readable * 8 >= head.len() * 7;
+        let forms = [Self::Utf8, Self::Utf16 { little_endian: true }, Self::Utf16 { little_endian: false }];
+        let forms = forms.get(..if head.contains(&0) { 3 } else { 1 })?.iter();
+        forms.copied().find(|form| !head.is_empty() && is_most(form.readable(head)))
     }
 
     /// How many of the bytes belong to readable characters.
     fn readable(self, head: &[u8]) -> usize {
         let is_readable = |c: &char| !c.is_control() || c.is_whitespace();
         match self {
+            // Most of what is no text is told by these alone, in a fraction of the time.
+            Self::Utf8 if head.iter().filter(|byte| is_never_in_text(**byte)).count() * 8 > head.len() => 0,
             Self::Utf8 => {
                 let characters = head.utf8_chunks().flat_map(|chunk| chunk.valid().chars());
                 characters.filter(is_readable).map(char::len_utf8).sum()
@@ -55,4 +59,9 @@ impl Characters {
         let pairs = bytes.as_chunks::<2>().0.iter();
         pairs.map(move |pair| if is_little { u16::from_le_bytes(*pair) } else { u16::from_be_bytes(*pair) })
     }
+}
+
+/// Whether a byte is no part of a readable character in UTF-8: a control character or a byte that no character has.
+fn is_never_in_text(byte: u8) -> bool {
+    matches!(byte, 0..9 | 0x0e..0x20 | 0x7f | 0xc0 | 0xc1 | 0xf5..)
 }

@@ -10,6 +10,9 @@ const COUNT_MIN: usize = 12;
 /// The shortest dump.
 const DUMP_BYTES_MIN: usize = 3 * COUNT_MIN - 1;
 
+/// How many bytes tell whether a dump holds text.
+const HEAD_BYTES: usize = 24;
+
 /// The most that stands between two bytes: a comma, a line end, an indent.
 const GAP_BYTES_MAX: usize = 16;
 
@@ -19,22 +22,26 @@ fn is_gap(byte: u8) -> bool {
 
 /// Calls `each` with every dump that holds text, and the text.
 pub(super) fn texts(text: &[u8], mut each: impl FnMut(Range<usize>, &[u8])) {
-    let is_part = |byte: u8| byte.is_ascii_hexdigit() || is_gap(byte) || matches!(byte, b'x' | b'X');
+    let is_part = |byte: &u8| byte.is_ascii_hexdigit() || is_gap(*byte) || matches!(byte, b'x' | b'X');
     let mut at = 0;
-    while let Some(window) = text.get(at..at + DUMP_BYTES_MIN) {
+    // How far it is known that all is part of dumps.
+    let mut known = 0;
+    while let Some(window) = text.get(known.max(at)..at + DUMP_BYTES_MIN) {
         // From the window's end: prose has another letter near it.
-        if let Some(last) = window.iter().rposition(|byte| !is_part(*byte)) {
-            at += last + 1;
+        if let Some(other) = window.iter().rposition(|byte| !is_part(byte)) {
+            at = known.max(at) + other + 1;
             continue;
         }
+        known = at + DUMP_BYTES_MIN;
         let (dump, bytes) = read(text, at);
-        if let Some(characters) = Characters::of(&bytes).filter(|_| bytes.len() >= COUNT_MIN) {
+        let head = bytes.get(..HEAD_BYTES).unwrap_or(&bytes);
+        if let Some(characters) = Characters::of(head).filter(|_| bytes.len() >= COUNT_MIN) {
             each(dump.clone(), &characters.into_utf8(bytes));
         }
-        // No dump begins in what ended this one, nor in the gap behind it.
-        let mut rest = text.get(dump.end..).unwrap_or_default().iter();
-        let word = rest.by_ref().take_while(|byte| !is_gap(**byte)).count();
-        at = dump.end + word + 1 + rest.take_while(|byte| is_gap(**byte)).count();
+        // No dump begins in the word that ended this one.
+        let rest = text.get(dump.end..).unwrap_or_default();
+        let gap = rest.iter().take_while(|byte| is_gap(**byte)).count();
+        at = dump.end + gap + rest.iter().skip(gap).take_while(|byte| !is_gap(**byte)).count();
     }
 }
 

@@ -105,7 +105,8 @@ impl<'a> Run<'a> {
         let mut found = Vec::new();
         for ((begin, place), end) in lines.zip(ends) {
             let Some(line) = self.digits.get(begin..end) else { continue };
-            for start in (notation.starts)(line) {
+            let places = 0..line.len().min(2 * HEAD_BYTES);
+            for start in places.filter(|at| (notation.may_start)(line, *at)).take(STARTS_MAX) {
                 let Some(digits) = self.digits.get(begin + start..) else { continue };
                 let bound = (begin + start) % notation.group;
                 if found.contains(&bound) || digits.len() < RUN_BYTES_MIN {
@@ -123,15 +124,15 @@ impl<'a> Run<'a> {
 
 /// How bytes are written in digits.
 struct Notation {
-    /// Where in a line a value may start.
-    starts: fn(&[u8]) -> Vec<usize>,
+    /// Whether a value may start at a place of a line.
+    may_start: fn(&[u8], usize) -> bool,
     decode: fn(&[u8]) -> Vec<u8>,
     /// How many digits belong together.
     group: usize,
 }
 
-const BASE64: Notation = Notation { starts: base64_starts, decode: base64, group: 4 };
-const HEX: Notation = Notation { starts: hex_starts, decode: hex, group: 2 };
+const BASE64: Notation = Notation { may_start: base64_may_start, decode: base64, group: 4 };
+const HEX: Notation = Notation { may_start: hex_may_start, decode: hex, group: 2 };
 
 /// What stands between two lines: a break, as it is or written out, and what indents, quotes or joins them.
 fn joint(text: &[u8]) -> Option<usize> {
@@ -157,10 +158,9 @@ fn joint(text: &[u8]) -> Option<usize> {
     is_broken.then_some(at)
 }
 
-/// Where in a line of base64 its value may start: in front of it there may be a path or a name that looks like digits.
-fn base64_starts(line: &[u8]) -> Vec<usize> {
-    let behind = line.iter().take(2 * HEAD_BYTES).zip(1..).filter(|(byte, _)| !byte.is_ascii_alphanumeric());
-    std::iter::once(0).chain(behind.map(|(_, at)| at)).take(STARTS_MAX).collect()
+/// In front of the value there may be a path or a name that looks like digits.
+fn base64_may_start(line: &[u8], at: usize) -> bool {
+    at.checked_sub(1).and_then(|before| line.get(before)).is_none_or(|byte| !byte.is_ascii_alphanumeric())
 }
 
 fn base64(digits: &[u8]) -> Vec<u8> {
@@ -177,11 +177,10 @@ fn base64(digits: &[u8]) -> Vec<u8> {
     decoded
 }
 
-/// Where in a line of hex digits its value may start: a digit in front of it shifts the pairs.
-fn hex_starts(line: &[u8]) -> Vec<usize> {
+/// A digit in front of the value shifts the pairs.
+fn hex_may_start(line: &[u8], at: usize) -> bool {
     let prefix = if line.starts_with(b"0x") || line.starts_with(b"0X") { 2 } else { 0 };
-    let is_hex = line.iter().skip(prefix).all(u8::is_ascii_hexdigit);
-    if is_hex { vec![prefix, prefix + 1] } else { Vec::new() }
+    (prefix..prefix + 2).contains(&at) && line.iter().skip(prefix).all(u8::is_ascii_hexdigit)
 }
 
 /// The bytes of hex digits, up to what is none.
