@@ -175,6 +175,21 @@ fn who_waits_finds_keys_and_credentials_changed_on_every_node() {
         bulkhead.cli_with_input(&set, "sk-another").await.ok();
         assert_eq!(status(&tenant.key, "gpt-op-set").await, 200);
         assert_eq!(fixture.provider.only("gpt-op-set").header("authorization"), Some("Bearer sk-another"));
+
+        // A document that nodes refuse, as an older version might have stored it, keeps no key alive.
+        let of_tenant = "(select id from tenants where name = 'op-wait')";
+        bulkhead.sql(&format!(
+            "insert into policies (tenant_id, version, document, author) values ({of_tenant}, 99, '{{\"no\": 1}}', 'test');
+             update active_policies set version = 99 where tenant_id = {of_tenant}"
+        ));
+        let issued = command(&["key", "issue", "worker", "--json"]).await.json();
+        let (id, key) = (issued["id"].as_str().expect("an id"), issued["api_key"].as_str().expect("a key"));
+        assert_eq!(status(key, "gpt-op-refused").await, 200);
+        command(&["key", "revoke", id]).await.ok();
+        assert_eq!(status(key, "gpt-op-refused").await, 401);
+        let set = bulkhead.cli_with_input(&set, "sk-third").await;
+        assert_eq!(set.code, Some(1), "{}", set.err);
+        assert!(set.err.contains("refused revision"), "{}", set.err);
     });
 }
 

@@ -101,7 +101,7 @@ async fn change(args: &ChangeArgs, change: Change, format: Format) -> Result<(),
     tx.commit().await?;
     let text = format!("{done} agent {name} from revision {revision} on");
     print_one(format, &text, &json!({"id": agent, "name": name, "state": done, "revision": revision}))?;
-    args.wait.wait(&args.tenant, revision).await
+    args.wait.wait_for_keys(&args.tenant, revision).await
 }
 
 fn to_json(agent: &Agent) -> Value {

@@ -101,7 +101,7 @@ async fn issue(agent: &str, scopes: RawScopes, options: &NewKeyArgs, format: For
     let revision = tx.revision().await?;
     tx.commit().await?;
     print_key(format, &api_key, &agent.name, &new, revision, None)?;
-    options.wait.wait(&options.tenant, revision).await
+    options.wait.wait_for_keys(&options.tenant, revision).await
 }
 
 async fn rotate(old: KeyId, overlap: TimeDelta, options: &NewKeyArgs, format: Format) -> Result<(), Failure> {
@@ -120,7 +120,7 @@ async fn rotate(old: KeyId, overlap: TimeDelta, options: &NewKeyArgs, format: Fo
     let revision = tx.revision().await?;
     tx.commit().await?;
     print_key(format, &api_key, &key.agent_name, &new, revision, Some((old, ends)))?;
-    options.wait.wait(&options.tenant, revision).await
+    options.wait.wait_for_keys(&options.tenant, revision).await
 }
 
 async fn list(agent: Option<&str>, tenant: &TenantArgs, format: Format) -> Result<(), Failure> {
@@ -165,7 +165,7 @@ async fn revoke(key: KeyId, tenant: &TenantArgs, wait: &WaitArgs, format: Format
     tx.commit().await?;
     let text = format!("revoked key {key} from revision {revision} on");
     print_one(format, &text, &json!({"id": key, "revision": revision}))?;
-    wait.wait(tenant, revision).await
+    wait.wait_for_keys(tenant, revision).await
 }
 
 /// Makes a key and what is stored of it.

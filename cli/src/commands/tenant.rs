@@ -113,7 +113,7 @@ async fn set_suspended(args: &SuspensionArgs, suspended: bool, format: Format) -
     let text = format!("{done} tenant {name} from revision {revision} on");
     let value = json!({"id": tenant.id, "name": name, "suspended": suspended, "revision": revision});
     print_one(format, &text, &value)?;
-    args.wait.wait(&args.database.tenant(name), revision).await
+    args.wait.wait_for_keys(&args.database.tenant(name), revision).await
 }
 
 fn to_json(tenant: &Tenant) -> Value {

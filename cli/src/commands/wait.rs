@@ -29,12 +29,21 @@ pub(crate) struct WaitArgs {
 }
 
 impl WaitArgs {
-    /// Waits for a tenant's revision, if that was asked for.
+    /// Waits for a revision with new documents or credentials of a tenant, if that was asked for.
     pub(crate) async fn wait(&self, tenant: &TenantArgs, wanted: Revision) -> Result<(), Failure> {
+        self.wait_for(Changed::Documents, tenant, wanted).await
+    }
+
+    /// The same where keys, agents or the tenant itself have changed.
+    pub(crate) async fn wait_for_keys(&self, tenant: &TenantArgs, wanted: Revision) -> Result<(), Failure> {
+        self.wait_for(Changed::Keys, tenant, wanted).await
+    }
+
+    async fn wait_for(&self, changed: Changed, tenant: &TenantArgs, wanted: Revision) -> Result<(), Failure> {
         if !self.wait {
             return Ok(());
         }
-        wait(tenant, wanted, self.timeout.to_std().unwrap_or_default()).await
+        wait(changed, tenant, wanted, self.timeout.to_std().unwrap_or_default()).await
     }
 
     /// Waits for the newest revision of every tenant: a change of the platform's policy is one of each.
@@ -49,8 +58,21 @@ impl WaitArgs {
     }
 }
 
+/// What a revision has brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Changed {
+    Documents,
+    /// Nodes take these over also where they refuse the documents beside them.
+    Keys,
+}
+
 /// Waits until every live node enforces `wanted` or something newer.
-async fn wait(tenant: &TenantArgs, wanted: Revision, patience: Duration) -> Result<(), Failure> {
+async fn wait(
+    changed: Changed,
+    tenant: &TenantArgs,
+    wanted: Revision,
+    patience: Duration,
+) -> Result<(), Failure> {
     let deadline = Instant::now() + patience;
     let scope = tenant.connect().await?;
     loop {
@@ -58,11 +80,12 @@ async fn wait(tenant: &TenantArgs, wanted: Revision, patience: Duration) -> Resu
         let now = Utc::now();
         let states: Vec<(&NodeStatus, &str)> =
             nodes.iter().map(|node| (node, state(node, wanted, now))).collect();
-        if let Some((node, _)) = states.iter().find(|(_, state)| *state == "refused") {
+        let refused = states.iter().find(|(_, state)| *state == "refused");
+        if let Some((node, _)) = refused.filter(|_| changed == Changed::Documents) {
             let reason = node.refused.as_ref().map(|(_, reason)| reason.as_str()).unwrap_or_default();
             return Err(Failure::failed(format!("node {} refused revision {wanted}: {reason}", node.node)));
         }
-        let live = states.iter().filter(|(_, state)| *state == "live").count();
+        let live = states.iter().filter(|(_, state)| matches!(*state, "live" | "refused")).count();
         let behind: Vec<String> = states
             .iter()
             .filter(|(_, state)| *state == "behind")
