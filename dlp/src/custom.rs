@@ -12,6 +12,10 @@ use crate::view;
 use terms::Spaces;
 pub(crate) use terms::fixed_start;
 
+/// Terms whose white space stands for other white space take twice the memory, and so long to compile; of a long list all would
+/// count against what a policy may take.
+const ANY_SPACES_BYTES_MAX: usize = 1 << 20;
+
 /// The longest id of a custom detector in bytes; it becomes part of every masked text.
 const ID_BYTES_MAX: usize = 64;
 
@@ -29,7 +33,7 @@ pub struct CustomDetector {
 pub enum CustomPattern {
     /// Fixed texts, found wherever they or what looks like them stands, inside words too; not inside an escape,
     /// see [`crate::RuleSet`]. White space inside a term, behind its first three bytes, also stands for other white
-    /// space of up to four bytes, such as a line break and an indent, if the limits leave room for that.
+    /// space of up to four bytes, such as a line break and an indent, in lists of up to about a hundred terms.
     Terms {
         /// The texts, none of them empty.
         terms: Vec<String>,
@@ -187,11 +191,14 @@ impl Detector {
             CustomPattern::Terms { terms, ignore_case } => {
                 let terms = folded_terms(&spec.id, terms, limits)?;
                 let gate = Gate::from_terms(&terms, *ignore_case);
-                let compiled = |spaces| {
+                let compiled = |spaces, limits: &CompileLimits| {
                     let hir = terms::hir(&terms, *ignore_case, spaces);
                     compiled(&spec.id, &hir, limits).map(|automaton| (hir, automaton))
                 };
-                let (hir, automaton) = compiled(Spaces::Any).or_else(|_| compiled(Spaces::Exact))?;
+                let few = limits.automaton_bytes_max.min(ANY_SPACES_BYTES_MAX);
+                let few = CompileLimits { automaton_bytes_max: few, ..*limits };
+                let (hir, automaton) =
+                    compiled(Spaces::Any, &few).or_else(|_| compiled(Spaces::Exact, limits))?;
                 (hir, automaton, gate)
             }
             CustomPattern::Regex(pattern) => {
