@@ -171,7 +171,7 @@ fn runs_that_hold_text_are_masked_whole() {
         each(&letter, |byte| format!("{byte:02x} ")).trim_end().to_owned(),
         each(&letter, |byte| format!("{byte:02X}:")).trim_end_matches(':').to_owned(),
         each(&letter, |byte| format!("0x{byte:02x}, ")).trim_end_matches(", ").to_owned(),
-        each(&letter, |byte| format!("{byte:02x} ")) + &"80 ".repeat(60).trim_end(),
+        each(&letter, |byte| format!("{byte:02x} ")) + "80 ".repeat(60).trim_end(),
         in_lines(&each(&letter, |byte| format!("{byte:02x} ")), 48).join("\n    ").trim_end().to_owned(),
         hex(letter.as_bytes()),
         hex(letter.as_bytes()).to_uppercase(),
