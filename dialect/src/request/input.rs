@@ -86,6 +86,8 @@ struct Look {
     /// Files, by their blocks, and those of them whose content is in the request.
     files: u64,
     contents: u64,
+    /// Whether an object says that it is one of those that [`Self::picture`] looks for.
+    may_have_pictures: bool,
 }
 
 impl Look {
@@ -118,7 +120,9 @@ impl Look {
                 _ => {}
             }
         }
-        document.all_objects().for_each(|object| look.picture(object));
+        if look.may_have_pictures {
+            document.all_objects().for_each(|object| look.picture(object));
+        }
         look.parts.is_binary |= has_media(document);
         let root = document.root();
         look.parts.kept += look.files.saturating_sub(look.contents) + kept(root);
@@ -128,6 +132,7 @@ impl Look {
     }
 
     fn block(&mut self, kind: Value<'_, '_>) {
+        self.may_have_pictures |= kind.is("image_generation_call") || kind.is("image");
         match kind.text().as_ref() {
             // Anthropic's `source: {type: base64, data}`.
             b"base64" => self.parts.is_binary = true,
