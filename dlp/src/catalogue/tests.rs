@@ -113,6 +113,7 @@ fn documented_sample_values_are_found() {
         ("PHONE_NATIONAL_NANP", "415-555-0132"),
         ("PHONE_E164", "+14155550132"),
         ("IBAN_CODE", "DE89370400440532013000"),
+        ("IBAN_CODE", "DE89 3704 0044\n0532 0130 00"),
     ];
     for (id, text) in cases {
         assert_eq!(found(id, &format!("see {text}.")), [text], "{id}");
