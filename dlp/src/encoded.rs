@@ -243,6 +243,13 @@ fn moved(found: Scan, to: impl Fn(u64, u64) -> Option<(u64, u64)>) -> Scan {
     }
 }
 
+/// Two results of one text as one.
+pub(crate) fn merged(mut scan: Scan, other: Scan) -> Scan {
+    add(&mut scan, other);
+    settle(&mut scan);
+    scan
+}
+
 /// Adds a result, which may have what is known already; see [`settle`].
 fn add(scan: &mut Scan, found: Scan) {
     scan.matches.extend(found.matches);

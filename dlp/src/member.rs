@@ -1,9 +1,9 @@
 //! Values that their names tell: `"password": "..."` is one text to a reader, and two strings to a parser.
 //!
-//! A value is scanned together with the name in front of it, as JSON writes the two. What reaches over its ends is
+//! A value is scanned alone and together with the name in front of it, as JSON writes the two. What reaches over its ends is
 //! replaced as far as it lies in the value.
 
-use crate::encoded::DeepScan;
+use crate::encoded::{DeepScan, merged};
 use crate::finding::{Edit, Match, Scan};
 use crate::gate::Search;
 use crate::rules::RuleSet;
@@ -43,15 +43,21 @@ impl RuleSet {
     #[must_use]
     pub fn scan_member(&self, name: &[u8], value: &[u8]) -> Scan {
         let member = Member::new(name, value);
-        member.in_value(self.scan(&member.text))
+        merged(self.scan(value), member.in_value(self.scan(&member.text)))
     }
 
     /// Scans the value of a member, and what it carries in other notations; see [`RuleSet::scan_deep`].
     #[must_use]
     pub fn scan_member_deep(&self, name: &[u8], value: &[u8]) -> DeepScan {
         let member = Member::new(name, value);
-        let found = self.scan_deep(&member.text);
-        DeepScan { scan: member.in_value(found.scan), ..found }
+        let (alone, found) = (self.scan_deep(value), self.scan_deep(&member.text));
+        DeepScan {
+            scan: merged(alone.scan, member.in_value(found.scan)),
+            complete: alone.complete && found.complete,
+            // Behind the closing quote nothing goes on.
+            goes_on: alone.goes_on,
+            decoded: alone.decoded || found.decoded,
+        }
     }
 }
 
@@ -88,7 +94,9 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::{Action, Rule, apply_edits, catalogue};
+    use crate::{
+        Action, CompileLimits, CustomDetector, CustomPattern, Detector, Rule, apply_edits, catalogue,
+    };
 
     fn rules() -> RuleSet {
         let rules = catalogue().iter().map(|detector| Rule::new(Arc::clone(detector), Action::Mask));
@@ -115,6 +123,26 @@ mod tests {
                 assert_eq!(String::from_utf8_lossy(&apply_edits(value, &edits)), expected);
             }
         }
+    }
+
+    #[test]
+    fn a_name_hides_nothing_of_what_the_value_is_alone() {
+        let regex = CustomPattern::Regex("^[0-9]{3}-x$".into());
+        let terms = CustomPattern::Terms { terms: vec!["content".into()], ignore_case: false };
+        let own = [("AT_START", regex), ("NAME", terms)].map(|(id, pattern)| {
+            let spec = CustomDetector { id: id.into(), pattern };
+            let detector = Detector::custom(&spec, &CompileLimits::default()).unwrap();
+            Rule::new(Arc::new(detector), Action::Mask)
+        });
+        let secret = Arc::clone(catalogue().select("JWT").remove(0));
+        let rules = own.into_iter().chain([Rule::new(secret, Action::Mask)]).collect();
+        let rules = RuleSet::new(rules, Vec::new());
+        let edits = rules.scan_member(b"content", b"123-x").edits;
+        assert_eq!(apply_edits(b"123-x", &edits), b"[AT_START]");
+        assert_eq!(rules.scan_member(b"content", b"123-x").matches.len(), 1);
+        // The next text may go on with it.
+        let begun = format!("token eyJ{}", "aB3".repeat(60));
+        assert!(rules.scan_member_deep(b"content", begun.as_bytes()).goes_on);
     }
 
     #[test]
